@@ -1,0 +1,184 @@
+"""Every error a person or a program can be given, in one tree.
+
+Owns: the stable `code`, the HTTP status, the WebSocket close code and whether a retry can help.
+Does not own: how an error is rendered (problem+json is the edge's, close frames are the transport's).
+
+The first paragraph of a class's docstring is its default message; it says what happened and what to do.
+Close codes 4400-4499 mean stop (y-websocket 3 does not reconnect); every other means retry with back-off.
+Source: RFC 9457 for `code` and `status`, RFC 6455 section 7.4 for close codes.
+"""
+
+from typing import ClassVar
+
+
+class KanvasError(Exception):
+    """Something went wrong inside Kanvas; the log has the request id."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    close_code: ClassVar[int] = 1011
+
+    def __init__(self, message: str | None = None) -> None:
+        doc = (type(self).__doc__ or "").split("\n\n")[0]
+        super().__init__(message or " ".join(doc.split()))
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+    @property
+    def retry(self) -> bool:
+        """True when the same request may succeed later without being changed."""
+        return not 4400 <= self.close_code <= 4499
+
+
+class BadFrame(KanvasError):
+    """The message is not a complete y-protocols message; send exactly one per WebSocket message."""
+
+    code = "bad_frame"
+    status = 400
+    close_code = 4400
+
+
+class BadUpdate(KanvasError):
+    """The update is not a sound Yjs update (encoding version 1); nothing of it was applied."""
+
+    code = "bad_update"
+    status = 422
+    close_code = 4400
+
+
+class IncompleteUpdate(KanvasError):
+    """The update builds on edits the room does not have; send everything beyond `state_vector`."""
+
+    code = "incomplete_update"
+    status = 409
+    close_code = 4409
+
+    def __init__(self, message: str | None = None, *, state_vector: bytes = b"\x00") -> None:
+        super().__init__(message)
+        self.state_vector = state_vector
+
+
+class Invalid(KanvasError):
+    """The request is not valid; `errors` names every field and what it takes."""
+
+    code = "invalid"
+    status = 422
+    close_code = 4400
+
+
+class Unauthenticated(KanvasError):
+    """Sign in first: send a token from POST /api/v1/auth/guest, or renew it at /api/v1/auth/refresh."""
+
+    code = "unauthenticated"
+    status = 401
+    close_code = 4401
+
+
+class Forbidden(KanvasError):
+    """Your role does not allow this; ask the owner of the room."""
+
+    code = "forbidden"
+    status = 403
+    close_code = 4403
+
+
+class OriginRefused(Forbidden):
+    """This page's origin may not connect; the operator can add it to KANVAS_ORIGINS."""
+
+    code = "origin_refused"
+
+
+class NotFound(KanvasError):
+    """There is no such thing here; check the address."""
+
+    code = "not_found"
+    status = 404
+    close_code = 4404
+
+
+class RoomNotFound(NotFound):
+    """There is no room with this id; create it with POST /api/v1/rooms, or look into the trash."""
+
+    code = "room_not_found"
+
+
+class Conflict(KanvasError):
+    """This contradicts what is already there."""
+
+    code = "conflict"
+    status = 409
+    close_code = 4409
+
+
+class PreconditionFailed(KanvasError):
+    """It changed since you read it; read it again and repeat with its new ETag in If-Match."""
+
+    code = "precondition_failed"
+    status = 412
+    close_code = 4409
+
+
+class TooLarge(KanvasError):
+    """The message is larger than the limit; split it."""
+
+    code = "too_large"
+    status = 413
+    close_code = 4413
+
+
+class RepeatedRepair(KanvasError):
+    """This client keeps writing values that are not valid canvas elements; update or fix it."""
+
+    code = "repeated_repair"
+    status = 422
+    close_code = 4422
+
+
+class Poison(KanvasError):
+    """This edit breaks the document library and was not applied; reload to take a fresh client id."""
+
+    code = "poison"
+    status = 422
+    close_code = 4422
+
+
+class TooSlow(KanvasError):
+    """The connection did not keep up with the room; reconnect to catch up."""
+
+    code = "too_slow"
+    status = 503
+    close_code = 1013
+
+
+class Unavailable(KanvasError):
+    """The database does not answer, so edits can't be saved now; they are kept, try again soon."""
+
+    code = "unavailable"
+    status = 503
+    close_code = 1013
+
+
+class ShuttingDown(KanvasError):
+    """The server is restarting; reconnect in a moment."""
+
+    code = "shutting_down"
+    status = 503
+    close_code = 1012
+
+
+class RoomMoved(KanvasError):
+    """The room was changed by another process and is loaded anew; reconnect to catch up."""
+
+    code = "room_moved"
+    status = 503
+    close_code = 1013
+
+
+class DocumentBroken(KanvasError):
+    """The document library failed on this document; the room is rebuilt from its journal."""
+
+    code = "document_broken"
+    status = 503
+    close_code = 1013

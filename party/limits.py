@@ -1,0 +1,74 @@
+"""The engine's limits: frozen numbers, units in their names.
+
+Owns: every bound the engine keeps. Does not own: limits of the HTTP edge (server/settings.py).
+"""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All bounds of one process; the defaults suit a small machine."""
+
+    max_document_bytes: int = 64 * MIB
+    """Largest sync step 1 or 2 accepted, and the largest WebSocket message."""
+
+    max_update_bytes: int = 1 * MIB
+    """Largest single update."""
+
+    max_presence_bytes: int = 16 * KIB
+    """Largest awareness state of one client; a larger one is dropped and counted."""
+
+    max_presence_clients: int = 64
+    """Most awareness client ids one session may own."""
+
+    max_value_depth: int = 64
+    """Deepest nesting of a value inside an update."""
+
+    max_type_depth: int = 256
+    """Deepest nesting of shared types; yrs deletes recursively and overflows the stack at about 40,000."""
+
+    mailbox_messages: int = 512
+    """Waiting messages of one session above which its socket is no longer read."""
+
+    mailbox_bytes: int = 4 * MIB
+    """Waiting bytes of one session above which its socket is no longer read."""
+
+    presence_buffer_bytes: int = 64 * KIB
+    """Unsent bytes of a connection above which presence is not sent to it."""
+
+    outbox_bytes: int = 1 * MIB
+    """Unsent bytes of a connection above which updates are withheld until it drains."""
+
+    lag_deadline_s: float = 60.0
+    """A connection that has not drained for this long is closed with 1013."""
+
+    quiet_s: float = 20.0
+    """A connection sent nothing for this long gets an empty awareness message."""
+
+    idle_s: float = 30.0
+    """A room without sessions for this long is checkpointed and unloaded."""
+
+    checkpoint_rows: int = 2_000
+    """Journal rows since the last checkpoint at which an open room is checkpointed."""
+
+    checkpoint_bytes: int = 4 * MIB
+    """Journal bytes since the last checkpoint at which an open room is checkpointed."""
+
+    commit_deadline_s: float = 15.0
+    """How long a room may stay frozen on a failing journal before its sessions are sent away."""
+
+    slow_commit_s: float = 1.0
+    """A commit that takes longer freezes its room: joins are answered from committed bytes."""
+
+    beat_s: float = 1.0
+    """How often the hub looks after quiet connections, laggards, idle and overfull rooms."""
+
+    tick_slice_s: float = 0.004
+    """Time the ticker works on rooms before it yields to the event loop."""
+
+    max_repairs: int = 3
+    """Repairs of one value by one session after which it is closed."""

@@ -1,0 +1,49 @@
+"""The in-memory adapters: what a room needs when nothing else is there, and what tests use.
+
+Owns: MemoryJournal. Nothing here survives the process.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from party.errors import RoomNotFound
+from party.ports import Entry, Schema, StoredRoom
+
+
+class MemoryJournal:
+    """The Journal port over a dictionary."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, StoredRoom] = {}
+
+    def create(self, room_id: str, schema: Schema = "canvas", epoch: int = 1) -> None:
+        """Make an empty room."""
+        self._rooms[room_id] = StoredRoom(
+            room_id, schema, epoch, seq=0, checkpoint_seq=0, checkpoint=None, updates=()
+        )
+
+    def delete(self, room_id: str) -> None:
+        self._rooms.pop(room_id, None)
+
+    async def load(self, room_id: str) -> StoredRoom:
+        room = self._rooms.get(room_id)
+        if room is None:
+            raise RoomNotFound
+        return room
+
+    async def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> int:
+        room = await self.load(room_id)
+        if room.epoch != epoch:
+            raise RoomNotFound
+        updates = room.updates + tuple(entry.update for entry in entries)
+        self._rooms[room_id] = replace(room, seq=room.seq + len(entries), updates=updates)
+        return room.seq + len(entries)
+
+    async def checkpoint(self, room_id: str, epoch: int, *, after_seq: int, seq: int, state: bytes) -> bool:
+        room = await self.load(room_id)
+        if room.epoch != epoch or room.checkpoint_seq != after_seq or not after_seq < seq <= room.seq:
+            return False
+        self._rooms[room_id] = replace(
+            room, checkpoint=state, checkpoint_seq=seq, updates=room.updates[seq - after_seq :]
+        )
+        return True

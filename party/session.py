@@ -1,0 +1,90 @@
+"""A session: one connection in one room, and the states it goes through.
+
+Owns: who it is, how far it has been synced, what it still has in the mailbox. Does not own: the socket
+(ports.Connection) and what a message means (room). Keeps rules S1-S6.
+
+    Joining -> Live <-> Lagging -> Closed        (Closed from anywhere)
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from party.errors import KanvasError
+from party.ports import Connection, Principal
+
+MAX_REASON_BYTES = 123
+"""RFC 6455: a control frame carries 125 bytes, two of them the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """No sync step 2 sent yet; `wants` is the state vector of a step 1 that waits, since `since_s`, for a
+    commit or for the connection to drain."""
+
+    wants: bytes | None = None
+    since_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Gets every frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lagging:
+    """Fell behind: has every frame up to `seq`, gets none until it drains; `since_s` starts the deadline."""
+
+    seq: int
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Nothing is sent any more; `by_us` is True when its waiting mail is void."""
+
+    by_us: bool
+
+
+State = Joining | Live | Lagging | Closed
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One client in one room."""
+
+    principal: Principal
+    connection: Connection
+    state: State = field(default_factory=Joining)
+    asked: bool = False
+    """A sync step 1 of ours is unanswered: ask for missing edits only once (S4)."""
+
+    waiting_messages: int = 0
+    waiting_bytes: int = 0
+    paused: bool = False
+    sent_at_s: float = 0.0
+    repairs: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    dropped_presence: int = 0
+
+    @property
+    def is_closed(self) -> bool:
+        return isinstance(self.state, Closed)
+
+    def send(self, message: bytes, now: float) -> None:
+        """Hand one message to the socket."""
+        self.sent_at_s = now
+        self.connection.send(message)
+
+    def close(self, error: KanvasError) -> None:
+        """End the session with the error's close code and words. Idempotent."""
+        if self.is_closed:
+            return
+        self.state = Closed(by_us=True)
+        self.connection.close(error.close_code, shorten(error.message))
+
+
+def shorten(reason: str) -> str:
+    """At most 123 bytes of UTF-8, cut between characters."""
+    raw = reason.encode()
+    if len(raw) <= MAX_REASON_BYTES:
+        return reason
+    return raw[: MAX_REASON_BYTES - 3].decode(errors="ignore") + "…"

@@ -1,0 +1,274 @@
+"""The writer: a room's live document, and what is let into it.
+
+Owns: admission of updates in arrival order, the account of what the document reaches, repairs of the
+server's own, and finding the culprit when the library fails. Does not own: the mailbox, sessions' lives,
+when it is committed (room). Nobody but the room's loop reads the live document, and only when nothing is
+between apply and commit.
+Keeps rules D3-D10, R6, S3.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from party import admission, canvas
+from party.document import Document, Fix
+from party.errors import (
+    BadUpdate,
+    DocumentBroken,
+    Forbidden,
+    IncompleteUpdate,
+    KanvasError,
+    Poison,
+    TooLarge,
+)
+from party.layout import Layout
+from party.limits import Limits
+from party.ports import SERVER, Entry, Principal, StoredRoom
+from party.session import Closed, Session
+from party.surrogates import SurrogatePairs, check_own_pairs, delete_update
+from party.view import CommittedView
+
+Reply = Callable[[str | KanvasError], None]
+"""Told the room's version once the update is durable, or why it was refused."""
+
+
+@dataclass(slots=True, eq=False)
+class Mail:
+    """One update in the mailbox. `session` is None when it came over HTTP; then `reply` is set."""
+
+    update: bytes
+    principal: Principal
+    session: Session | None = None
+    is_step_2: bool = False
+    reply: Reply | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one drain of the mailbox made: rows for the journal, frames for the sessions.
+
+    `left` was not looked at and comes first in the next batch. `mended` names the values of one session that
+    had to be repaired, when it was the only author.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    frames: list[bytes] = field(default_factory=list)
+    advances: dict[int, int] = field(default_factory=dict)
+    replies: list[Reply] = field(default_factory=list)
+    refused: list[tuple[Mail, KanvasError]] = field(default_factory=list)
+    left: list[Mail] = field(default_factory=list)
+    mended: list[tuple[Session, Fix]] = field(default_factory=list)
+
+    def absorb(self, part: "Batch") -> None:
+        """Take in what was done after this. What the part left is the caller's to see to."""
+        self.entries += part.entries
+        self.frames += part.frames
+        self.advances |= part.advances
+        self.replies += part.replies
+        self.refused += part.refused
+        self.mended += part.mended
+
+
+class SplitsPairs(Exception):
+    """The update would cut these characters in half (D9)."""
+
+    def __init__(self, pairs: list[admission.Reference]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+class Writer:
+    """The live document of one room."""
+
+    def __init__(self, stored: StoredRoom, limits: Limits) -> None:
+        self.schema = stored.schema
+        self._limits = limits
+        self.document = self._load(stored.checkpoint, stored.updates)
+        self.reach = self.document.vector()
+        """The live document's vector: the committed one plus the batch in flight."""
+
+        self._pairs = self._find_pairs(stored.checkpoint or b"", stored.updates)
+        self._layout: Layout | None = None
+        self._batch_bytes = 0
+
+    def write(self, mails: Sequence[Mail], view: CommittedView) -> Batch:
+        """Admit and apply the mails, in order. Raises DocumentBroken when the room can't even be rebuilt.
+
+        An empty `entries` means that nothing changed.
+        """
+        self._batch_bytes = 0
+        try:
+            return self._admit(mails, view)
+        except DocumentBroken:
+            return self._admit_one_by_one(mails, view)
+
+    def close(self) -> None:
+        self.document.close()
+
+    def _admit(self, mails: Sequence[Mail], view: CommittedView) -> Batch:
+        batch = Batch()
+        crossing = False
+        authors: set[Session | None] = set()
+        void: set[Session] = set()
+        split: list[admission.Reference] = []
+        with self.document.batch() as changes:
+            for at, mail in enumerate(mails):
+                if mail.session is not None and (
+                    mail.session in void or mail.session.state == Closed(by_us=True)
+                ):
+                    continue
+                try:
+                    advances = self._admit_update(mail, view)
+                except SplitsPairs as splits:
+                    split = splits.pairs
+                    batch.left += mails[at:]
+                    break
+                except KanvasError as error:
+                    if isinstance(error, DocumentBroken):
+                        raise
+                    batch.refused.append((mail, error))
+                    if mail.session is not None and not isinstance(error, IncompleteUpdate):
+                        void.add(mail.session)
+                    continue
+                if advances is not None:
+                    batch.entries.append(Entry(mail.update, mail.principal.user_id))
+                    batch.advances |= advances
+                    crossing = crossing or len(advances) > 1
+                    authors.add(mail.session)
+                if mail.reply is not None:
+                    batch.replies.append(mail.reply)
+        if crossing and self.document.vector() != self.reach:
+            # two clients' structs that point at each other in a ring are never integrated (D4)
+            raise DocumentBroken("The document did not take in all of the batch.")
+        if changes.update:
+            batch.frames.append(changes.update)
+            self._repair(batch, changes.touched, authors)
+        elif batch.advances:
+            raise DocumentBroken("The document did not take in the batch.")
+        else:
+            batch.entries.clear()
+        if split:
+            self._delete_pairs(batch, split)
+        return batch
+
+    def _admit_update(self, mail: Mail, view: CommittedView) -> dict[int, int] | None:
+        """Apply one update if it may be; None when it has nothing new. Raises KanvasError."""
+        if not mail.principal.can_edit:
+            # a viewer's step 2 is what its cache holds, not an attempt to edit
+            if mail.is_step_2:
+                return None
+            raise Forbidden("You may look at this room, not edit it; ask its owner.")
+        anatomy = admission.dissect(mail.update, self._limits.max_value_depth)
+        if anatomy.is_empty:
+            return None
+        if anatomy.missing(self.reach):
+            raise IncompleteUpdate(state_vector=view.state_vector)
+        advances = anatomy.advances(self.reach)
+        if not advances and not anatomy.deletions:
+            return None
+        if view.size_bytes + self._batch_bytes + len(mail.update) > self._limits.max_document_bytes:
+            raise TooLarge("The room is full; start a new one and copy over what you still need.")
+        check_own_pairs(anatomy, self.reach)
+        if split := self._pairs.split_by(anatomy):
+            raise SplitsPairs(split)
+        self._check_layout(anatomy)
+        try:
+            self.document.apply(mail.update)
+        except BadUpdate:
+            # the account holds it already: it is made again when it is needed
+            self._layout = None
+            raise
+        self._batch_bytes += len(mail.update)
+        self.reach.update(advances)
+        self._pairs.add(anatomy.pairs)
+        return advances
+
+    def _check_layout(self, anatomy: admission.Anatomy) -> None:
+        """Refuse what would bring the document out of shape (D2, D10).
+
+        A canvas room is made of maps alone, so most of its updates say all there is to know, and the account
+        of the whole room is only made when one does not: 3 µs per struct of the document, once.
+        """
+        if self.schema == "canvas":
+            if anatomy.has_lists or anatomy.has_text:
+                raise BadUpdate("A canvas room takes no shared text and no lists; use a room of schema open.")
+            if self._layout is None and anatomy.is_plain and not anatomy.overlaps(self.reach):
+                return
+        if self._layout is None:
+            layout = Layout(self._limits.max_type_depth)
+            layout.add(admission.dissect(self.document.encode()), {})
+            self._layout = layout
+        self._layout.add(anatomy, self.reach)
+
+    def _delete_pairs(self, batch: Batch, pairs: Sequence[admission.Reference]) -> None:
+        """Delete characters that the next update splits, before it is applied (D9)."""
+        update = delete_update(pairs)
+        with self.document.batch() as changes:
+            self.document.apply(update)
+        self._pairs.remove(pairs)
+        if changes.update:
+            batch.frames.append(changes.update)
+            batch.entries.append(Entry(update, SERVER.user_id))
+
+    def _repair(
+        self, batch: Batch, touched: set[tuple[str, str | None]], authors: set[Session | None]
+    ) -> None:
+        """Mend what the batch left invalid by a forward change of the server's own (D6)."""
+        if self.schema != "canvas" or not touched:
+            return
+        fixes: list[Fix] = canvas.check_touched(self.document, touched)
+        if not fixes:
+            return
+        update = self.document.repair(fixes)
+        if not update:
+            return
+        anatomy = admission.dissect(update)
+        advances = anatomy.advances(self.reach)
+        if self._layout is not None:
+            self._layout.add(anatomy, self.reach)
+        self.reach |= advances
+        batch.advances |= advances
+        batch.entries.append(Entry(update, SERVER.user_id))
+        batch.frames.append(update)
+        # with one author in the batch it is known whose values they were
+        author = authors.pop() if len(authors) == 1 else None
+        if author is not None:
+            batch.mended += [(author, fix) for fix in fixes]
+
+    def _admit_one_by_one(self, mails: Sequence[Mail], view: CommittedView) -> Batch:
+        """The library failed on the batch: rebuild from the committed view and find the culprit (R6)."""
+        whole = Batch()
+        self._rebuild(whole, view)
+        todo = deque(mails)
+        while todo:
+            mail = todo.popleft()
+            try:
+                part = self._admit([mail], view)
+            except DocumentBroken:
+                self._rebuild(whole, view)
+                whole.refused.append((mail, Poison()))
+                continue
+            # when a character had to be deleted first (D9) it is its turn again
+            todo.extendleft(part.left)
+            whole.absorb(part)
+        return whole
+
+    def _rebuild(self, batch: Batch, view: CommittedView) -> None:
+        """Load the document anew: what is committed, then what of this batch is known to be good."""
+        self.document.close()
+        good = [frame for _, frame in view.frames] + batch.frames
+        self.document = self._load(view.base, good)
+        self.reach = self.document.vector()
+        self._layout = None
+        self._pairs = self._find_pairs(view.base, good)
+
+    def _find_pairs(self, checkpoint: bytes, updates: Sequence[bytes]) -> SurrogatePairs:
+        pairs = SurrogatePairs()
+        if self.schema == "open":
+            for update in (checkpoint, *updates):
+                pairs.scan(update)
+        return pairs
+
+    def _load(self, checkpoint: bytes | None, updates: Sequence[bytes]) -> Document:
+        return Document.load(checkpoint, updates, watch_elements=self.schema == "canvas")

@@ -1,0 +1,32 @@
+"""Two processes by mistake, or for a moment during a restart, over one journal."""
+
+from typing import Any
+
+from pycrdt import Doc, Map
+
+from party.hub import open_hub
+from party.memory import MemoryJournal
+from party.ports import Principal
+
+ADA = Principal(user_id="ada", name="Ada")
+
+
+def set_key(key: str) -> bytes:
+    doc: Doc[Any] = Doc()
+    doc.get("map", type=Map)[key] = True
+    return doc.get_update()
+
+
+async def test_a_room_that_finds_rows_of_somebody_else_is_loaded_anew() -> None:
+    """H7: what the other process wrote is not missing from what this one shows."""
+    journal = MemoryJournal()
+    journal.create("room", "open")
+    async with open_hub(journal) as one, open_hub(journal) as other:
+        assert (await other.state("room"))[0] == "1-0"
+        assert await one.submit("room", ADA, set_key("one")) == "1-1"
+        assert await other.submit("room", ADA, set_key("other")) == "1-2"
+        version, state = await other.state("room")
+    seen: Doc[Any] = Doc()
+    seen.apply_update(state)
+    assert version == "1-2"
+    assert set(seen.get("map", type=Map).keys()) == {"one", "other"}

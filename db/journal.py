@@ -1,0 +1,261 @@
+"""The journal in SQL: a room's raw updates in order, and the checkpoint they build on.
+
+Owns: `room_heads`, `room_updates`, `canvas_states`; the group commit. Does not own: what an update means,
+when to make a checkpoint, whether to repeat a failed append (party/room.py).
+
+Rules kept: `append` returns after the commit and no earlier; rooms that wait together share one transaction
+and its fsync; a group that fails is repeated room by room, so that one room's error is its own; a
+checkpoint and the end of its rows are one transaction, and an older checkpoint never replaces a newer one.
+
+The two statements of an append are SQLite's and go straight to the driver. Measured for one room with one
+row of 60 B: 85 us CPU per transaction, against 110 us through SQLAlchemy's exec_driver_sql and 150 us
+through Core; SQLite with its fsync is 47 us of each. A whole append, threads and loop included, on two
+cores busy with other things: one waiting room 170 to 220 us CPU, p50 0.20 to 0.26 ms; 100 waiting rooms 23
+to 27 us CPU each, p50 2.6 to 3.1 ms for all (most of it the 200 pages they touch); one room with 100 rows
+0.6 ms. WITHOUT ROWID on room_updates (see tables.py) keeps a room's rows side by side and each one once; it
+costs an append nothing that could be measured.
+"""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import cast
+
+from sqlalchemy import Connection, delete, select, update
+
+from db.database import Database
+from db.errors import DatabaseDown
+from db.tables import canvas_states, room_heads, room_updates, rooms
+from db.upsert import insert_into
+from party.errors import RoomNotFound, Unavailable
+from party.ports import Entry, Schema, StoredRoom
+
+GROUP_ROWS = 1_000
+GROUP_BYTES = 4 * 1024 * 1024
+"""A commit takes waiting appends up to these, and at least one."""
+
+WAITING_BYTES = 64 * 1024 * 1024
+"""Bytes waiting for a commit above which `append` refuses at once."""
+
+# One statement for all rooms of the group: [[room_id, epoch, rows], ...] -> the new heads. A room that is
+# absent, in the trash or of another epoch is missing from the answer.
+_BUMP_HEADS = """
+UPDATE room_heads SET seq = room_heads.seq + wanted.row_count
+FROM (SELECT json_extract(value, '$[0]') AS room_id, json_extract(value, '$[1]') AS epoch,
+             json_extract(value, '$[2]') AS row_count FROM json_each(?)) AS wanted, rooms
+WHERE rooms.id = wanted.room_id AND rooms.epoch = wanted.epoch AND rooms.deleted_at IS NULL
+  AND room_heads.room_id = wanted.room_id
+RETURNING room_id, seq, (SELECT epoch FROM rooms WHERE rooms.id = room_heads.room_id)
+"""
+_INSERT_UPDATES = """
+INSERT INTO room_updates (room_id, seq, epoch, user_id, update_bytes, created_at) VALUES (?, ?, ?, ?, ?, ?)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Append:
+    room_id: str
+    epoch: int
+    entries: tuple[Entry, ...]
+    size_bytes: int
+    durable: asyncio.Future[int]
+
+
+class SqlJournal:
+    """party.ports.Journal over a Database. Lives inside it; has nothing to close.
+
+    While appends wait there is one task that commits them, group by group; it ends with the last of them.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: deque[_Append] = deque()
+        self._waiting_bytes = 0
+        self._committer: asyncio.Task[None] | None = None
+
+    async def load(self, room_id: str) -> StoredRoom:
+        return await self._database.read(partial(_load, room_id=room_id))
+
+    async def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> int:
+        if not entries:
+            raise ValueError("an append needs at least one entry")
+        if self._waiting_bytes > WAITING_BYTES:
+            raise Unavailable("Too many edits are waiting for the database; they are kept, try again soon.")
+        size_bytes = sum(len(entry.update) for entry in entries)
+        durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Append(room_id, epoch, tuple(entries), size_bytes, durable))
+        self._waiting_bytes += size_bytes
+        if self._committer is None:
+            # Starts in the loop's next round, so whatever this round still appends is in the same group.
+            self._committer = asyncio.create_task(self._commit_waiting(), name="journal-committer")
+        return await durable
+
+    async def checkpoint(self, room_id: str, epoch: int, *, after_seq: int, seq: int, state: bytes) -> bool:
+        now = datetime.now(UTC)
+        return await self._database.write(
+            partial(
+                _checkpoint, room_id=room_id, epoch=epoch, after_seq=after_seq, seq=seq, state=state, now=now
+            )
+        )
+
+    async def _commit_waiting(self) -> None:
+        try:
+            while self._waiting:
+                group = self._take_group()
+                try:
+                    await self._commit(group)
+                finally:
+                    # Only when this task itself is cancelled or broken is anybody left: nobody may wait for
+                    # ever.
+                    _fail(group, Unavailable())
+        finally:
+            self._committer = None
+            _fail(self._waiting, Unavailable())
+            self._waiting.clear()
+            self._waiting_bytes = 0
+
+    def _take_group(self) -> list[_Append]:
+        group: list[_Append] = []
+        rows = size_bytes = 0
+        while self._waiting:
+            first = self._waiting[0]
+            rows += len(first.entries)
+            size_bytes += first.size_bytes
+            if group and (rows > GROUP_ROWS or size_bytes > GROUP_BYTES):
+                break
+            self._waiting.popleft()
+            self._waiting_bytes -= first.size_bytes
+            # A caller that is gone before its commit began needs none.
+            if not first.durable.done():
+                group.append(first)
+        return group
+
+    async def _commit(self, group: list[_Append]) -> None:
+        if not group:
+            return
+        try:
+            heads = await self._database.write(partial(_append, group=group))
+        except DatabaseDown as error:
+            _fail(group, error)
+        except Exception as error:
+            alone: dict[str, list[_Append]] = {}
+            for append in group:
+                alone.setdefault(append.room_id, []).append(append)
+            if len(alone) == 1:
+                _fail(group, error)
+            else:
+                for appends in alone.values():
+                    await self._commit(appends)
+        else:
+            for append, seq in zip(group, heads, strict=True):
+                if append.durable.done():
+                    continue
+                if seq is None:
+                    append.durable.set_exception(RoomNotFound())
+                else:
+                    append.durable.set_result(seq)
+
+
+def _fail(appends: Iterable[_Append], error: Exception) -> None:
+    for append in appends:
+        if not append.durable.done():
+            append.durable.set_exception(error)
+
+
+def _append(connection: Connection, group: list[_Append]) -> list[int | None]:
+    """Write the group; return each append's last sequence number, None where there is no such room."""
+    row_counts: dict[tuple[str, int], int] = {}
+    for append in group:
+        key = (append.room_id, append.epoch)
+        row_counts[key] = row_counts.get(key, 0) + len(append.entries)
+    wanted = json.dumps([[room_id, epoch, count] for (room_id, epoch), count in row_counts.items()])
+    driver = connection.connection.cursor()
+    driver.execute(_BUMP_HEADS, (wanted,))
+    heads = driver.fetchall()
+    last = {(room_id, epoch): seq - row_counts[room_id, epoch] for room_id, seq, epoch in heads}
+
+    # The form in which UtcDateTime stores it, without Core's type processing.
+    created_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    rows: list[tuple[str, int, int, str, bytes, str]] = []
+    answers: list[int | None] = []
+    for append in group:
+        key = (append.room_id, append.epoch)
+        if key not in last:
+            answers.append(None)
+            continue
+        for entry in append.entries:
+            last[key] += 1
+            rows.append((append.room_id, last[key], append.epoch, entry.user_id, entry.update, created_at))
+        answers.append(last[key])
+    if rows:
+        driver.executemany(_INSERT_UPDATES, rows)
+    return answers
+
+
+def _load(connection: Connection, room_id: str) -> StoredRoom:
+    head = connection.execute(
+        select(rooms.c.schema, rooms.c.epoch, room_heads.c.seq, room_heads.c.checkpoint_seq)
+        .join(room_heads, room_heads.c.room_id == rooms.c.id)
+        .where(rooms.c.id == room_id, rooms.c.deleted_at.is_(None))
+    ).one_or_none()
+    if head is None:
+        raise RoomNotFound
+    state: bytes | None = None
+    if head.checkpoint_seq:
+        state = connection.execute(
+            select(canvas_states.c.state).where(
+                canvas_states.c.room_id == room_id, canvas_states.c.seq == head.checkpoint_seq
+            )
+        ).scalar_one_or_none()
+    rows = connection.execute(
+        select(room_updates.c.seq, room_updates.c.update_bytes)
+        .where(room_updates.c.room_id == room_id, room_updates.c.seq > head.checkpoint_seq)
+        .order_by(room_updates.c.seq)
+    ).all()
+    complete = [row.seq for row in rows] == list(range(head.checkpoint_seq + 1, head.seq + 1))
+    if not complete or (head.checkpoint_seq and state is None):
+        # Never seen by a transaction of ours: somebody edited the file, or the disk lost a part of it.
+        raise Unavailable(f"The journal of room {room_id} has a gap; restore the database from a backup.")
+    return StoredRoom(
+        room_id=room_id,
+        schema=cast("Schema", head.schema),
+        epoch=head.epoch,
+        seq=head.seq,
+        checkpoint_seq=head.checkpoint_seq,
+        checkpoint=state,
+        updates=tuple(row.update_bytes for row in rows),
+    )
+
+
+def _checkpoint(
+    connection: Connection, room_id: str, epoch: int, after_seq: int, seq: int, state: bytes, now: datetime
+) -> bool:
+    if seq <= after_seq:
+        return False
+    same_room = select(rooms.c.id).where(
+        rooms.c.id == room_id, rooms.c.epoch == epoch, rooms.c.deleted_at.is_(None)
+    )
+    moved = connection.execute(
+        update(room_heads)
+        .where(
+            room_heads.c.room_id.in_(same_room),
+            room_heads.c.checkpoint_seq == after_seq,
+            room_heads.c.seq >= seq,
+        )
+        .values(checkpoint_seq=seq)
+    )
+    if moved.rowcount == 0:
+        return False
+    content = {"seq": seq, "epoch": epoch, "state": state, "created_at": now}
+    statement = insert_into(connection, canvas_states).values(room_id=room_id, **content)
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=[canvas_states.c.room_id], set_=content)
+    )
+    connection.execute(
+        delete(room_updates).where(room_updates.c.room_id == room_id, room_updates.c.seq <= seq)
+    )
+    return True

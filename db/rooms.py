@@ -1,0 +1,263 @@
+"""Queries on rooms and who was in them.
+
+Owns: `rooms` and `room_participants`, and the `room_heads` row that every room is born with. Does not own:
+what is drawn in a room (journal.py), who may do what (the edge), who is in it right now (the engine's
+presence).
+
+Rules kept: `revision` goes up by one at each change of title, visibility or trash, and is the ETag; a room
+in the trash is not found unless asked for; a room and its head are made in one transaction, and so is its
+end.
+"""
+
+# ruff: noqa: A002 - a room's id is `id` everywhere
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, cast
+
+from sqlalchemy import Connection, Row, Select, delete, literal, select, tuple_, update
+
+from db.tables import UtcDateTime, room_heads, room_participants, rooms, users
+from db.upsert import insert_into
+from party.errors import Conflict, PreconditionFailed, RoomNotFound
+from party.ports import Role, Schema
+
+Visibility = Literal["public", "unlisted"]
+Scope = Literal["public", "mine", "trash"]
+
+MAX_QUERY_CHARS = 1_000
+"""A longer search finds nothing (SQLite refuses LIKE patterns from 50,000 bytes on)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A room as listings and its own page show it. Times are aware, in UTC."""
+
+    id: str
+    title: str
+    visibility: Visibility
+    schema: Schema
+    epoch: int
+    revision: int
+    creator_id: str
+    creator_name: str
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """Somebody who was in a room, with the present name. Times are aware, in UTC."""
+
+    user_id: str
+    name: str
+    role: Role
+    first_seen_at: datetime
+    last_seen_at: datetime
+
+
+def insert_room(
+    connection: Connection,
+    *,
+    id: str,
+    title: str,
+    visibility: Visibility,
+    schema: Schema,
+    creator_id: str,
+    now: datetime,
+) -> Room:
+    """Make a room, its journal's head, and its creator (who must be a user) its owner.
+
+    Raises Conflict if `id` is taken, be it by a room in the trash.
+    """
+    statement = insert_into(connection, rooms).values(
+        id=id,
+        title=title,
+        title_folded=fold(title),
+        visibility=visibility,
+        schema=schema,
+        creator_id=creator_id,
+        created_at=now,
+        updated_at=now,
+    )
+    if connection.execute(statement.on_conflict_do_nothing(index_elements=[rooms.c.id])).rowcount == 0:
+        raise Conflict("There already is a room with this id (perhaps in the trash); choose another.")
+    connection.execute(room_heads.insert().values(room_id=id))
+    connection.execute(
+        room_participants.insert().values(
+            room_id=id, user_id=creator_id, role="owner", first_seen_at=now, last_seen_at=now
+        )
+    )
+    return _get_room(connection, id)
+
+
+def find_room(connection: Connection, id: str, *, deleted: bool = False) -> Room | None:
+    """The room; `deleted=True` finds it in the trash as well."""
+    statement = _select_rooms().where(rooms.c.id == id)
+    if not deleted:
+        statement = statement.where(rooms.c.deleted_at.is_(None))
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else _room(row)
+
+
+def list_rooms(
+    connection: Connection,
+    *,
+    scope: Scope,
+    user_id: str,
+    q: str | None,
+    before: tuple[datetime, str] | None,
+    limit: int,
+) -> list[Room]:
+    """Rooms, newest first by (created_at, id), at most `limit`, all older than `before`.
+
+    "public": listed for everybody. "mine": `user_id` made it or was in it. "trash": `user_id` made and
+    deleted it. `q` is a part of the title in any case.
+    """
+    statement = _select_rooms()
+    if scope == "trash":
+        statement = statement.where(rooms.c.deleted_at.is_not(None), rooms.c.creator_id == user_id)
+    else:
+        statement = statement.where(rooms.c.deleted_at.is_(None))
+    if scope == "public":
+        statement = statement.where(rooms.c.visibility == "public")
+    if scope == "mine":
+        # The creator is a participant from the start.
+        statement = statement.join(room_participants, room_participants.c.room_id == rooms.c.id).where(
+            room_participants.c.user_id == user_id
+        )
+    if q:
+        folded = fold(q)
+        if len(folded) > MAX_QUERY_CHARS:
+            return []
+        statement = statement.where(rooms.c.title_folded.contains(folded, autoescape=True))
+    if before is not None:
+        at, room_id = before
+        cursor = tuple_(literal(at, UtcDateTime), literal(room_id, rooms.c.id.type))
+        statement = statement.where(tuple_(rooms.c.created_at, rooms.c.id) < cursor)
+    statement = statement.order_by(rooms.c.created_at.desc(), rooms.c.id.desc()).limit(limit)
+    return [_room(row) for row in connection.execute(statement)]
+
+
+def update_room(
+    connection: Connection,
+    id: str,
+    *,
+    title: str | None = None,
+    visibility: Visibility | None = None,
+    revision: int | None = None,
+    now: datetime,
+) -> Room:
+    """Change what is given.
+
+    Raises RoomNotFound; PreconditionFailed when `revision` is given and is not the room's.
+    """
+    _check(connection, id, revision=revision)
+    changes: dict[str, object] = {}
+    if title is not None:
+        changes |= {"title": title, "title_folded": fold(title)}
+    if visibility is not None:
+        changes["visibility"] = visibility
+    return _change(connection, id, changes, now)
+
+
+def trash_room(connection: Connection, id: str, *, revision: int | None = None, now: datetime) -> Room:
+    """Put the room into the trash; its journal takes nothing more. Raises as update_room does."""
+    _check(connection, id, revision=revision)
+    return _change(connection, id, {"deleted_at": now}, now)
+
+
+def restore_room(connection: Connection, id: str, *, revision: int | None = None, now: datetime) -> Room:
+    """Take the room out of the trash; one that is not in it stays as it is. Raises as update_room does."""
+    room = _check(connection, id, revision=revision, deleted=True)
+    return room if room.deleted_at is None else _change(connection, id, {"deleted_at": None}, now)
+
+
+def purge_trash(connection: Connection, before: datetime) -> list[str]:
+    """Delete for good, journal and participants too, what was trashed before `before`; return the ids."""
+    found = connection.execute(delete(rooms).where(rooms.c.deleted_at < before).returning(rooms.c.id))
+    return sorted(found.scalars())
+
+
+def record_participant(connection: Connection, room_id: str, user_id: str, now: datetime) -> None:
+    """Note that the user is in the room at `now`: an editor, unless known already. Raises RoomNotFound."""
+    if find_room(connection, room_id) is None:
+        raise RoomNotFound
+    statement = insert_into(connection, room_participants).values(
+        room_id=room_id, user_id=user_id, role="editor", first_seen_at=now, last_seen_at=now
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[room_participants.c.room_id, room_participants.c.user_id],
+            set_={"last_seen_at": now},
+        )
+    )
+
+
+def list_participants(connection: Connection, room_id: str) -> list[Participant]:
+    """Everybody who ever was in the room, in the order they came."""
+    p = room_participants
+    rows = connection.execute(
+        select(p.c.user_id, users.c.name, p.c.role, p.c.first_seen_at, p.c.last_seen_at)
+        .join(users, users.c.id == p.c.user_id)
+        .where(p.c.room_id == room_id)
+        .order_by(p.c.first_seen_at, p.c.user_id)
+    )
+    return [
+        Participant(row.user_id, row.name, cast("Role", row.role), row.first_seen_at, row.last_seen_at)
+        for row in rows
+    ]
+
+
+def fold(title: str) -> str:
+    """The title as search compares it: Unicode case folding, compatible forms made equal."""
+    return unicodedata.normalize("NFKC", title).casefold()
+
+
+def _select_rooms() -> Select[*tuple[object, ...]]:
+    statement = select(
+        rooms.c.id,
+        rooms.c.title,
+        rooms.c.visibility,
+        rooms.c.schema,
+        rooms.c.epoch,
+        rooms.c.revision,
+        rooms.c.creator_id,
+        users.c.name.label("creator_name"),
+        rooms.c.created_at,
+        rooms.c.updated_at,
+        rooms.c.deleted_at,
+    )
+    return statement.join(users, users.c.id == rooms.c.creator_id)
+
+
+def _room(row: Row[*tuple[object, ...]]) -> Room:
+    return Room(**row._mapping)
+
+
+def _get_room(connection: Connection, id: str) -> Room:
+    room = find_room(connection, id, deleted=True)
+    if room is None:
+        raise RoomNotFound
+    return room
+
+
+def _check(connection: Connection, id: str, *, revision: int | None, deleted: bool = False) -> Room:
+    # Locks the row, so that nobody changes it between this look and the change (SQLite's writer is alone
+    # anyway).
+    connection.execute(select(rooms.c.id).where(rooms.c.id == id).with_for_update())
+    room = find_room(connection, id, deleted=deleted)
+    if room is None:
+        raise RoomNotFound
+    if revision is not None and revision != room.revision:
+        raise PreconditionFailed
+    return room
+
+
+def _change(connection: Connection, id: str, changes: dict[str, object], now: datetime) -> Room:
+    connection.execute(
+        update(rooms).where(rooms.c.id == id).values(**changes, revision=rooms.c.revision + 1, updated_at=now)
+    )
+    return _get_room(connection, id)

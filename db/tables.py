@@ -1,0 +1,186 @@
+"""Every table of Kanvas, in SQLAlchemy Core, neutral between SQLite and PostgreSQL.
+
+Owns: names, types, keys, checks and indexes. The migrations in alembic/versions build the same thing (a
+test compares the two). Does not own: queries (users.py, rooms.py, journal.py, idempotency.py).
+
+Rules: every constraint has a name (SQLite can only alter what it can name); times are aware datetimes in
+UTC; ids are text, made above this floor; nothing hot shares a row with anything cold (`room_heads` is its
+own table).
+
+A room's journal is `room_updates` (raw updates, seq 1, 2, 3, ...) and at most one checkpoint in
+`canvas_states`; `room_heads` says up to where each goes: the rows present are exactly checkpoint_seq + 1 ..
+seq.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, in UTC on both sides; a naive one is refused with ValueError.
+
+    SQLite stores text of fixed width without a zone ("2026-11-20 12:00:00.000000"), so text order is time
+    order; PostgreSQL stores timestamptz.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a datetime without a zone; use datetime.now(UTC)")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        at: datetime = value
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("id"),
+)
+
+rooms = Table(
+    "rooms",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    # The title as search sees it: SQLite's LIKE folds only ASCII, so the folding is ours (rooms.py).
+    Column("title_folded", Text, nullable=False),
+    Column("visibility", Text, nullable=False),
+    Column("schema", Text, nullable=False),
+    Column("epoch", Integer, nullable=False, server_default=text("1")),
+    Column("revision", Integer, nullable=False, server_default=text("1")),
+    Column("creator_id", Text, ForeignKey("users.id"), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime, nullable=True),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("visibility IN ('public', 'unlisted')", name="visibility"),
+    CheckConstraint("schema IN ('canvas', 'open')", name="schema"),
+)
+
+# The public lobby: newest first, trash left out. The page after a cursor is one range of this index.
+Index(
+    "ix_rooms_listing",
+    rooms.c.visibility,
+    rooms.c.created_at,
+    rooms.c.id,
+    sqlite_where=rooms.c.deleted_at.is_(None),
+    postgresql_where=rooms.c.deleted_at.is_(None),
+)
+# "My trash", and the foreign key to users.
+Index("ix_rooms_creator", rooms.c.creator_id, rooms.c.created_at, rooms.c.id)
+# What purge_trash looks for; live rooms cost it nothing.
+Index(
+    "ix_rooms_trash",
+    rooms.c.deleted_at,
+    sqlite_where=rooms.c.deleted_at.is_not(None),
+    postgresql_where=rooms.c.deleted_at.is_not(None),
+)
+
+room_heads = Table(
+    "room_heads",
+    metadata,
+    Column("room_id", Text, ForeignKey("rooms.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", BigInteger, nullable=False, server_default=text("0")),
+    Column("checkpoint_seq", BigInteger, nullable=False, server_default=text("0")),
+    PrimaryKeyConstraint("room_id"),
+    CheckConstraint("checkpoint_seq >= 0 AND checkpoint_seq <= seq", name="order"),
+    sqlite_with_rowid=False,
+)
+
+room_participants = Table(
+    "room_participants",
+    metadata,
+    Column("room_id", Text, ForeignKey("rooms.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("role", Text, nullable=False),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("room_id", "user_id"),
+    CheckConstraint("role IN ('owner', 'editor', 'viewer')", name="role"),
+    sqlite_with_rowid=False,
+)
+# "My rooms".
+Index("ix_room_participants_user", room_participants.c.user_id, room_participants.c.room_id)
+
+# A state is megabytes long: this table keeps its rowid, since SQLite moves whole rows of one without.
+canvas_states = Table(
+    "canvas_states",
+    metadata,
+    Column("room_id", Text, ForeignKey("rooms.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("room_id"),
+)
+
+# user_id is not a foreign key: the server itself writes too, and a user may be forgotten while the rooms
+# stay.
+room_updates = Table(
+    "room_updates",
+    metadata,
+    Column("room_id", Text, ForeignKey("rooms.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("update_bytes", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("room_id", "seq"),
+    sqlite_with_rowid=False,
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("user_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("request_hash", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("user_id", "key"),
+)
+Index("ix_idempotency_keys_created", idempotency_keys.c.created_at)

@@ -1,0 +1,55 @@
+"""A migrated SQLite file for each test, and the rooms most of them start with."""
+
+import shutil
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from db.database import Database, open_database
+from db.migrate import upgrade
+from db.rooms import insert_room
+from db.users import put_user
+from party.ports import Schema
+
+NOW = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / "kanvas.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def path(migrated: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(migrated, tmp_path / "kanvas.db"))
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    async with open_database(url) as database:
+        yield database
+
+
+def make_room(
+    connection: Connection, room_id: str, *, schema: Schema = "canvas", creator_id: str = "ada"
+) -> None:
+    put_user(connection, creator_id, creator_id.title(), NOW)
+    insert_room(
+        connection,
+        id=room_id,
+        title=f"Room {room_id}",
+        visibility="public",
+        schema=schema,
+        creator_id=creator_id,
+        now=NOW,
+    )

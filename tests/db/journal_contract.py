@@ -1,0 +1,187 @@
+"""What every Journal does, whatever it keeps its rows in. Source: the docstrings of party.ports.Journal.
+
+A new adapter is one more `house` in test_journal.py.
+"""
+
+import asyncio
+from typing import Protocol
+
+import pytest
+
+from party.errors import RoomNotFound
+from party.ports import Entry, Journal, Schema
+
+
+class House(Protocol):
+    """A journal and the means to make and delete rooms beside it."""
+
+    @property
+    def journal(self) -> Journal: ...
+
+    async def create(self, room_id: str, schema: Schema = "canvas", epoch: int = 1) -> None: ...
+
+    async def delete(self, room_id: str) -> None: ...
+
+
+def entries(*updates: bytes, user_id: str = "ada") -> list[Entry]:
+    return [Entry(update, user_id) for update in updates]
+
+
+class JournalContract:
+    async def test_a_new_room_is_empty(self, house: House) -> None:
+        await house.create("r", schema="open", epoch=3)
+        room = await house.journal.load("r")
+        assert (room.room_id, room.schema, room.epoch) == ("r", "open", 3)
+        assert (room.seq, room.checkpoint_seq, room.checkpoint, room.updates) == (0, 0, None, ())
+
+    async def test_appends_are_numbered_from_one_and_return_the_last_number(self, house: House) -> None:
+        await house.create("r")
+        assert await house.journal.append("r", 1, entries(b"a")) == 1
+        assert await house.journal.append("r", 1, entries(b"b", b"c", b"d")) == 4
+        assert await house.journal.append("r", 1, entries(b"e")) == 5
+        room = await house.journal.load("r")
+        assert (room.seq, room.updates) == (5, (b"a", b"b", b"c", b"d", b"e"))
+
+    async def test_the_same_batch_twice_is_there_twice(self, house: House) -> None:
+        await house.create("r")
+        await house.journal.append("r", 1, entries(b"a"))
+        assert await house.journal.append("r", 1, entries(b"a")) == 2
+        assert (await house.journal.load("r")).updates == (b"a", b"a")
+
+    async def test_appends_to_one_room_that_wait_together_keep_their_order(self, house: House) -> None:
+        await house.create("r")
+        waiting = [house.journal.append("r", 1, entries(b"%d" % n, b"+")) for n in range(20)]
+        assert await asyncio.gather(*waiting) == [2 * n + 2 for n in range(20)]
+        expected = tuple(update for n in range(20) for update in (b"%d" % n, b"+"))
+        assert (await house.journal.load("r")).updates == expected
+
+    async def test_many_rooms_at_once_each_have_their_own_numbers(self, house: House) -> None:
+        names = [f"room-{n}" for n in range(60)]
+        for name in names:
+            await house.create(name)
+        for turn in range(3):
+            seqs = await asyncio.gather(
+                *(house.journal.append(name, 1, entries(f"{name}/{turn}".encode())) for name in names)
+            )
+            assert seqs == [turn + 1] * len(names)
+        for name in names:
+            assert (await house.journal.load(name)).updates == tuple(
+                b"%s/%d" % (name.encode(), t) for t in range(3)
+            )
+
+    async def test_bytes_come_back_as_they_were(self, house: House) -> None:
+        await house.create("r")
+        updates = (b"", b"\x00", bytes(range(256)), b"\xff" * 300_000)
+        await house.journal.append("r", 1, entries(*updates))
+        assert (await house.journal.load("r")).updates == updates
+
+    async def test_an_absent_room_is_not_found(self, house: House) -> None:
+        with pytest.raises(RoomNotFound):
+            await house.journal.load("nowhere")
+        with pytest.raises(RoomNotFound):
+            await house.journal.append("nowhere", 1, entries(b"a"))
+
+    async def test_a_deleted_room_is_not_found_and_takes_nothing(self, house: House) -> None:
+        await house.create("r")
+        await house.journal.append("r", 1, entries(b"a"))
+        await house.delete("r")
+        with pytest.raises(RoomNotFound):
+            await house.journal.load("r")
+        with pytest.raises(RoomNotFound):
+            await house.journal.append("r", 1, entries(b"b"))
+
+    async def test_another_epoch_is_refused_in_both_directions(self, house: House) -> None:
+        await house.create("r", epoch=2)
+        for epoch in (1, 3):
+            with pytest.raises(RoomNotFound):
+                await house.journal.append("r", epoch, entries(b"a"))
+            assert not await house.journal.checkpoint("r", epoch, after_seq=0, seq=0, state=b"s")
+        assert await house.journal.append("r", 2, entries(b"a")) == 1
+
+    async def test_a_room_that_is_gone_costs_its_neighbours_nothing(self, house: House) -> None:
+        for name in ("old", "good", "deleted"):
+            await house.create(name, epoch=2)
+        await house.delete("deleted")
+        answers = await asyncio.gather(
+            house.journal.append("old", 1, entries(b"a")),
+            house.journal.append("good", 2, entries(b"b")),
+            house.journal.append("deleted", 2, entries(b"c")),
+            house.journal.append("nowhere", 1, entries(b"d")),
+            house.journal.append("old", 2, entries(b"e")),
+            return_exceptions=True,
+        )
+        assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [
+            RoomNotFound,
+            1,
+            RoomNotFound,
+            RoomNotFound,
+            1,
+        ]
+        assert (await house.journal.load("good")).updates == (b"b",)
+        assert (await house.journal.load("old")).updates == (b"e",)
+
+    async def test_a_cancelled_append_disturbs_nobody(self, house: House) -> None:
+        await house.create("r")
+        await house.create("other")
+        cancelled = asyncio.ensure_future(house.journal.append("r", 1, entries(b"a")))
+        kept = asyncio.ensure_future(house.journal.append("other", 1, entries(b"b")))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        assert await kept == 1
+        assert await house.journal.append("r", 1, entries(b"c")) in (1, 2)
+        assert (await house.journal.load("r")).updates in ((b"c",), (b"a", b"c"))
+
+    async def test_a_checkpoint_replaces_the_rows_it_covers(self, house: House) -> None:
+        await house.create("r")
+        await house.journal.append("r", 1, entries(b"a", b"b", b"c"))
+        assert await house.journal.checkpoint("r", 1, after_seq=0, seq=2, state=b"ab")
+        room = await house.journal.load("r")
+        assert (room.seq, room.checkpoint_seq, room.checkpoint, room.updates) == (3, 2, b"ab", (b"c",))
+        assert await house.journal.append("r", 1, entries(b"d")) == 4
+        assert await house.journal.checkpoint("r", 1, after_seq=2, seq=4, state=b"abcd")
+        room = await house.journal.load("r")
+        assert (room.seq, room.checkpoint_seq, room.checkpoint, room.updates) == (4, 4, b"abcd", ())
+        assert await house.journal.append("r", 1, entries(b"e")) == 5
+
+    async def test_of_two_checkpoints_from_one_base_the_second_is_too_late(self, house: House) -> None:
+        await house.create("r")
+        await house.journal.append("r", 1, entries(b"a", b"b", b"c"))
+        assert await house.journal.checkpoint("r", 1, after_seq=0, seq=2, state=b"first")
+        assert not await house.journal.checkpoint("r", 1, after_seq=0, seq=3, state=b"second")
+        room = await house.journal.load("r")
+        assert (room.checkpoint_seq, room.checkpoint, room.updates) == (2, b"first", (b"c",))
+
+    @pytest.mark.parametrize(("after_seq", "seq"), [(2, 1), (2, 4), (1, 3), (3, 3), (2, 2)])
+    async def test_a_checkpoint_outside_of_the_rows_is_not_taken(
+        self, house: House, after_seq: int, seq: int
+    ) -> None:
+        await house.create("r")
+        await house.journal.append("r", 1, entries(b"a", b"b", b"c"))
+        assert await house.journal.checkpoint("r", 1, after_seq=0, seq=2, state=b"ab")
+        assert not await house.journal.checkpoint("r", 1, after_seq=after_seq, seq=seq, state=b"wrong")
+        room = await house.journal.load("r")
+        assert (room.seq, room.checkpoint_seq, room.checkpoint, room.updates) == (3, 2, b"ab", (b"c",))
+
+    async def test_appends_and_checkpoints_at_once_lose_nothing(self, house: House) -> None:
+        await house.create("r")
+        journal = house.journal
+
+        async def write() -> None:
+            for n in range(60):
+                assert await journal.append("r", 1, entries(b"%d," % n)) == n + 1
+                await asyncio.sleep(0)
+
+        async def fold() -> None:
+            for _ in range(15):
+                room = await journal.load("r")
+                state = (room.checkpoint or b"") + b"".join(room.updates)
+                if room.updates:
+                    assert await journal.checkpoint(
+                        "r", 1, after_seq=room.checkpoint_seq, seq=room.seq, state=state
+                    )
+                await asyncio.sleep(0.001)
+
+        await asyncio.gather(write(), fold())
+        room = await journal.load("r")
+        everything = (room.checkpoint or b"") + b"".join(room.updates)
+        assert everything == b"".join(b"%d," % n for n in range(60))

@@ -1,0 +1,52 @@
+"""The contract suite over both journals."""
+
+import pytest
+
+from db.database import Database
+from db.journal import SqlJournal
+from db.rooms import trash_room
+from db.tables import rooms
+from party.memory import MemoryJournal
+from party.ports import Schema
+from tests.db.conftest import NOW, make_room
+from tests.db.journal_contract import House, JournalContract
+
+
+class MemoryHouse:
+    def __init__(self) -> None:
+        self.journal = MemoryJournal()
+
+    async def create(self, room_id: str, schema: Schema = "canvas", epoch: int = 1) -> None:
+        self.journal.create(room_id, schema, epoch)
+
+    async def delete(self, room_id: str) -> None:
+        self.journal.delete(room_id)
+
+
+class SqlHouse:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.journal = SqlJournal(database)
+
+    async def create(self, room_id: str, schema: Schema = "canvas", epoch: int = 1) -> None:
+        await self.database.write(lambda connection: make_room(connection, room_id, schema=schema))
+        await self.database.write(
+            lambda connection: connection.execute(
+                rooms.update().where(rooms.c.id == room_id).values(epoch=epoch)
+            ).close()
+        )
+
+    async def delete(self, room_id: str) -> None:
+        await self.database.write(lambda connection: trash_room(connection, room_id, now=NOW))
+
+
+class TestMemoryJournal(JournalContract):
+    @pytest.fixture
+    def house(self) -> House:
+        return MemoryHouse()
+
+
+class TestSqlJournal(JournalContract):
+    @pytest.fixture
+    def house(self, database: Database) -> House:
+        return SqlHouse(database)

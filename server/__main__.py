@@ -1,0 +1,5 @@
+"""`python -m server` is `kanvas`."""
+
+from server.cli import main
+
+main()

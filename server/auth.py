@@ -1,0 +1,227 @@
+"""Who is asking: tokens, the session cookie, and which pages may speak for a person.
+
+Owns: issuing and checking tokens, the origin rules shared by REST and WebSocket. Does not own: the routes
+(`sign_in.py`), roles in a room (`rooms.py`). Seam: `Tokens` is what an outside issuer will stand beside.
+
+Rules: HS256 and nothing else; `sub name iat exp iss aud` are all required and checked; a bearer token counts
+before the cookie and a wrong one is never covered by a right cookie; a request that changes something on the
+strength of the cookie must come from a page we know.
+Source: RFC 8725 (JWT best practice), RFC 6750 (bearer), Fetch standard (Origin, Sec-Fetch-Site).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import jwt
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+
+from party.errors import OriginRefused, Unauthenticated
+from party.ports import Principal, Role
+from server.settings import Settings, normal_origin
+
+ALGORITHM: Final = "HS256"
+ISSUER: Final = "kanvas"
+AUDIENCE: Final = "kanvas"
+LEEWAY_S: Final = 5.0
+REFRESHABLE_S: Final = 90 * 86_400
+"""A guest token can be renewed this long after it was issued, expired or not."""
+
+COOKIE: Final = "kanvas_session"
+MAX_TOKEN_CHARS: Final = 4096
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody with a token that was checked."""
+
+    user_id: str
+    name: str
+    is_guest: bool
+    issued_at: datetime
+    expires_at: datetime
+
+    def principal(self, role: Role = "editor") -> Principal:
+        """The identity as the engine knows it, with its role in one room."""
+        return Principal(user_id=self.user_id, name=self.name, role=role)
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A fresh token and when it ends."""
+
+    token: str
+    expires_at: datetime
+
+
+class Tokens:
+    """The embedded issuer: makes tokens with one secret and checks them with the same."""
+
+    def __init__(self, secret: bytes, *, ttl_s: int, clock: Callable[[], float] = time.time) -> None:
+        self._secret = secret
+        self._ttl_s = ttl_s
+        self._clock = clock
+
+    def issue(
+        self, user_id: str, name: str, *, is_guest: bool = False, ttl_s: int | None = None
+    ) -> IssuedToken:
+        """A token for this user, valid for `ttl_s` seconds (default: the server's)."""
+        now_s = int(self._clock())
+        end_s = now_s + (self._ttl_s if ttl_s is None else ttl_s)
+        claims: dict[str, Any] = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": user_id,
+            "name": name,
+            "iat": now_s,
+            "exp": end_s,
+        }
+        if is_guest:
+            claims["guest"] = True
+        return IssuedToken(
+            token=jwt.encode(claims, self._secret, algorithm=ALGORITHM),
+            expires_at=datetime.fromtimestamp(end_s, UTC),
+        )
+
+    async def verify(self, token: str) -> Identity:
+        """Who the token speaks for. Raises Unauthenticated. (Awaitable: outside issuers fetch keys.)"""
+        identity = self._decode(token)
+        if identity.expires_at.timestamp() + LEEWAY_S < self._clock():
+            raise Unauthenticated("The token has expired; renew it with POST /api/v1/auth/refresh.")
+        return identity
+
+    async def verify_for_refresh(self, token: str) -> Identity:
+        """As `verify`, but a guest's token may have expired, up to 90 days after it was issued."""
+        identity = self._decode(token)
+        if not identity.is_guest:
+            return await self.verify(token)
+        if identity.issued_at.timestamp() + REFRESHABLE_S < self._clock():
+            raise Unauthenticated(
+                "The token is too old to be renewed; sign in again with POST /api/v1/auth/guest."
+            )
+        return identity
+
+    def _decode(self, token: str) -> Identity:
+        refused = Unauthenticated(
+            "The token is not one of this server's; sign in again with POST /api/v1/auth/guest."
+        )
+        if len(token) > MAX_TOKEN_CHARS or not token.isascii():
+            raise refused
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                # times are checked by us, against our clock
+                options={
+                    "require": ["sub", "name", "iat", "exp", "iss", "aud"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_nbf": False,
+                },
+            )
+            issued_at = datetime.fromtimestamp(claims["iat"], UTC)
+            expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+        # a header of nested lists ends in RecursionError, times beyond the calendar in the last three
+        except (jwt.PyJWTError, RecursionError, TypeError, ValueError, OverflowError, OSError) as error:
+            raise refused from error
+        sub, name = claims["sub"], claims["name"]
+        if not isinstance(name, str) or not name or not sub:
+            raise refused
+        if issued_at.timestamp() > self._clock() + LEEWAY_S:
+            raise refused
+        return Identity(sub, name, claims.get("guest") is True, issued_at, expires_at)
+
+
+def bearer_token(headers: Headers) -> str | None:
+    """The token of the Authorization header. Raises Unauthenticated when it is of another kind."""
+    given = headers.get("authorization")
+    if given is None:
+        return None
+    scheme, _, token = given.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("The Authorization header must be: Bearer, a space, and a token.")
+    return token.strip()
+
+
+def find_token(connection: HTTPConnection) -> tuple[str, bool] | None:
+    """The token of a request and whether it came as the cookie. Raises Unauthenticated."""
+    token = bearer_token(connection.headers)
+    if token is not None:
+        return token, False
+    cookie = connection.cookies.get(COOKIE)
+    return (cookie, True) if cookie else None
+
+
+def is_own_or_listed(origin: str, host: str | None, settings: Settings, *, any_counts: bool = True) -> bool:
+    """Whether pages of `origin` may speak to us: same host, the public URL, or listed."""
+    try:
+        normal = normal_origin(origin)
+    except ValueError:
+        # "null" of sandboxed frames, extensions, files
+        return any_counts and "*" in settings.origins
+    # the scheme is left out: behind a proxy that ends TLS we see http where the browser sees https
+    if host is not None and normal.partition("://")[2] == _bare_host(host, normal):
+        return True
+    listed = normal == settings.public_url or normal in settings.origins
+    return listed or (any_counts and "*" in settings.origins)
+
+
+def _bare_host(host: str, origin: str) -> str:
+    try:
+        return normal_origin(f"{origin.partition('://')[0]}://{host}").partition("://")[2]
+    except ValueError:
+        return ""
+
+
+def check_origin(origin: str | None, host: str | None, settings: Settings) -> None:
+    """Refuse pages of other origins; a missing Origin is fine, scripts have none. Raises OriginRefused.
+
+    `origin` and `host` are the headers of the request or the WebSocket handshake.
+    """
+    if origin is not None and not is_own_or_listed(origin, host, settings):
+        raise refused_origin(origin)
+
+
+def check_cookie_origin(headers: Headers, settings: Settings) -> None:
+    """For a change made on the strength of the cookie: it must come from a known page. Raises OriginRefused.
+
+    "*" does not count here: it means scripts with bearer tokens, not pages that borrow somebody's cookie.
+    """
+    origin = headers.get("origin")
+    if origin is not None:
+        if not is_own_or_listed(origin, headers.get("host"), settings, any_counts=False):
+            raise refused_origin(origin)
+    elif headers.get("sec-fetch-site") != "same-origin":
+        raise OriginRefused(
+            "A change with the session cookie needs the Origin header of a page of this server, or of one in "
+            "KANVAS_ORIGINS; scripts send the token as: Authorization: Bearer."
+        )
+
+
+def refused_origin(origin: str) -> OriginRefused:
+    """The refusal, with the origin and the setting in words."""
+    shown = "".join(one for one in origin[:100] if one.isprintable())
+    return OriginRefused(
+        f"Pages of {shown} may not use this server; the operator can add the origin to KANVAS_ORIGINS."
+    )
+
+
+async def identify(
+    connection: HTTPConnection, tokens: Tokens, settings: Settings, *, method: str
+) -> Identity:
+    """Who is asking, by bearer token or cookie. Raises Unauthenticated, OriginRefused."""
+    found = find_token(connection)
+    if found is None:
+        raise Unauthenticated
+    token, is_cookie = found
+    identity = await tokens.verify(token)
+    if is_cookie and method not in SAFE_METHODS:
+        check_cookie_origin(connection.headers, settings)
+    return identity

@@ -1,0 +1,129 @@
+"""`kanvas check`: the settings in effect, and every part tried for real.
+
+Owns: the trials and their table. Does not own: the settings.
+Rule: a trial writes what the server would write, durably, and leaves nothing behind.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from sqlalchemy import Connection
+
+from db.database import open_database
+from db.idempotency import purge_answers, store_answer
+from db.migrate import current_revision, head_revision
+from party.errors import KanvasError
+from server.blobs.files import FileBlobs
+from server.pages import find_client
+from server.secret import ensure_data_dir, load_secret
+from server.settings import Settings, SettingsError, effective_rows
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Failed(Exception):
+    """A trial failed; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One trial: what was tried, what came of it."""
+
+    part: str
+    passed: bool
+    told: str
+
+
+def run_checks(settings: Settings) -> bool:
+    """Print both tables; True when every trial passed."""
+    console = Console()
+    table = Table("Setting", "Value", title="Settings in effect", title_justify="left")
+    for name, value in effective_rows(settings):
+        table.add_row(name, escape(value) or "-")
+    console.print(table)
+    results = asyncio.run(try_all(settings))
+    table = Table("Part", "", "What was found", title="Trials", title_justify="left")
+    for one in results:
+        mark = "[green]ok[/green]" if one.passed else "[red]failed[/red]"
+        table.add_row(one.part, mark, escape(one.told))
+    console.print(table)
+    return all(one.passed for one in results)
+
+
+async def try_all(settings: Settings) -> list[Result]:
+    """Every trial, in the order of a start."""
+    trials: list[tuple[str, Callable[[Settings], Awaitable[str]]]] = [
+        ("data folder", _try_data_dir),
+        ("secret", _try_secret),
+        ("database", _try_database),
+        ("images", _try_blobs),
+        ("browser client", _try_client),
+    ]
+    return [await _try(part, trial, settings) for part, trial in trials]
+
+
+async def _try(part: str, trial: Callable[[Settings], Awaitable[str]], settings: Settings) -> Result:
+    try:
+        return Result(part, True, await trial(settings))
+    except (Failed, SettingsError, KanvasError) as error:
+        return Result(part, False, str(error))
+
+
+async def _try_data_dir(settings: Settings) -> str:
+    folder = ensure_data_dir(settings)
+    try:
+        await asyncio.to_thread(_write_and_sync, folder)
+    except OSError as error:
+        raise Failed(f"{folder} can't be written to: {error.strerror}.") from error
+    return f"{folder} takes files"
+
+
+def _write_and_sync(folder: Path) -> None:
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        file.write(b"kanvas")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+async def _try_secret(settings: Settings) -> str:
+    load_secret(settings)
+    return "from KANVAS_SECRET" if settings.secret else f"in {settings.data_dir / 'secret'}"
+
+
+async def _try_database(settings: Settings) -> str:
+    url = settings.effective_database_url
+    current, head = current_revision(url), head_revision()
+    if current is None:
+        raise Failed("There is no database yet; `kanvas serve` or `kanvas migrate` makes it.")
+    if current != head:
+        raise Failed(f"The database is at revision {current}, not at {head}; type: kanvas migrate")
+    async with open_database(url) as database:
+        await database.write(_leave_no_trace)
+    return f"revision {current}, a commit reached the disk"
+
+
+def _leave_no_trace(conn: Connection) -> None:
+    """Dirty a page and clean it again, so that the commit has something to sync."""
+    store_answer(conn, "", "kanvas check", "", 204, "{}", b"", LONG_AGO)
+    purge_answers(conn, LONG_AGO + timedelta(seconds=1))
+
+
+async def _try_blobs(settings: Settings) -> str:
+    folder = settings.data_dir / "blobs"
+    await FileBlobs(folder).check()
+    return f"{folder} takes files"
+
+
+async def _try_client(settings: Settings) -> str:  # noqa: ARG001 - it has no setting
+    found = find_client()
+    if found is None:
+        raise Failed("The browser client is not built; type: make setup")
+    return f"built, in {found}"

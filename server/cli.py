@@ -1,0 +1,180 @@
+"""The command line: kanvas serve | migrate | token | check | backup.
+
+Owns: commands, their words and exit codes. Does not own: what they do.
+Rules: a wrong setting ends with 2 and every problem in one go, anything else that a person can mend with 1
+and a sentence; never a traceback for either. What takes long to import is imported by the command that
+needs it.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Never
+
+import typer
+
+from server.settings import Settings, SettingsError, read_settings
+
+app = typer.Typer(
+    name="kanvas",
+    help="Kanvas, a self-hosted, real-time collaborative canvas server. Settings are KANVAS_* variables.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def say(text: str) -> None:
+    """One line for a person."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def complain(text: str) -> None:
+    """One line about what went wrong."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def main() -> Never:
+    """The entry point `kanvas`."""
+    from party.errors import KanvasError  # noqa: PLC0415
+
+    try:
+        app(prog_name="kanvas")
+    except SettingsError as error:
+        complain("These settings are not valid:" if len(error.problems) > 1 else "This setting is not valid:")
+        for problem in error.problems:
+            complain(f"  {problem}")
+        sys.exit(2)
+    except KanvasError as error:
+        complain(error.message)
+        sys.exit(1)
+    except BaseExceptionGroup as group:
+        told, rest = group.split(KanvasError)
+        if told is None or rest is not None:
+            raise
+        for one in told.exceptions:
+            complain(str(one))
+        sys.exit(1)
+    sys.exit(0)
+
+
+def load() -> Settings:
+    """The settings of this environment."""
+    return read_settings(os.environ)
+
+
+@app.command()
+def serve() -> None:
+    """Migrate the database, then serve until Ctrl+C or SIGTERM."""
+    settings = load()
+    from db.migrate import upgrade  # noqa: PLC0415
+    from server.logs import configure_logs  # noqa: PLC0415
+    from server.secret import ensure_data_dir  # noqa: PLC0415
+    from server.serve import CannotListen, bind, run  # noqa: PLC0415
+
+    configure_logs(settings)
+    ensure_data_dir(settings)
+    try:
+        sockets = bind(settings.host, settings.port)
+    except CannotListen as error:
+        complain(str(error))
+        raise typer.Exit(1) from None
+    upgrade(settings.effective_database_url)
+    port = sockets[0].getsockname()[1]
+    run(settings, sockets, lambda: _greet(settings, port))
+    say("Kanvas has stopped.")
+
+
+def _greet(settings: Settings, port: int) -> None:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - shown only
+    host = f"[{shown}]" if ":" in shown and not shown.startswith("[") else shown
+    say(f"Kanvas is at   {settings.public_url or f'http://{host}:{port}'}")
+    say(f"Its data is in {settings.data_dir}")
+    say("To stop it     press Ctrl+C")
+    if not settings.is_loopback:
+        who = "come in as a guest" if settings.guests else "try to sign in"
+        complain(
+            f"Warning: KANVAS_HOST={settings.host} lets everybody who reaches this machine {who}, and "
+            "nothing is encrypted here: put a proxy with https before it, and set KANVAS_PUBLIC_URL."
+        )
+
+
+@app.command()
+def migrate(
+    to: Annotated[
+        str | None, typer.Option(help="Revision; default: the newest, or with --down one back.")
+    ] = None,
+    down: Annotated[
+        bool, typer.Option("--down", help="Go back, losing what older tables can't hold.")
+    ] = False,
+) -> None:
+    """Bring the database to the tables of this version."""
+    settings = load()
+    from db.migrate import current_revision, downgrade, upgrade  # noqa: PLC0415
+    from server.secret import ensure_data_dir  # noqa: PLC0415
+
+    ensure_data_dir(settings)
+    url = settings.effective_database_url
+    before = current_revision(url)
+    if down:
+        downgrade(url, to or "-1")
+    else:
+        upgrade(url, to or "head")
+    after = current_revision(url)
+    if before == after:
+        say(f"The database is at {after or 'no revision'} already.")
+    else:
+        say(f"The database went from {before or 'nothing'} to {after or 'nothing'}.")
+
+
+@app.command()
+def token(
+    name: Annotated[str, typer.Option(help="Name that others see.")] = "Script",
+    sub: Annotated[str | None, typer.Option(help="User id; default: a new one.")] = None,
+    ttl: Annotated[int | None, typer.Option(min=1, max=315_360_000, help="Seconds it is valid.")] = None,
+) -> None:
+    """Print a bearer token for a script, and nothing else."""
+    settings = load()
+    from pydantic_core import PydanticCustomError  # noqa: PLC0415
+    from ulid import ULID  # noqa: PLC0415
+
+    from server.auth import Tokens  # noqa: PLC0415
+    from server.secret import load_secret  # noqa: PLC0415
+    from server.text import check_line  # noqa: PLC0415
+
+    try:
+        checked = check_line(name)
+        user_id = check_line(sub) if sub is not None else str(ULID()).lower()
+    except PydanticCustomError as error:
+        raise typer.BadParameter(str(error)) from None
+    if len(checked) > 64 or len(user_id) > 128:
+        raise typer.BadParameter("A name has at most 64 characters, an id 128.")
+    tokens = Tokens(load_secret(settings), ttl_s=settings.token_ttl_s)
+    say(tokens.issue(user_id, checked, ttl_s=ttl).token)
+
+
+@app.command()
+def check() -> None:
+    """Show the settings in effect and try everything the server needs."""
+    settings = load()
+    from server.check import run_checks  # noqa: PLC0415
+
+    if not run_checks(settings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(target: Annotated[Path, typer.Argument(help="The new file; it must not exist.")]) -> None:
+    """Copy the database consistently while the server runs. Images are files in the data folder."""
+    settings = load()
+    from db.backup import backup_sqlite  # noqa: PLC0415
+
+    backup_sqlite(settings.effective_database_url, target)
+    say(f"The database is copied to {target.absolute()}.")
+    say(f"Images are not in it; copy {settings.data_dir / 'blobs'} too.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Health: is the process alive, and does it want traffic.
+
+Owns: /healthz and /readyz. Does not own: phases (`services.Readiness`), the hub's own judgement.
+Rules: /healthz looks at nothing (a restart cures nothing it could find); /readyz asks every part it needs and
+names each that fails, within 2 s.
+"""
+
+import asyncio
+from typing import Final, Literal
+
+from starlette.responses import Response
+
+from db.rooms import find_room
+from party.errors import KanvasError
+from server.problems import NotReady
+from server.registry import Api, Call, Out, Reply, answer
+from server.services import Services
+
+api = Api()
+
+DEADLINE_S: Final = 2.0
+
+
+class Health(Out):
+    """All is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+@api.route(
+    "GET",
+    "/healthz",
+    summary="Is the process alive",
+    tag="server",
+    needs_user=False,
+    replies=[Reply(200, "It is", Health)],
+)
+async def read_health(call: Call) -> Response:  # noqa: ARG001 - every handler takes a call
+    """For a supervisor that restarts what hangs."""
+    return answer(Health())
+
+
+@api.route(
+    "GET",
+    "/readyz",
+    summary="Does the process want traffic",
+    tag="server",
+    needs_user=False,
+    replies=[Reply(200, "It does", Health)],
+    errors=[NotReady],
+)
+async def read_readiness(call: Call) -> Response:
+    """For a balancer. `detail` names every reason against."""
+    reasons = await find_reasons(call.services)
+    if reasons:
+        raise NotReady("Not ready: " + "; ".join(reasons) + ".")
+    return answer(Health())
+
+
+async def find_reasons(services: Services) -> list[str]:
+    """Why this process should get no traffic; empty when it should."""
+    reasons = []
+    if services.readiness.phase != "ready":
+        reasons.append(f"the process is {services.readiness.phase}")
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            # any query will do that needs the tables
+            await services.database.read(lambda conn: find_room(conn, "-"))
+    except TimeoutError:
+        reasons.append(f"the database did not answer within {DEADLINE_S:g} s")
+    except KanvasError as error:
+        reasons.append(f"the database fails ({error.message.rstrip('.')})")
+    if not services.hub.healthy():
+        reasons.append("a room waits for its journal, or the rooms are draining")
+    return reasons

@@ -1,0 +1,179 @@
+"""The way into a room: /parties/{room_id} as a WebSocket, and over HTTP.
+
+Owns: admission at the door (origin, token), handing the socket to the hub, the HTTP reading and writing of a
+room's state. Does not own: what a message means (party/), frames (`transport.py`).
+Rules: a refusal accepts the socket and closes it with its code and words, because an HTTP status on an
+upgrade reaches a browser as 1006 and is retried for ever (S5); over HTTP the same rules and the same
+durability hold (R9); what is read is committed (R4).
+"""
+
+import base64
+import binascii
+from typing import Annotated, Any, Final
+
+import structlog
+from pydantic import Field
+from starlette.responses import Response
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from db.rooms import record_participant
+from db.users import put_user
+from party.errors import BadUpdate, Forbidden, IncompleteUpdate, KanvasError, TooLarge, Unauthenticated
+from server.auth import Identity, check_cookie_origin, check_origin, find_token
+from server.conditions import is_known_to_client, make_etag
+from server.problems import FieldError, InvalidFields
+from server.registry import Api, Body, Call, Out, RawBody, Reply, RequestHeaders, answer
+from server.rooms import RoomPath
+from server.services import Services, services_of
+from server.transport import EXTENSION, KanvasProtocol
+
+log = structlog.get_logger("kanvas.parties")
+
+api = Api()
+
+SUBPROTOCOL: Final = "kanvas"
+BINARY: Final = "application/octet-stream"
+JSON: Final = "application/json"
+
+
+async def party_socket(websocket: WebSocket) -> None:
+    """Accept, check, take a seat, and wait until the socket is gone."""
+    protocol: KanvasProtocol = websocket.scope["extensions"][EXTENSION]["protocol"]
+    services = services_of(websocket)
+    offered: list[str] = websocket.scope["subprotocols"]
+    # Chromium fails a connection that offered some and had none selected
+    await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    room_id = websocket.path_params["room_id"]
+    structlog.contextvars.bind_contextvars(room_id=room_id)
+    try:
+        identity = await _identify(websocket, services, offered)
+        structlog.contextvars.bind_contextvars(user_id=identity.user_id)
+        seat = await services.hub.join(room_id, identity.principal(), protocol.socket)
+    except KanvasError as error:
+        log.info("party refused", code=error.code)
+        protocol.refuse(error)
+        await protocol.gone()
+        return
+    protocol.seat_at(seat)
+    log.info("party joined")
+    await _note_visit(services, room_id, identity)
+    await protocol.gone()
+
+
+async def _identify(websocket: WebSocket, services: Services, offered: list[str]) -> Identity:
+    """Who connects: token by subprotocol (our client), query (stock y-websocket), header, or cookie."""
+    check_origin(websocket.headers.get("origin"), websocket.headers.get("host"), services.settings)
+    tokens = [one for one in offered if one != SUBPROTOCOL]
+    if SUBPROTOCOL in offered and tokens:
+        return await services.tokens.verify(tokens[0])
+    if token := websocket.query_params.get("token"):
+        return await services.tokens.verify(token)
+    found = find_token(websocket)
+    if found is None:
+        raise Unauthenticated
+    if found[1]:
+        # "*" lets any page connect with a token of its own, not with somebody's cookie
+        check_cookie_origin(websocket.headers, services.settings)
+    return await services.tokens.verify(found[0])
+
+
+async def _note_visit(services: Services, room_id: str, identity: Identity) -> None:
+    """Put the room among "my rooms". Nobody is kept out because this could not be written."""
+    now = services.now()
+
+    def note(conn: Any) -> None:
+        put_user(conn, identity.user_id, identity.name, now)
+        record_participant(conn, room_id, identity.user_id, now)
+
+    try:
+        await services.database.write(note)
+    except KanvasError as error:
+        log.warning("visit not noted", reason=error.message)
+
+
+def routes() -> list[WebSocketRoute]:
+    """The WebSocket side; the HTTP side is in `api`."""
+    return [WebSocketRoute("/parties/{room_id}", party_socket)]
+
+
+class StateHeaders(RequestHeaders):
+    """Headers of a read."""
+
+    accept: str | None = Field(default=None, alias="Accept", description=f"{BINARY} for the bare update")
+    if_none_match: str | None = Field(default=None, alias="If-None-Match", description="ETags you have")
+
+
+class StateOut(Out):
+    """A room's committed state."""
+
+    version: str = Field(description="epoch-seq", examples=["1-42"], pattern=r"^\d+-\d+$")
+    update: str = Field(description="The whole document as one Yjs update (encoding version 1), in base64")
+
+
+class VersionOut(Out):
+    """Where the room is now that your update is durable."""
+
+    version: str = Field(description="epoch-seq", examples=["1-43"], pattern=r"^\d+-\d+$")
+
+
+class UpdateBody(Body):
+    """A Yjs update in JSON."""
+
+    update: Annotated[str, Field(description="A Yjs update (encoding version 1), in base64")]
+
+
+@api.route(
+    "GET",
+    "/parties/{room_id}",
+    summary="Read a room's state",
+    tag="parties",
+    replies=(
+        Reply(200, "The state", StateOut, media=(BINARY,), headers={"ETag": "The room's version"}),
+        Reply(304, "You have this version", headers={"ETag": "The room's version"}),
+    ),
+)
+async def read_state(call: Call, path: RoomPath, headers: StateHeaders) -> Response:
+    """The document as of the last commit and its version.
+
+    Ask with `Accept: application/octet-stream` for the bare Yjs update. With `Upgrade: websocket` this
+    address is the room's party and speaks the y-protocols.
+    """
+    version, update = await call.services.hub.state(path.room_id)
+    etag = make_etag(version)
+    known = {"ETag": etag, "Vary": "Accept", "Cache-Control": "private, no-cache"}
+    if is_known_to_client(headers.if_none_match, etag):
+        return Response(status_code=304, headers=known)
+    if BINARY in (headers.accept or ""):
+        return Response(update, media_type=BINARY, headers=known)
+    return answer(StateOut(version=version, update=base64.b64encode(update).decode()), headers=known)
+
+
+@api.route(
+    "POST",
+    "/parties/{room_id}",
+    summary="Apply an update to a room",
+    tag="parties",
+    replies=(Reply(200, "Durable, and on its way to everybody in the room", VersionOut),),
+    errors=(BadUpdate, IncompleteUpdate, TooLarge, Forbidden),
+    raw=RawBody({BINARY: None, JSON: UpdateBody}),
+)
+async def apply_update(call: Call, path: RoomPath) -> Response:
+    """Send a Yjs update as bare bytes, or in base64 as JSON; the answer comes when it is on disk.
+
+    An update that builds on edits the room does not have is refused with `incomplete_update` and the room's
+    state vector: send everything beyond it. Sending the same update twice is harmless.
+    """
+    limit = call.services.limits.max_update_bytes
+    if call.content_type == BINARY:
+        update = await call.read(limit)
+    else:
+        # base64 takes four characters for three bytes
+        body = call.decode(UpdateBody, await call.read(limit * 4 // 3 + 1024))
+        try:
+            update = base64.b64decode(body.update, validate=True)
+        except (binascii.Error, ValueError) as exc:
+            wrong = FieldError(pointer="/update", code="base64", message="Send base64 (RFC 4648).")
+            raise InvalidFields([wrong]) from exc
+    principal = call.identity.principal()
+    return answer(VersionOut(version=await call.services.hub.submit(path.room_id, principal, update)))

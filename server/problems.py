@@ -1,0 +1,217 @@
+"""Problems: every error as application/problem+json, and the errors only the HTTP edge knows.
+
+Owns: the rendering of party/errors.py and of Starlette's exceptions. Does not own: when they are raised.
+Rules: `code` is stable, `detail` says what to do, `errors` names every field; never a traceback.
+Source: RFC 9457 (problem details), RFC 6901 (JSON pointers), RFC 9110 section 15.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from party.errors import (
+    Conflict,
+    Forbidden,
+    IncompleteUpdate,
+    Invalid,
+    KanvasError,
+    NotFound,
+    TooLarge,
+    Unauthenticated,
+)
+
+PROBLEM_TYPE = "application/problem+json"
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pointer: str | None = Field(default=None, description="JSON pointer into the body", examples=["/title"])
+    field: str | None = Field(default=None, description="Name of a query, path or header parameter")
+    code: str = Field(examples=["string_too_long"])
+    message: str
+
+
+class Problem(BaseModel):
+    """An error as a program and a person can read it (RFC 9457)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str = Field(examples=["urn:kanvas:problem:room_not_found"])
+    title: str = Field(examples=["Room not found"])
+    status: int = Field(ge=400, le=599)
+    detail: str = Field(description="What happened and what to do")
+    code: str = Field(description="Stable name of the error", examples=["room_not_found"])
+    request_id: str | None = Field(description="Quote it to the operator; the log has it too")
+    errors: list[FieldError] | None = Field(default=None, description="Every field that is wrong")
+    state_vector: str | None = Field(
+        default=None, description="Base64 Yjs state vector of the room, with code incomplete_update"
+    )
+
+
+class BadRequest(KanvasError):
+    """The request can't be read; check its syntax."""
+
+    code = "bad_request"
+    status = 400
+    close_code = 4400
+
+
+class MethodNotAllowed(KanvasError):
+    """This address does not take this method; the Allow header lists those it takes."""
+
+    code = "method_not_allowed"
+    status = 405
+    close_code = 4400
+
+
+class UnsupportedMedia(KanvasError):
+    """The body has a content type this address does not take."""
+
+    code = "unsupported_media_type"
+    status = 415
+    close_code = 4400
+
+
+class GuestsOff(Forbidden):
+    """This server takes no guests; the operator can allow them with KANVAS_GUESTS=on."""
+
+    code = "guests_off"
+
+
+class IdempotencyConflict(Conflict):
+    """This Idempotency-Key was used for another request; take a new key."""
+
+    code = "idempotency_conflict"
+
+
+class AssetTooLarge(TooLarge):
+    """The image is larger than this server takes; make it smaller."""
+
+    code = "asset_too_large"
+
+
+class AssetHashMismatch(Invalid):
+    """The SHA-256 of the bytes is not the one in the address; nothing was stored."""
+
+    code = "asset_hash_mismatch"
+
+
+class AssetTypeRefused(UnsupportedMedia):
+    """The bytes are no image Kanvas knows: png, jpeg, gif, webp, avif, svg, bmp or ico."""
+
+    code = "asset_type_refused"
+
+
+class AssetNotFound(NotFound):
+    """This room has no such image; it may not have been uploaded yet."""
+
+    code = "asset_not_found"
+
+
+class NotReady(KanvasError):
+    """This process takes no traffic now; ask again soon."""
+
+    code = "not_ready"
+    status = 503
+    close_code = 1013
+
+
+class InvalidFields(Invalid):
+    """Some fields are not valid; `errors` names each and what it takes."""
+
+    def __init__(self, errors: Sequence[FieldError], message: str | None = None) -> None:
+        super().__init__(message)
+        self.errors = list(errors)
+
+
+def field_errors(error: ValidationError, *, in_body: bool) -> list[FieldError]:
+    """Pydantic's errors as ours: JSON pointers for a body, names for parameters."""
+    return [
+        _field_error(one, in_body=in_body) for one in error.errors(include_url=False, include_context=False)
+    ]
+
+
+def _field_error(one: ErrorDetails, *, in_body: bool) -> FieldError:
+    place = one["loc"]
+    if in_body:
+        pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in place)
+        return FieldError(pointer=pointer, code=one["type"], message=one["msg"])
+    return FieldError(field=str(place[0]) if place else None, code=one["type"], message=one["msg"])
+
+
+def invalid_field(name: str, code: str, message: str) -> InvalidFields:
+    """One wrong parameter by its name, or one wrong member of the body by its JSON pointer ("/update")."""
+    if name.startswith("/"):
+        return InvalidFields([FieldError(pointer=name, code=code, message=message)])
+    return InvalidFields([FieldError(field=name, code=code, message=message)])
+
+
+def problem_body(error: KanvasError, request_id: str | None) -> dict[str, Any]:
+    """The members of the problem document; absent ones left out."""
+    body: dict[str, Any] = {
+        "type": f"urn:kanvas:problem:{error.code}",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "request_id": request_id,
+    }
+    if isinstance(error, InvalidFields):
+        body["errors"] = [one.model_dump(exclude_none=True) for one in error.errors]
+    if isinstance(error, IncompleteUpdate):
+        body["state_vector"] = base64.b64encode(error.state_vector).decode()
+    return body
+
+
+def problem_response(
+    error: KanvasError, request_id: str | None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """The answer for an error, with the headers its status asks for."""
+    all_headers = {"Cache-Control": "no-store", **(headers or {})}
+    if isinstance(error, Unauthenticated):
+        all_headers["WWW-Authenticate"] = 'Bearer realm="kanvas"'
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        all_headers["Retry-After"] = "2"
+    return Response(
+        orjson.dumps(problem_body(error, request_id)),
+        status_code=error.status,
+        headers=all_headers,
+        media_type=PROBLEM_TYPE,
+    )
+
+
+def request_id_of(request: Request) -> str | None:
+    """The id middleware.RequestContext gave this request."""
+    state = request.scope.get("state") or {}
+    found = state.get("request_id")
+    return found if isinstance(found, str) else None
+
+
+async def kanvas_error_handler(request: Request, error: Exception) -> Response:
+    """Starlette's handler for KanvasError."""
+    assert isinstance(error, KanvasError)  # noqa: S101 - registered for this class only
+    return problem_response(error, request_id_of(request))
+
+
+async def http_exception_handler(request: Request, error: Exception) -> Response:
+    """Starlette's handler for its own exceptions: unknown paths and wrong methods."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    known: dict[int, type[KanvasError]] = {
+        404: NotFound,
+        405: MethodNotAllowed,
+        413: TooLarge,
+        400: BadRequest,
+    }
+    made = known.get(error.status_code, BadRequest if error.status_code < 500 else KanvasError)()
+    return problem_response(made, request_id_of(request), error.headers)

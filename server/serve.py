@@ -1,0 +1,157 @@
+"""One serving process: its socket, its server, its end.
+
+Owns: binding (with a sentence when it fails), uvicorn's configuration, the order of a graceful stop.
+Does not own: services and routes. Rules: the rooms are drained while their sockets still work, then uvicorn
+ends, then the database closes; all of it takes less than 10 s, and skipping it loses nothing.
+"""
+
+import asyncio
+import errno
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
+
+from server.app import create_app
+from server.services import Services, open_services
+from server.settings import Settings
+from server.transport import KanvasProtocol
+
+DRAIN_S: Final = 5.0
+"""For the rooms: settle what is in flight, send everybody away (1012), checkpoint."""
+
+BACKLOG: Final = 2048
+
+FINISH_S: Final = 3
+"""For HTTP answers under way, after that."""
+
+
+class CannotListen(Exception):
+    """The address can't be listened on; the message says why and what to do."""
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Sockets for every address of `host`, not listening yet. Raises CannotListen."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise CannotListen(f"KANVAS_HOST={host} names no address of this machine.") from error
+    sockets: list[socket.socket] = []
+    failed: OSError | None = None
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        # with port 0 every further address takes the port the first one was given
+        chosen = sockets[0].getsockname()[1] if sockets and port == 0 else port
+        one = socket.socket(family, kind, protocol)
+        try:
+            if sys.platform != "win32":
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind((address[0], chosen, *address[2:]))
+            # not only reserved but listening: of two servers that start at once the second is told now
+            one.listen(BACKLOG)
+        except OSError as error:
+            one.close()
+            # a name such as localhost may have an address this machine does not do
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                failed = failed or error
+                continue
+            for other in sockets:
+                other.close()
+            raise CannotListen(_why(error, host, port)) from error
+        sockets.append(one)
+    if not sockets:
+        raise CannotListen(_why(failed or OSError(errno.EADDRNOTAVAIL, ""), host, port)) from failed
+    return sockets
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {port} of {host} is in use, perhaps by another Kanvas; stop it or choose another: "
+            f"KANVAS_PORT={port + 1 if port < 65535 else 8000}"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"Port {port} of {host} needs more rights; choose one above 1023: KANVAS_PORT=8000"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"KANVAS_HOST={host} is no address of this machine; 127.0.0.1 is, and 0.0.0.0 means all."
+    return f"Can't listen on port {port} of {host}: {error.strerror or error}."
+
+
+class KanvasServer(uvicorn.Server):
+    """uvicorn, with our order of stopping."""
+
+    def __init__(self, config: uvicorn.Config, services: Services, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._services = services
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._services.readiness.drain()
+        for server in self.servers:
+            server.close()
+        await self._services.hub.drain(DRAIN_S)
+        await super().shutdown(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn raises the signal again on leaving, which would end us before the database is closed;
+        # they stay ours until the process ends
+        if threading.current_thread() is threading.main_thread():
+            for one in HANDLED_SIGNALS:
+                signal.signal(one, self.handle_exit)
+        yield
+
+
+def server_config(
+    app: Any, *, max_message_bytes: int, ws: type[asyncio.Protocol] = KanvasProtocol
+) -> uvicorn.Config:
+    """uvicorn as we need it: no deflate (a small frame may inflate a thousandfold), no own logs."""
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws=ws,
+        ws_max_size=max_message_bytes,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # believed from this machine only; FORWARDED_ALLOW_IPS names other proxies
+        proxy_headers=True,
+        timeout_graceful_shutdown=FINISH_S,
+        timeout_keep_alive=15,
+    )
+
+
+async def serve(settings: Settings, sockets: Sequence[socket.socket], on_start: Callable[[], None]) -> None:
+    """Serve on `sockets` until SIGINT or SIGTERM. The database must be migrated."""
+    async with open_services(settings) as services:
+        app = create_app(settings, services)
+        config = server_config(app, max_message_bytes=services.limits.max_document_bytes + 64)
+        await KanvasServer(config, services, on_start).serve(list(sockets))
+
+
+def run(settings: Settings, sockets: Sequence[socket.socket], on_start: Callable[[], None]) -> None:
+    """Serve in a fresh event loop: uvloop's where there is one (it shares one buffer over all sockets)."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve(settings, sockets, on_start))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    if sys.platform == "win32":
+        return asyncio.new_event_loop
+    import uvloop  # noqa: PLC0415 - not on Windows
+
+    return uvloop.new_event_loop

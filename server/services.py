@@ -1,0 +1,123 @@
+"""The services of one process: what routes and the transport are handed, in one frozen object.
+
+Owns: opening them in order and closing them in reverse, the hourly clean-up, readiness.
+Does not own: routes (app.py), the process (serve.py). This is the composition root: nothing else names an
+adapter. Rules: whatever has a lifetime is entered here; every task lives in this TaskGroup.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+import structlog
+from starlette.requests import HTTPConnection
+
+from db.database import Database, open_database
+from db.idempotency import purge_answers
+from db.journal import SqlJournal
+from db.rooms import purge_trash
+from party.errors import KanvasError
+from party.hub import Hub, open_hub
+from party.limits import Limits
+from server.auth import Tokens
+from server.blobs.base import Blobs
+from server.blobs.files import FileBlobs
+from server.compactor import open_compactor
+from server.secret import ensure_data_dir, load_secret
+from server.settings import Settings
+
+log = structlog.get_logger("kanvas.services")
+
+TRASH_KEPT: Final = timedelta(days=30)
+ANSWERS_KEPT: Final = timedelta(days=1)
+CLEAN_EVERY_S: Final = 3600.0
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Whether this process wants traffic."""
+
+    phase: Literal["starting", "ready", "draining"] = "starting"
+
+    def drain(self) -> None:
+        """From now on /readyz says no; what is under way goes on."""
+        self.phase = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a request may need."""
+
+    settings: Settings
+    database: Database
+    journal: SqlJournal
+    hub: Hub
+    tokens: Tokens
+    blobs: Blobs
+    limits: Limits
+    readiness: Readiness = field(default_factory=Readiness)
+
+    @staticmethod
+    def now() -> datetime:
+        """The time, aware, in UTC."""
+        return datetime.now(UTC)
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """The services of the app this request or WebSocket came to."""
+    services = connection.app.state.services
+    assert isinstance(services, Services)  # noqa: S101 - app.py puts it there before anything is served
+    return services
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, limits: Limits | None = None) -> AsyncIterator[Services]:
+    """Open everything; on leaving, drain the rooms first and close the database last.
+
+    The database must be migrated. Raises SettingsError, Unavailable.
+    """
+    limits = limits or Limits()
+    ensure_data_dir(settings)
+    tokens = Tokens(load_secret(settings), ttl_s=settings.token_ttl_s)
+    blobs = FileBlobs(settings.data_dir / "blobs")
+    async with open_database(settings.effective_database_url) as database:
+        journal = SqlJournal(database)
+        async with open_compactor() as compactor, open_hub(journal, limits, compactor) as hub:
+            services = Services(settings, database, journal, hub, tokens, blobs, limits)
+            async with asyncio.TaskGroup() as tasks:
+                cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))
+                services.readiness.phase = "ready"
+                try:
+                    yield services
+                finally:
+                    services.readiness.drain()
+                    cleaning.cancel()
+
+
+async def clean_up(services: Services) -> None:
+    """Remove for good what has been in the trash for 30 days, and answers nobody will repeat."""
+    now = services.now()
+
+    gone = await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT))
+    await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
+    for room_id in gone:
+        await services.blobs.delete_room(room_id)
+    if gone:
+        log.info("trash purged", rooms=gone)
+
+
+async def _every(pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        start = time.monotonic()
+        try:
+            await work()
+        except KanvasError as error:
+            log.warning("clean-up failed; it is tried again", reason=error.message, next_s=pause_s)
+        except Exception:
+            # the border of a background task: one failed round must not end the process
+            log.exception("clean-up failed; it is tried again", next_s=pause_s)
+        await asyncio.sleep(max(0.0, pause_s - (time.monotonic() - start)))

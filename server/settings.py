@@ -1,0 +1,321 @@
+"""The settings: one table of names, types, defaults and help, read once into a frozen object.
+
+Owns: every `KANVAS_*` variable, what it takes, and how a wrong one is told. Does not own: files and folders
+(`secret.py`, `services.py`), the engine's limits (`party/limits.py`).
+
+Rules: all problems are reported together, one line each; an unknown `KANVAS_*` is a problem, save those that
+Kubernetes injects for a service called kanvas; an empty value means the default; a secret is never shown.
+"""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+PREFIX: Final = "KANVAS_"
+MASK: Final = "********"
+KUBERNETES: Final = re.compile(r"KANVAS_SERVICE_\w+|KANVAS_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")
+"""What Kubernetes puts into every container beside a service called kanvas (besides KANVAS_PORT=tcp://...)."""
+
+HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_-]{1,63})*", re.I
+)
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class SettingsError(Exception):
+    """The environment holds settings that are not valid; `problems` has one line for each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _host(value: str) -> str:
+    bare = value.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        if not HOST_NAME.fullmatch(bare) or re.fullmatch(r"[\d.]+", bare):
+            raise ValueError("not an address") from None
+    return bare
+
+
+def _data_dir(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+def _switch(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return {"on": True, "off": False}[value.strip().lower()]
+        except KeyError:
+            raise ValueError("not on or off") from None
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def normal_origin(value: str) -> str:
+    """An origin as browsers write it: lower case, no default port. Raises ValueError."""
+    parts = urlsplit(value.strip().removesuffix("/"))
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path or parts.query or parts.fragment:
+        raise ValueError("not an origin")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("not an origin")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = parts.port
+    return f"{parts.scheme}://{host}" + (
+        f":{port}" if port not in (None, DEFAULT_PORTS[parts.scheme]) else ""
+    )
+
+
+def _origins(value: object) -> object:
+    if isinstance(value, str):
+        given = [part.strip() for part in value.split(",") if part.strip()]
+        return tuple("*" if one == "*" else normal_origin(one) for one in given)
+    return value
+
+
+def _public_url(value: str | None) -> str | None:
+    return None if value is None else normal_origin(value)
+
+
+def _database_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value.startswith("sqlite:///") or len(value) == len("sqlite:///"):
+        raise ValueError("not a SQLite address")
+    return value
+
+
+def _secret(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and len(value.get_secret_value().encode()) < 32:
+        raise ValueError("too short")
+    return value
+
+
+def setting(default: Any, kind: str, takes: str, help_text: str, *, shown: str, **bounds: Any) -> Any:
+    """One row of the table: its default, type, what it takes, and what it is for."""
+    extra: dict[str, JsonValue] = {"kind": kind, "takes": takes, "shown": shown}
+    return Field(default=default, description=help_text, json_schema_extra=extra, **bounds)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Make it with `read_settings`; in tests call it with keywords."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    host: Annotated[str, AfterValidator(_host)] = setting(
+        "127.0.0.1",
+        "address",
+        "an IP address or a host name",
+        "Address to listen on; 0.0.0.0 or :: lets other machines in.",
+        shown="127.0.0.1",
+    )
+    port: int = setting(
+        8000,
+        "integer",
+        "a whole number from 0 to 65535",
+        "Port to listen on; 0 takes any free one.",
+        shown="8000",
+        ge=0,
+        le=65535,
+    )
+    data_dir: Annotated[Path, AfterValidator(_data_dir)] = setting(
+        Path(".data"),
+        "path",
+        "a folder",
+        "Folder for the database, the images and the generated secret.",
+        shown="./.data",
+    )
+    database_url: Annotated[str | None, AfterValidator(_database_url)] = setting(
+        None,
+        "url",
+        "sqlite:////absolute/path.db",
+        "Where the database is.",
+        shown="sqlite:///{data_dir}/kanvas.db",
+    )
+    guests: Annotated[bool, BeforeValidator(_switch)] = setting(
+        True, "on or off", "on or off", "Whether anybody may come in by giving a name.", shown="on"
+    )
+    origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = setting(
+        (),
+        "list",
+        "origins separated by commas, such as https://app.example.org, or *",
+        "Other web origins whose pages may call this server; empty allows only its own pages.",
+        shown="",
+    )
+    public_url: Annotated[str | None, AfterValidator(_public_url)] = setting(
+        None,
+        "url",
+        "an origin without a path, such as https://kanvas.example.org",
+        "Where people reach this server behind a proxy; https makes the session cookie secure.",
+        shown="",
+    )
+    secret: Annotated[SecretStr | None, AfterValidator(_secret)] = setting(
+        None,
+        "text",
+        "at least 32 bytes, for example the output of: openssl rand -hex 32",
+        "Key that signs sign-in tokens; whoever has it can be anybody.",
+        shown="generated into {data_dir}/secret",
+    )
+    token_ttl_s: int = setting(
+        86_400,
+        "integer",
+        "a whole number of seconds from 60 to 7776000",
+        "Seconds a sign-in token is valid; our client renews it by itself.",
+        shown="86400",
+        ge=60,
+        le=7_776_000,
+    )
+    max_asset_bytes: int = setting(
+        20 * 1024 * 1024,
+        "integer",
+        "a whole number of bytes from 1024 to 536870912",
+        "Largest image, in bytes.",
+        shown="20971520",
+        ge=1024,
+        le=512 * 1024 * 1024,
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = setting(
+        "info", "word", "debug, info, warning or error", "Least important log lines to write.", shown="info"
+    )
+    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = setting(
+        "auto",
+        "word",
+        "auto, json or console",
+        "Shape of the log lines; auto is console on a terminal and json elsewhere.",
+        shown="auto",
+    )
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database's address, the default one being in the data folder."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'kanvas.db'}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """True when only this machine can connect."""
+        if self.host.lower() == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed in: `read_settings` is the one place that looks at the environment."""
+        return (init_settings,)
+
+
+def _takes(field: FieldInfo) -> Mapping[str, str]:
+    extra = field.json_schema_extra
+    return {key: str(value) for key, value in extra.items()} if isinstance(extra, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the settings table, for the README and `kanvas check`."""
+
+    name: str
+    type: str
+    default: str
+    help: str
+    secret: bool
+
+
+def settings_table() -> list[Row]:
+    """Every setting, in the order of the documentation."""
+    return [
+        Row(
+            name=PREFIX + name.upper(),
+            type=_takes(field)["kind"],
+            default=_takes(field)["shown"],
+            help=field.description or "",
+            secret=name == "secret",
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def effective_rows(settings: Settings) -> list[tuple[str, str]]:
+    """Every setting's name and its value now, secrets masked."""
+    values: dict[str, str] = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, bool):
+            values[name] = "on" if value else "off"
+        elif isinstance(value, tuple):
+            values[name] = ",".join(value)
+        else:
+            values[name] = "" if value is None else str(value)
+    values["database_url"] = settings.effective_database_url
+    values["secret"] = MASK if settings.secret else f"{MASK} (in {settings.data_dir / 'secret'})"
+    return [(PREFIX + name.upper(), value) for name, value in values.items()]
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read and check the environment. Raises SettingsError with every problem at once."""
+    given = {
+        name.removeprefix(PREFIX).lower(): value.strip()
+        for name, value in environ.items()
+        if name.startswith(PREFIX) and not _is_kubernetes(name, value)
+    }
+    problems = [_unknown(name) for name in given if name not in Settings.model_fields]
+    source = EnvSettingsSource(Settings, env_ignore_empty=True)
+    source.env_vars = {name: value for name, value in given.items() if value}
+    try:
+        settings = Settings(**source())
+    except ValidationError as error:
+        wrong = sorted({str(one["loc"][0]) for one in error.errors()}, key=list(Settings.model_fields).index)
+        problems += [_wrong(name, given.get(name, "")) for name in wrong]
+        raise SettingsError(problems) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _is_kubernetes(name: str, value: str) -> bool:
+    is_port = name == f"{PREFIX}PORT" and re.match(r"(tcp|udp|sctp)://", value)
+    return bool(is_port or KUBERNETES.fullmatch(name))
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1, cutoff=0.6)
+    hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else "; `kanvas check` lists all there are."
+    return f"{PREFIX}{name.upper()} is not a setting{hint}"
+
+
+def _wrong(name: str, value: str) -> str:
+    shown = MASK if name == "secret" else _without_password(value)
+    takes = _takes(Settings.model_fields[name])["takes"]
+    return f"{PREFIX}{name.upper()}={shown} is not valid; it takes {takes}."
+
+
+def _without_password(value: str) -> str:
+    return re.sub(r"(://[^:/@\s]*):[^/\s]*@", rf"\1:{MASK}@", value)

@@ -1,0 +1,224 @@
+"""Sign-in routes: guests, renewal, sign-out, and the person's own name.
+
+Owns: /api/v1/auth/*, /api/v1/me, /api/v1/config. Does not own: tokens and origins (`auth.py`).
+Rules: an identity keeps its `sub` through every renewal; the newest name is the one in the database; the
+cookie outlives the token, so that an expired one can be renewed.
+"""
+
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from ulid import ULID
+
+from db.users import find_user, put_user
+from party.errors import OriginRefused, Unauthenticated
+from server.auth import (
+    COOKIE,
+    REFRESHABLE_S,
+    Identity,
+    IssuedToken,
+    check_cookie_origin,
+    check_origin,
+    find_token,
+)
+from server.problems import GuestsOff
+from server.registry import Api, Body, Call, Out, Reply, answer, no_content
+from server.settings import Settings
+from server.text import Name
+
+api = Api()
+
+COOKIE_HEADER: Final = {"Set-Cookie": "The session cookie: HttpOnly, SameSite=Lax."}
+
+
+def app_version() -> str:
+    """The version of the installed package; "dev" when it runs from a plain checkout."""
+    try:
+        return version("kanvas")
+    except PackageNotFoundError:
+        return "dev"
+
+
+class NewName(Body):
+    """What to be called."""
+
+    name: Name
+
+
+class UserOut(Out):
+    """A person."""
+
+    id: str
+    name: str
+
+
+class SignedIn(Out):
+    """A token, when it ends, and whose it is."""
+
+    token: str
+    expires_at: datetime
+    user: UserOut
+
+
+class Config(Out):
+    """What a client needs to know before it signs in."""
+
+    guests: bool
+    max_asset_bytes: int
+    version: str
+
+
+def is_https(request: Request, settings: Settings) -> bool:
+    """Whether the browser speaks https with us, be it through a proxy."""
+    return request.url.scheme == "https" or (settings.public_url or "").startswith("https:")
+
+
+def _signed_in(call: Call, user_id: str, name: str, token: IssuedToken, status: int) -> Response:
+    body = SignedIn(token=token.token, expires_at=token.expires_at, user=UserOut(id=user_id, name=name))
+    response = answer(body, status=status)
+    response.set_cookie(
+        COOKIE,
+        token.token,
+        max_age=REFRESHABLE_S,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=is_https(call.request, call.services.settings),
+    )
+    return response
+
+
+def _check_page(call: Call) -> None:
+    headers = call.request.headers
+    check_origin(headers.get("origin"), headers.get("host"), call.services.settings)
+
+
+@api.route(
+    "POST",
+    "/api/v1/auth/guest",
+    summary="Come in as a guest",
+    tag="sign-in",
+    needs_user=False,
+    replies=[Reply(201, "You are in", SignedIn, headers=COOKIE_HEADER)],
+    errors=[GuestsOff, OriginRefused],
+)
+async def sign_in_guest(call: Call, body: NewName) -> Response:
+    """Gives a new identity with this name, as a bearer token for scripts and as a cookie for pages."""
+    services = call.services
+    if not services.settings.guests:
+        raise GuestsOff
+    _check_page(call)
+    user_id = str(ULID()).lower()
+    now = services.now()
+    await services.database.write(lambda conn: put_user(conn, user_id, body.name, now))
+    token = services.tokens.issue(user_id, body.name, is_guest=True)
+    return _signed_in(call, user_id, body.name, token, 201)
+
+
+@api.route(
+    "POST",
+    "/api/v1/auth/refresh",
+    summary="Renew your token",
+    tag="sign-in",
+    needs_user=False,
+    replies=[Reply(200, "A fresh token for the same identity", SignedIn, headers=COOKIE_HEADER)],
+    errors=[Unauthenticated, GuestsOff, OriginRefused],
+)
+async def refresh_token(call: Call) -> Response:
+    """Send the old token, as a bearer or as the cookie. A guest's may have expired, up to 90 days after it
+    was issued. The identity stays, and so do its rooms."""
+    services = call.services
+    found = find_token(call.request)
+    if found is None:
+        raise Unauthenticated
+    token, is_cookie = found
+    identity = await services.tokens.verify_for_refresh(token)
+    if is_cookie:
+        check_cookie_origin(call.request.headers, services.settings)
+    else:
+        _check_page(call)
+    if identity.is_guest and not services.settings.guests:
+        raise GuestsOff
+    user_id, now = identity.user_id, services.now()
+
+    known = await services.database.read(lambda conn: find_user(conn, user_id))
+    # the token may be older than the last change of the name
+    name = known.name if known is not None else identity.name
+    await services.database.write(lambda conn: put_user(conn, user_id, name, now))
+    return _signed_in(call, user_id, name, _reissue(call, identity, name), 200)
+
+
+def _reissue(call: Call, identity: Identity, name: str) -> IssuedToken:
+    return call.services.tokens.issue(identity.user_id, name, is_guest=identity.is_guest)
+
+
+@api.route(
+    "POST",
+    "/api/v1/auth/signout",
+    summary="Sign this browser out",
+    tag="sign-in",
+    needs_user=False,
+    replies=[Reply(204, "The cookie is gone", headers=COOKIE_HEADER)],
+    errors=[OriginRefused],
+)
+async def sign_out(call: Call) -> Response:
+    """Clears the session cookie. A token you kept stays valid until it ends."""
+    if COOKIE in call.request.cookies:
+        check_cookie_origin(call.request.headers, call.services.settings)
+    response = no_content()
+    response.delete_cookie(
+        COOKIE,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=is_https(call.request, call.services.settings),
+    )
+    return response
+
+
+@api.route(
+    "GET",
+    "/api/v1/me",
+    summary="Who you are",
+    tag="sign-in",
+    replies=[Reply(200, "You", UserOut)],
+)
+async def read_me(call: Call) -> Response:
+    """Your id and the name others see."""
+    user_id = call.identity.user_id
+    known = await call.services.database.read(lambda conn: find_user(conn, user_id))
+    return answer(UserOut(id=user_id, name=known.name if known is not None else call.identity.name))
+
+
+@api.route(
+    "PATCH",
+    "/api/v1/me",
+    summary="Change your name",
+    tag="sign-in",
+    replies=[Reply(200, "A token with the new name", SignedIn, headers=COOKIE_HEADER)],
+)
+async def rename_me(call: Call, body: NewName) -> Response:
+    """Others see the new name when you connect with the new token."""
+    services, identity, now = call.services, call.identity, call.services.now()
+    await services.database.write(lambda conn: put_user(conn, identity.user_id, body.name, now))
+    token = _reissue(call, identity, body.name)
+    return _signed_in(call, identity.user_id, body.name, token, 200)
+
+
+@api.route(
+    "GET",
+    "/api/v1/config",
+    summary="What this server allows",
+    tag="server",
+    needs_user=False,
+    replies=[Reply(200, "The configuration clients need", Config)],
+)
+async def read_config(call: Call) -> Response:
+    """Needs no sign-in."""
+    settings = call.services.settings
+    return answer(
+        Config(guests=settings.guests, max_asset_bytes=settings.max_asset_bytes, version=app_version())
+    )

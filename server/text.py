@@ -1,0 +1,59 @@
+"""Text from people: which characters a name or a title may hold.
+
+Owns: the one rule, as a pattern that Python, ECMAScript and JSON Schema read alike, and its words.
+Rules: no control characters, no line separators, no characters that reorder text (they fake names); something
+visible in it; the ends are trimmed after the check, so the schema says exactly what is accepted.
+"""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+_CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff"
+_INVISIBLE: Final = (
+    r" \u00a0\u00ad\u034f\u1680\u115f\u1160\u17b4\u17b5\u180e"
+    r"\u2000-\u200f\u202f\u205f-\u2064\u3000\u3164\uffa0"
+)
+LINE_PATTERN: Final = rf"^[^{_CONTROL}]*[^{_CONTROL}{_INVISIBLE}][^{_CONTROL}]*$"
+SEARCH_PATTERN: Final = rf"^[^{_CONTROL}]*$"
+
+_LINE: Final = re.compile(LINE_PATTERN.removesuffix("$") + r"\Z")
+_SEARCH: Final = re.compile(SEARCH_PATTERN.removesuffix("$") + r"\Z")
+
+
+def check_line(value: str) -> str:
+    """One line of text with something to see in it, trimmed. Raises PydanticCustomError."""
+    if not _LINE.match(value):
+        raise PydanticCustomError("text", "Give a line with something visible, without control characters.")
+    return value.strip()
+
+
+def check_search(value: str) -> str:
+    """Text to search for, trimmed; may be empty. Raises PydanticCustomError."""
+    if not _SEARCH.match(value):
+        raise PydanticCustomError("text", "Leave the control characters out.")
+    return value.strip()
+
+
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=64, json_schema_extra={"pattern": LINE_PATTERN}, examples=["Ada"]),
+    AfterValidator(check_line),
+]
+"""What a person is called: 1 to 64 characters."""
+
+Title = Annotated[
+    str,
+    Field(min_length=1, max_length=120, json_schema_extra={"pattern": LINE_PATTERN}, examples=["Floor plan"]),
+    AfterValidator(check_line),
+]
+"""What a room is called: 1 to 120 characters."""
+
+Search = Annotated[
+    str,
+    Field(max_length=120, json_schema_extra={"pattern": SEARCH_PATTERN}, examples=["plan"]),
+    AfterValidator(check_search),
+]
+"""Part of a title: up to 120 characters."""

@@ -1,0 +1,80 @@
+"""The whole application in this process, reached without a socket.
+
+Owns: opening the real services on a fresh data folder, and people who ask over HTTP.
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from starlette.applications import Starlette
+
+from server.app import create_app
+from server.services import Services, open_services
+from server.settings import Settings
+
+HOST = "http://kanvas.test"
+ROOMS = "/api/v1/rooms"
+
+
+class Person:
+    """Somebody with a bearer token."""
+
+    def __init__(self, http: httpx2.AsyncClient, token: str, user_id: str) -> None:
+        self.http = http
+        self.token = token
+        self.user_id = user_id
+
+    async def ask(
+        self, method: str, path: str, headers: Mapping[str, str | bytes] | None = None, **more: Any
+    ) -> httpx2.Response:
+        signed = [("Authorization", f"Bearer {self.token}"), *(headers or {}).items()]
+        raw = [(name.encode(), value.encode() if isinstance(value, str) else value) for name, value in signed]
+        return await self.http.request(method, path, headers=raw, **more)
+
+    async def room(self, **fields: Any) -> dict[str, Any]:
+        """Make a room."""
+        made = await self.ask("POST", ROOMS, json=fields)
+        assert made.status_code == 201, made.text
+        room: dict[str, Any] = made.json()
+        return room
+
+
+class Edge:
+    """The application and what it stands on."""
+
+    def __init__(self, app: Starlette, services: Services, http: httpx2.AsyncClient) -> None:
+        self.app = app
+        self.services = services
+        self.http = http
+
+    async def guest(self, name: str = "Ada") -> Person:
+        """Sign in. The cookie it sets is not kept: who wants it says so."""
+        answer = await self.http.post("/api/v1/auth/guest", json={"name": name})
+        assert answer.status_code == 201, answer.text
+        self.http.cookies.clear()
+        told = answer.json()
+        return Person(self.http, told["token"], told["user"]["id"])
+
+
+@asynccontextmanager
+async def open_edge(data_dir: Path, empty_database: Path, **settings: Any) -> AsyncIterator[Edge]:
+    """The application on a fresh database in `data_dir`."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if not (data_dir / "kanvas.db").exists():
+        shutil.copy(empty_database, data_dir / "kanvas.db")
+    made = Settings(data_dir=data_dir, **settings)
+    async with open_services(made) as services:
+        app = create_app(made, services)
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url=HOST) as http:
+            yield Edge(app, services, http)
+
+
+def field_names(answer: httpx2.Response) -> list[str]:
+    """What a 422 complains about."""
+    assert answer.status_code == 422, answer.text
+    return [one.get("pointer", one.get("field")) for one in answer.json()["errors"]]

@@ -1,0 +1,81 @@
+"""Checkpoints in a child process: right, off the event loop, and gone when the server is."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pycrdt import Doc, Map
+
+from server.compactor import INLINE_BYTES, open_compactor
+
+ROOT = Path(__file__).parents[2]
+
+ROOMY = """
+import asyncio
+import time
+
+from server.compactor import open_compactor
+from tests.server.test_compactor import large_state
+
+async def main():
+    async with open_compactor() as compactor:
+        await compactor(large_state(), ())
+        print(*[child.pid for child in compactor.children()], flush=True)
+        time.sleep(60)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def large_state() -> bytes:
+    doc: Doc[object] = Doc()
+    doc.get("map", type=Map)["long"] = "x" * (2 * INLINE_BYTES)
+    return doc.get_update()
+
+
+async def test_a_large_document_is_compacted_beside_the_event_loop() -> None:
+    """J5: the same state comes back, and the loop turns meanwhile."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.005)
+            turns += 1
+
+    state = large_state()
+    async with open_compactor() as compactor:
+        counting = asyncio.create_task(count())
+        assert await compactor(None, (state,)) == state
+        counting.cancel()
+        assert turns > 1
+        (child,) = compactor.children()
+    child.join(5)
+    assert child.exitcode is not None
+
+
+def test_the_child_ends_when_the_server_is_killed(tmp_path: Path) -> None:
+    """A server that is killed can't end its child; the child notices."""
+    script = tmp_path / "roomy.py"
+    script.write_text(ROOMY, encoding="utf-8")
+    server = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert server.stdout is not None
+    child = int(server.stdout.readline())
+    server.kill()
+    server.wait()
+    end = time.monotonic() + 10
+    with contextlib.suppress(ProcessLookupError):
+        while True:
+            os.kill(child, 0)
+            assert time.monotonic() < end, "the child outlived the server"
+            time.sleep(0.05)

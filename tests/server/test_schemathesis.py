@@ -1,0 +1,68 @@
+"""Schemathesis against a live server: no 5xx, and no answer the document does not declare.
+
+All its checks run, in all its phases. The exceptions are answers that depend on more than a schema can say:
+whether a cursor is one of ours, an ETag is the newest, bytes are an image or a Yjs update.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import LiveServer
+
+SEED = os.environ.get("TEST_SEED", "20")
+EXAMPLES = os.environ.get("TEST_EXAMPLES", "10")
+
+CONFIG = """
+[[operations]]
+include-operation-id = ["list_rooms"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 422]
+
+[[operations]]
+include-operation-id = ["change_room", "delete_room", "restore_room"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 403, 404, 412, 422]
+
+[[operations]]
+include-operation-id = ["put_asset"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 415, 422]
+
+[[operations]]
+include-operation-id = ["apply_update"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 409, 422]
+"""
+
+
+@pytest.mark.timeout(600)
+async def test_no_5xx_and_no_undocumented_answer(tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    with LiveServer(tmp_path / "data", {"KANVAS_LOG_FORMAT": "json"}) as server:
+        token = server.guest()
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("schemathesis")),
+            "run",
+            f"{server.url}/api/v1/openapi.json",
+            "--header",
+            f"Authorization: Bearer {token}",
+            "--checks=all",
+            "--phases=examples,coverage,fuzzing,stateful",
+            f"--max-examples={EXAMPLES}",
+            f"--seed={SEED}",
+            "--request-timeout=10",
+            "--continue-on-failure",
+            "--warnings=off",
+            "--no-color",
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0, f"seed {SEED}\n{out.decode(errors='replace')[-8000:]}"
+    lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+    requests = [line for line in lines if line["event"] == "request"]
+    assert len(requests) > 300
+    assert [line for line in requests if line["status"] >= 500] == []
+    assert [line for line in lines if line["level"] in ("error", "critical")] == []

@@ -1,0 +1,175 @@
+/**
+ * The REST interface as functions.
+ *
+ * Owns: addresses, headers, deadlines, and one silent renewal when the token has run out.
+ * Does not own the token: `Credentials` (identity/session.ts) hands it in and renews it.
+ */
+import { ApiError, problemOf } from "./errors";
+import type { Grant, Page, Person, Room, Scope, ServerConfig, Visibility } from "./types";
+
+const BASE = "/api/v1";
+const DEADLINE_MS = 15_000;
+const UPLOAD_DEADLINE_MS = 120_000;
+
+export interface Credentials {
+  /** The token to send, or null when signed out. */
+  token(): string | null;
+  /** Renews the token; false when that is refused (then the 401 stands). */
+  renew(): Promise<boolean>;
+}
+
+interface Call {
+  readonly method?: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
+  readonly json?: unknown;
+  readonly body?: Blob;
+  readonly headers?: Record<string, string>;
+  readonly signal?: AbortSignal;
+  /** The token to send instead of the session's; null sends none. */
+  readonly token?: string | null;
+  readonly deadlineMs?: number;
+}
+
+/** A key no other request has; `crypto.randomUUID` is missing on plain http. */
+export function randomKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+async function send(path: string, call: Call, token: string | null): Promise<Response> {
+  const headers: Record<string, string> = { Accept: "application/json", ...call.headers };
+  if (token) headers["Authorization"] = `Bearer ${token}`;
+  let body: BodyInit | null = call.body ?? null;
+  if (call.json !== undefined) {
+    headers["Content-Type"] = "application/json";
+    body = JSON.stringify(call.json);
+  }
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), call.deadlineMs ?? DEADLINE_MS);
+  const stop = () => deadline.abort();
+  call.signal?.addEventListener("abort", stop);
+  try {
+    return await fetch(path, {
+      method: call.method ?? "GET",
+      headers,
+      body,
+      signal: deadline.signal,
+      credentials: "same-origin",
+    });
+  } catch (cause) {
+    if (call.signal?.aborted) throw cause;
+    const late = deadline.signal.aborted;
+    throw new ApiError(late ? "The server did not answer in time." : "The server can't be reached.", {
+      kind: late ? "timeout" : "offline",
+      cause,
+    });
+  } finally {
+    clearTimeout(timer);
+    call.signal?.removeEventListener("abort", stop);
+  }
+}
+
+/** The client; every method throws ApiError, or AbortError when its signal says so. */
+export class Api {
+  readonly #credentials: Credentials;
+
+  constructor(credentials: Credentials) {
+    this.#credentials = credentials;
+  }
+
+  async #call(path: string, call: Call = {}): Promise<Response> {
+    const fixed = call.token !== undefined;
+    let answer = await send(path, call, fixed ? (call.token ?? null) : this.#credentials.token());
+    if (answer.status === 401 && !fixed && (await this.#credentials.renew())) {
+      answer = await send(path, call, this.#credentials.token());
+    }
+    if (!answer.ok) {
+      throw problemOf(answer.status, await answer.text(), answer.headers.get("Content-Type") ?? "");
+    }
+    return answer;
+  }
+
+  async #json<T>(path: string, call: Call = {}): Promise<T> {
+    return (await (await this.#call(BASE + path, call)).json()) as T;
+  }
+
+  config(): Promise<ServerConfig> {
+    return this.#json("/config", { token: null });
+  }
+
+  guest(name: string): Promise<Grant> {
+    return this.#json("/auth/guest", { method: "POST", json: { name }, token: null });
+  }
+
+  refresh(token: string): Promise<Grant> {
+    return this.#json("/auth/refresh", { method: "POST", token });
+  }
+
+  async signOut(): Promise<void> {
+    await this.#call(`${BASE}/auth/signout`, { method: "POST" });
+  }
+
+  renameMe(name: string): Promise<Grant> {
+    return this.#json("/me", { method: "PATCH", json: { name } });
+  }
+
+  me(token: string): Promise<Person> {
+    return this.#json("/me", { token });
+  }
+
+  listRooms(query: { scope: Scope; q?: string; cursor?: string | null; limit?: number }, signal?: AbortSignal): Promise<Page<Room>> {
+    const params = new URLSearchParams({ scope: query.scope, limit: String(query.limit ?? 24) });
+    if (query.q) params.set("q", query.q);
+    if (query.cursor) params.set("cursor", query.cursor);
+    return this.#json(`/rooms?${params}`, signal ? { signal } : {});
+  }
+
+  createRoom(room: { title: string; visibility: Visibility }, key: string = randomKey()): Promise<Room> {
+    return this.#json("/rooms", { method: "POST", json: room, headers: { "Idempotency-Key": key } });
+  }
+
+  getRoom(id: string, deadlineMs?: number): Promise<Room> {
+    return this.#json(`/rooms/${encodeURIComponent(id)}`, deadlineMs === undefined ? {} : { deadlineMs });
+  }
+
+  changeRoom(id: string, change: { title?: string; visibility?: Visibility }): Promise<Room> {
+    return this.#json(`/rooms/${encodeURIComponent(id)}`, { method: "PATCH", json: change });
+  }
+
+  async deleteRoom(id: string): Promise<void> {
+    await this.#call(`${BASE}/rooms/${encodeURIComponent(id)}`, { method: "DELETE" });
+  }
+
+  restoreRoom(id: string): Promise<Room> {
+    return this.#json(`/rooms/${encodeURIComponent(id)}/restore`, { method: "POST" });
+  }
+
+  async uploadAsset(room: string, sha256: string, blob: Blob): Promise<void> {
+    await this.#call(assetPath(room, sha256), {
+      method: "PUT",
+      body: blob,
+      headers: { "Content-Type": blob.type || "application/octet-stream" },
+      deadlineMs: UPLOAD_DEADLINE_MS,
+    });
+  }
+
+  async fetchAsset(room: string, sha256: string): Promise<Blob> {
+    const answer = await this.#call(assetPath(room, sha256), { headers: { Accept: "image/*" } });
+    return answer.blob();
+  }
+
+  /** The room's state as one Yjs update, compressed in transit; faster than the first sync of a large room. */
+  async fetchState(room: string, deadlineMs: number): Promise<Uint8Array> {
+    const answer = await this.#call(`/parties/${encodeURIComponent(room)}`, {
+      headers: { Accept: "application/octet-stream" },
+      deadlineMs,
+    });
+    if (!(answer.headers.get("Content-Type") ?? "").startsWith("application/octet-stream")) {
+      throw new ApiError("The room's state came in another form.", { kind: "problem", status: answer.status });
+    }
+    return new Uint8Array(await answer.arrayBuffer());
+  }
+}
+
+function assetPath(room: string, sha256: string): string {
+  return `${BASE}/rooms/${encodeURIComponent(room)}/assets/${sha256}`;
+}

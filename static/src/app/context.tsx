@@ -1,0 +1,28 @@
+/** What every page shares: who I am, and a way to say something in passing. */
+import { createContext, useContext, useSyncExternalStore } from "react";
+import type { Api } from "../api/client";
+import type { Identity, Session } from "../identity/session";
+
+export const IdentityContext = createContext<Identity | null>(null);
+
+export function useIdentity(): Identity {
+  const identity = useContext(IdentityContext);
+  if (!identity) throw new Error("IdentityContext is missing");
+  return identity;
+}
+
+export function useApi(): Api {
+  return useIdentity().api;
+}
+
+/** The session, or null when signed out; pages below the gate use `useMe`. */
+export function useSession(): Session | null {
+  const identity = useIdentity();
+  return useSyncExternalStore(identity.subscribe, identity.current);
+}
+
+export function useMe(): Session["user"] {
+  const session = useSession();
+  if (!session) throw new Error("signed out");
+  return session.user;
+}

@@ -1,0 +1,49 @@
+/** The two pages and the address bar: `/` is the lobby, `/r/{id}` a room. */
+import { useSyncExternalStore } from "react";
+
+export type Route = { readonly page: "lobby" } | { readonly page: "room"; readonly id: string } | { readonly page: "unknown" };
+
+export function parseRoute(pathname: string): Route {
+  if (pathname === "/" || pathname === "") return { page: "lobby" };
+  const room = /^\/r\/([A-Za-z0-9_-]{1,64})\/?$/.exec(pathname);
+  if (room?.[1]) return { page: "room", id: room[1] };
+  return { page: "unknown" };
+}
+
+export function roomPath(id: string): string {
+  return `/r/${encodeURIComponent(id)}`;
+}
+
+export function roomLink(id: string): string {
+  return new URL(roomPath(id), window.location.origin).toString();
+}
+
+const listeners = new Set<() => void>();
+const tell = () => {
+  for (const listener of listeners) listener();
+};
+
+export function navigate(path: string, options: { replace?: boolean } = {}): void {
+  if (options.replace) history.replaceState(null, "", path);
+  else history.pushState(null, "", path);
+  tell();
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  window.addEventListener("popstate", listener);
+  return () => {
+    listeners.delete(listener);
+    window.removeEventListener("popstate", listener);
+  };
+}
+
+/** The path and query, as one string so that equal addresses are equal values. */
+export function useAddress(): string {
+  return useSyncExternalStore(subscribe, () => window.location.pathname + window.location.search);
+}
+
+/** True for a click that should stay in this tab. */
+export function isPlainClick(event: { button: number; metaKey: boolean; ctrlKey: boolean; shiftKey: boolean; altKey: boolean }): boolean {
+  return event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+}

@@ -1,0 +1,137 @@
+/** Me: another name, light or dark, leaving. */
+import { useId, useState, type FormEvent, type ReactNode } from "react";
+import { wordsFor } from "../api/errors";
+import { useIdentity, useMe } from "../app/context";
+import { navigate } from "../app/router";
+import { choose, useChoice } from "../app/theme";
+import { clearUser } from "../room/caches";
+import { Avatar } from "../ui/Avatar";
+import { Dialog } from "../ui/Dialog";
+import { LeaveIcon, MoonIcon, PenIcon, SunIcon, SystemIcon } from "../ui/icons";
+import { Menu } from "../ui/Menu";
+import { useSay } from "../ui/toasts";
+import { NAME_MAX, parseName } from "./names";
+
+export function RenameMeDialog({ onClose }: { onClose: () => void }): ReactNode {
+  const identity = useIdentity();
+  const me = useMe();
+  const say = useSay();
+  const [value, setValue] = useState(me.name);
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const problemId = useId();
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    const name = parseName(value);
+    if (!name.ok) {
+      setProblem(name.reason);
+      return;
+    }
+    setBusy(true);
+    try {
+      await identity.rename(name.name);
+      say(`You are ${name.name} now.`);
+      onClose();
+    } catch (error) {
+      const words = wordsFor(error);
+      setProblem(`${words.title}. ${words.detail}`);
+      setBusy(false);
+    }
+  };
+  return (
+    <Dialog title="Your name" onClose={onClose}>
+      <form onSubmit={(event) => void submit(event)} noValidate>
+        <label className="field">
+          <span className="field__label">Others see this beside your cursor</span>
+          <input
+            data-autofocus
+            className="input"
+            name="name"
+            autoComplete="nickname"
+            maxLength={NAME_MAX * 2}
+            value={value}
+            aria-invalid={problem !== null}
+            aria-describedby={problemId}
+            onFocus={(event) => event.target.select()}
+            onChange={(event) => setValue(event.target.value)}
+          />
+        </label>
+        <p id={problemId} className="field__problem" role="alert">
+          {problem}
+        </p>
+        <div className="dialog__actions">
+          <button type="button" className="button button--quiet" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" className="button button--primary" disabled={busy}>
+            {busy ? "Saving…" : "Save"}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+export function SignOutDialog({ onClose }: { onClose: () => void }): ReactNode {
+  const identity = useIdentity();
+  const me = useMe();
+  const [busy, setBusy] = useState(false);
+  return (
+    <Dialog title="Sign out?" onClose={onClose}>
+      <p>
+        This browser forgets “{me.name}” and everything it kept for working offline, including changes the server does not have yet. As
+        a guest you can't come back as the same person.
+      </p>
+      <div className="dialog__actions">
+        <button type="button" className="button button--quiet" data-autofocus onClick={onClose}>
+          Stay
+        </button>
+        <button
+          type="button"
+          className="button button--danger"
+          disabled={busy}
+          onClick={() => {
+            setBusy(true);
+            void identity.signOut().then(async () => {
+              navigate("/", { replace: true });
+              await clearUser(me.id);
+            });
+          }}
+        >
+          Sign out
+        </button>
+      </div>
+    </Dialog>
+  );
+}
+
+export function AccountMenu(): ReactNode {
+  const me = useMe();
+  const chosen = useChoice();
+  const [asked, setAsked] = useState<"rename" | "leave" | null>(null);
+  return (
+    <>
+      <Menu
+        className="account"
+        label={`Account of ${me.name}`}
+        testId="account"
+        trigger={
+          <>
+            <Avatar id={me.id} name={me.name} size={32} />
+            <span className="account__name">{me.name}</span>
+          </>
+        }
+        head={me.name}
+        entries={[
+          { label: "Change name", icon: <PenIcon />, run: () => setAsked("rename") },
+          { label: "Light", icon: <SunIcon />, checked: chosen === "light", separated: true, run: () => choose("light") },
+          { label: "Dark", icon: <MoonIcon />, checked: chosen === "dark", run: () => choose("dark") },
+          { label: "Like the system", icon: <SystemIcon />, checked: chosen === "system", run: () => choose("system") },
+          { label: "Sign out", icon: <LeaveIcon />, separated: true, run: () => setAsked("leave") },
+        ]}
+      />
+      {asked === "rename" && <RenameMeDialog onClose={() => setAsked(null)} />}
+      {asked === "leave" && <SignOutDialog onClose={() => setAsked(null)} />}
+    </>
+  );
+}

@@ -1,0 +1,131 @@
+/** The first visit: what others shall call you. Where guests are off, a token takes the name's place. */
+import { useEffect, useId, useRef, useState, type FormEvent, type ReactNode } from "react";
+import { wordsFor } from "../api/errors";
+import { useIdentity } from "../app/context";
+import { Doodle } from "../ui/Doodle";
+import { Avatar } from "../ui/Avatar";
+import { Logo } from "../ui/Logo";
+import { friendlyName, NAME_MAX, parseName } from "./names";
+
+export function Welcome({ invited }: { invited: boolean }): ReactNode {
+  const identity = useIdentity();
+  const [suggestion] = useState(() => friendlyName());
+  const [value, setValue] = useState(suggestion);
+  const [token, setToken] = useState("");
+  const [guests, setGuests] = useState(true);
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const field = useRef<HTMLInputElement>(null);
+  const problemId = useId();
+
+  useEffect(() => {
+    let live = true;
+    identity.api.config().then(
+      (config) => live && setGuests(config.guests),
+      // Not knowing is no reason to stop: the sign-in itself will say what is wrong.
+      () => undefined,
+    );
+    return () => {
+      live = false;
+    };
+  }, [identity]);
+
+  useEffect(() => {
+    field.current?.focus();
+    field.current?.select();
+  }, [guests]);
+
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    setProblem(null);
+    const name = parseName(value);
+    if (guests && !name.ok) {
+      setProblem(name.reason);
+      field.current?.focus();
+      return;
+    }
+    setBusy(true);
+    try {
+      if (guests && name.ok) await identity.enter(name.name);
+      else await identity.enterWithToken(token);
+    } catch (error) {
+      const words = wordsFor(error);
+      setProblem(`${words.title}. ${words.detail}`);
+      setBusy(false);
+    }
+  };
+
+  return (
+    <main className="welcome">
+      <div className="welcome__sheet">
+        <Doodle seed="welcome" className="welcome__doodle" />
+        <Logo />
+        <h1>{invited ? "You are invited to draw" : "Draw together"}</h1>
+        <p className="welcome__lead">
+          {guests
+            ? "What shall we call you? Others see this name beside your cursor."
+            : "This server lets people in by token. Ask its owner for yours and paste it here."}
+        </p>
+        <form onSubmit={(event) => void submit(event)} noValidate>
+          {guests ? (
+            <label className="field">
+              <span className="field__label">Your name</span>
+              <span className="welcome__name">
+                <Avatar id={value} name={value || "?"} size={36} />
+                <input
+                  ref={field}
+                  className="input"
+                  name="name"
+                  autoComplete="nickname"
+                  maxLength={NAME_MAX * 2}
+                  value={value}
+                  aria-invalid={problem !== null}
+                  aria-describedby={problem ? problemId : undefined}
+                  onChange={(event) => setValue(event.target.value)}
+                />
+              </span>
+            </label>
+          ) : (
+            <label className="field">
+              <span className="field__label">Access token</span>
+              <input
+                ref={field}
+                className="input"
+                name="token"
+                autoComplete="off"
+                spellCheck={false}
+                value={token}
+                aria-invalid={problem !== null}
+                aria-describedby={problem ? problemId : undefined}
+                onChange={(event) => setToken(event.target.value)}
+              />
+            </label>
+          )}
+          <p id={problemId} className="field__problem" role="alert">
+            {problem}
+          </p>
+          <div className="welcome__actions">
+            <button type="submit" className="button button--primary button--large" disabled={busy}>
+              {busy ? "One moment…" : invited ? "Enter the room" : "Start drawing"}
+            </button>
+            {guests && (
+              <button
+                type="button"
+                className="button button--quiet"
+                onClick={() => {
+                  setValue(friendlyName());
+                  field.current?.focus();
+                }}
+              >
+                Another name
+              </button>
+            )}
+          </div>
+        </form>
+        {!identity.persistent && (
+          <p className="welcome__note">This browser keeps nothing, so it will ask again after a reload.</p>
+        )}
+      </div>
+    </main>
+  );
+}

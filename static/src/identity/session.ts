@@ -1,0 +1,184 @@
+/**
+ * Who I am in this browser, for all its tabs.
+ *
+ * Owns: the token in localStorage, its renewal at 80 % of its life (one tab does it for all), renaming, signing out.
+ * Does not own: the caches of rooms (room/caches.ts clears them when told who left).
+ */
+import { Api } from "../api/client";
+import { ApiError } from "../api/errors";
+import type { Grant, Person } from "../api/types";
+import { forget, readJson, storage, writeJson } from "../app/storage";
+import { lifeOf, renewDelay } from "./token";
+
+const KEY = "kanvas.session";
+/** After a renewal that found no server; the next one that is needed comes with a 401 or a 4401 anyway. */
+const RETRY_MS = 30_000;
+
+export interface Session {
+  readonly token: string;
+  readonly user: Person;
+  /** When this browser got the token, in its own clock. */
+  readonly receivedAt: number;
+  readonly lifeMs: number;
+}
+
+function sessionOf(grant: Grant, now: number): Session {
+  return {
+    token: grant.token,
+    user: grant.user,
+    receivedAt: now,
+    lifeMs: lifeOf(grant.token, grant.expires_at, now),
+  };
+}
+
+function isSession(value: unknown): value is Session {
+  if (value === null || typeof value !== "object") return false;
+  const session = value as Partial<Session>;
+  return (
+    typeof session.token === "string" &&
+    typeof session.user?.id === "string" &&
+    typeof session.user.name === "string" &&
+    typeof session.receivedAt === "number" &&
+    typeof session.lifeMs === "number"
+  );
+}
+
+export type Renewal = "renewed" | "refused" | "unreachable";
+
+export class Identity {
+  readonly api: Api;
+  #session: Session | null;
+  #listeners = new Set<() => void>();
+  #renewal: Promise<Renewal> | null = null;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor() {
+    this.api = new Api({
+      token: () => this.#session?.token ?? null,
+      renew: async () => (await this.renew()) === "renewed",
+    });
+    this.#session = this.#stored();
+    window.addEventListener("storage", (event) => {
+      if (event.key === KEY || event.key === null) this.#adopt(this.#stored());
+    });
+    // Timers sleep with the computer; look again when somebody is back.
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") this.#schedule();
+    });
+    this.#schedule();
+  }
+
+  get session(): Session | null {
+    return this.#session;
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  readonly current = (): Session | null => this.#session;
+
+  #stored(): Session | null {
+    const value = readJson(KEY);
+    return isSession(value) ? value : null;
+  }
+
+  #adopt(session: Session | null): void {
+    this.#session = session;
+    this.#schedule();
+    for (const listener of this.#listeners) listener();
+  }
+
+  #keep(grant: Grant): void {
+    const session = sessionOf(grant, Date.now());
+    writeJson(KEY, session);
+    this.#adopt(session);
+  }
+
+  #schedule(delayMs?: number): void {
+    clearTimeout(this.#timer);
+    const session = this.#session;
+    if (!session) return;
+    const wait = delayMs ?? renewDelay(Date.now(), session.receivedAt, session.lifeMs);
+    this.#timer = setTimeout(() => void this.#renewWhenDue(), wait);
+  }
+
+  async #renewWhenDue(): Promise<void> {
+    const session = this.#session;
+    if (!session) return;
+    if (renewDelay(Date.now(), session.receivedAt, session.lifeMs) > 0) {
+      this.#schedule();
+      return;
+    }
+    if ((await this.renew()) !== "renewed") this.#schedule(RETRY_MS);
+  }
+
+  /** Signs in as a guest. */
+  async enter(name: string): Promise<void> {
+    this.#keep(await this.api.guest(name));
+  }
+
+  /** Signs in with a token somebody gave me; renewing it at once also sets the cookie that images need. */
+  async enterWithToken(token: string): Promise<void> {
+    this.#keep(await this.api.refresh(token.trim()));
+  }
+
+  async rename(name: string): Promise<void> {
+    this.#keep(await this.api.renameMe(name));
+  }
+
+  /** Renews the token once, however many ask, in one tab for all. */
+  renew(): Promise<Renewal> {
+    this.#renewal ??= this.#renewLocked().finally(() => {
+      this.#renewal = null;
+    });
+    return this.#renewal;
+  }
+
+  async #renewLocked(): Promise<Renewal> {
+    const before = this.#session?.token;
+    if (before === undefined) return "refused";
+    const work = async (): Promise<Renewal> => {
+      const stored = this.#stored();
+      if (stored && stored.token !== before) {
+        // Another tab did it while we waited.
+        this.#adopt(stored);
+        return "renewed";
+      }
+      try {
+        this.#keep(await this.api.refresh(before));
+        return "renewed";
+      } catch (error) {
+        if (error instanceof ApiError && !error.unreachable && [400, 401, 403, 404, 422].includes(error.status)) {
+          return "refused";
+        }
+        return "unreachable";
+      }
+    };
+    // Locks need a secure context; without them two tabs may renew twice, which is harmless.
+    return "locks" in navigator && navigator.locks ? navigator.locks.request("kanvas.renew", work) : work();
+  }
+
+  /** Forgets the token here and the cookie there. The caller clears the caches. */
+  async signOut(): Promise<void> {
+    try {
+      await this.api.signOut();
+    } catch {
+      // The cookie is only good for images of rooms this browser knew; it ends by itself.
+    }
+    forget(KEY);
+    this.#adopt(null);
+  }
+
+  /** The session can't be renewed any more (the server's secret changed, or 90 days went by). */
+  expire(): void {
+    forget(KEY);
+    this.#adopt(null);
+  }
+
+  /** False when localStorage is forbidden, and a reload will ask for a name again. */
+  get persistent(): boolean {
+    return storage() !== null;
+  }
+}

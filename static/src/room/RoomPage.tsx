@@ -1,0 +1,203 @@
+/** The room: a slim bar of ours, and the editor below it, so that neither covers the other on any screen. */
+import { Suspense, lazy, useCallback, useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
+import "../styles/room.css";
+import { Loading } from "../app/App";
+import { copyText } from "../app/clipboard";
+import { useIdentity, useMe } from "../app/context";
+import { isPlainClick, navigate, roomLink, roomPath } from "../app/router";
+import { readScene, type Peer } from "../binding";
+import { BackIcon, LinkIcon } from "../ui/icons";
+import { Notice } from "../ui/Notice";
+import { useSay } from "../ui/toasts";
+import type { EditorHandle } from "./Editor";
+import { clearRoom } from "./caches";
+import { finish, handOver, takeOver, type Handover } from "./handover";
+import { People } from "./People";
+import { RefusalDialog } from "./RefusalDialog";
+import { RoomSession } from "./roomsession";
+import { RoomTitle } from "./RoomTitle";
+import { SavedIndicator } from "./SavedIndicator";
+
+const Editor = lazy(() => import("./Editor"));
+
+const LOOK_MS = 30_000;
+const NARROW = "(max-width: 48rem)";
+
+function useMedia(query: string): boolean {
+  return useSyncExternalStore(
+    (listener) => {
+      const media = window.matchMedia(query);
+      media.addEventListener("change", listener);
+      return () => media.removeEventListener("change", listener);
+    },
+    () => window.matchMedia(query).matches,
+  );
+}
+
+/** One session for each visit: made in an effect, so that leaving always ends it. */
+function useRoomSession(id: string): RoomSession | null {
+  const identity = useIdentity();
+  const me = useMe();
+  const say = useSay();
+  const [session, setSession] = useState<RoomSession | null>(null);
+  useEffect(() => {
+    const made = new RoomSession({ identity, id, user: me.id, complain: (text) => say({ text, tone: "bad" }) });
+    setSession(made);
+    return () => {
+      made.destroy();
+      setSession(null);
+    };
+  }, [id, identity, me.id, say]);
+  return session;
+}
+
+export default function RoomPage({ id }: { id: string }): ReactNode {
+  const session = useRoomSession(id);
+  return session ? <OpenedRoom session={session} id={id} /> : <Loading>Opening the room…</Loading>;
+}
+
+function OpenedRoom({ session, id }: { session: RoomSession; id: string }): ReactNode {
+  const identity = useIdentity();
+  const me = useMe();
+  const say = useSay();
+  const state = useSyncExternalStore(session.subscribe, session.state);
+  const narrow = useMedia(NARROW);
+  const [peers, setPeers] = useState<readonly Peer[]>([]);
+  const [following, setFollowing] = useState<string | null>(null);
+  const [pending, setPending] = useState<Handover | null>(() => takeOver(id));
+  const handle = useRef<EditorHandle | null>(null);
+  const { room, open } = state;
+
+  useEffect(() => {
+    document.title = room ? `${room.title} · Kanvas` : "Kanvas";
+  }, [room]);
+
+  useEffect(() => {
+    const look = () => {
+      if (document.visibilityState === "visible") void session.look();
+    };
+    const timer = setInterval(look, LOOK_MS);
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      clearInterval(timer);
+      document.removeEventListener("visibilitychange", look);
+    };
+  }, [session]);
+
+  const copyLink = useCallback(async () => {
+    const link = roomLink(id);
+    say((await copyText(link)) ? "Link copied. Whoever opens it can draw with you." : link);
+  }, [id, say]);
+  const onHandle = useCallback((next: EditorHandle | null) => {
+    handle.current = next;
+    if (!next) {
+      setPeers([]);
+      setFollowing(null);
+    }
+  }, []);
+  const onPendingDone = useCallback(() => {
+    const from = takeOver(id)?.from;
+    finish(id);
+    setPending(null);
+    if (from) void clearRoom(me.id, from);
+  }, [id, me.id]);
+  const onCopyLink = useCallback(() => void copyLink(), [copyLink]);
+
+  if (state.stage === "failed" && state.words) {
+    return (
+      <main className="page page--centred">
+        <Notice
+          tone="bad"
+          title={state.words.title}
+          action={state.words.retry ? { label: "Try again", run: () => void session.open() } : { label: "Go to the lobby", run: () => navigate("/") }}
+          more={
+            state.words.retry && (
+              <button type="button" className="button button--quiet" onClick={() => navigate("/")}>
+                Go to the lobby
+              </button>
+            )
+          }
+        >
+          {state.words.detail}
+        </Notice>
+      </main>
+    );
+  }
+  if (!open || !room) return <Loading>Opening the room…</Loading>;
+
+  const exportCopy = async () => {
+    const { writeOut, download } = await import("./transfer");
+    const { fileName } = await import("./scene");
+    download(fileName(room.title), await writeOut(open.doc, window.kanvas?.api.getFiles() ?? {}, open.assets));
+  };
+  const copyIntoNewRoom = async () => {
+    const { writeOut } = await import("./transfer");
+    const { parseScene } = await import("./scene");
+    const scene = parseScene(await writeOut(open.doc, window.kanvas?.api.getFiles() ?? {}, open.assets));
+    const made = await identity.api.createRoom({ title: `Copy of ${room.title}`.slice(0, 120), visibility: room.visibility });
+    // The old copy goes only when the new room has taken the drawing (onPendingDone): until then both are here.
+    handOver(made.id, { scene, from: id });
+    navigate(roomPath(made.id), { replace: true });
+  };
+  const discard = async (reopen: boolean) => {
+    await session.discard();
+    if (reopen) await session.open();
+    else navigate("/", { replace: true });
+  };
+
+  return (
+    <div className="room">
+      <header className="room__bar">
+        <a
+          className="room__back"
+          href="/"
+          aria-label="Back to the lobby"
+          title="Back to the lobby"
+          onClick={(event) => {
+            if (!isPlainClick(event)) return;
+            event.preventDefault();
+            navigate("/");
+          }}
+        >
+          <BackIcon />
+        </a>
+        <RoomTitle room={room} onRename={(title) => session.rename(title)} />
+        <SavedIndicator saved={open.saved} link={state.link} />
+        <span className="room__space" />
+        <People me={me} peers={peers} following={following} most={narrow ? 2 : 7} onFollow={(peer) => handle.current?.follow.toggle(peer)} />
+        <button type="button" className="button room__share" onClick={onCopyLink} aria-label="Copy the link to this room">
+          <LinkIcon />
+          <span className="room__share-word">Share</span>
+        </button>
+      </header>
+      <main className="room__canvas">
+        <Suspense fallback={<Loading>Loading the editor…</Loading>}>
+          <Editor
+            key={open.doc.guid}
+            open={open}
+            room={room}
+            userId={me.id}
+            session={session}
+            frozen={state.stage === "refused"}
+            pending={pending?.scene ?? null}
+            onPendingDone={onPendingDone}
+            onPeers={setPeers}
+            onFollowing={setFollowing}
+            onHandle={onHandle}
+            onCopyLink={onCopyLink}
+          />
+        </Suspense>
+      </main>
+      {state.stage === "refused" && state.refusal && (
+        <RefusalDialog
+          refusal={state.refusal}
+          elements={readScene(open.doc).length}
+          onDownload={exportCopy}
+          onCopy={copyIntoNewRoom}
+          onDiscard={discard}
+          onSignIn={() => session.leaveSession()}
+        />
+      )}
+    </div>
+  );
+}

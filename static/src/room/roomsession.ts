@@ -1,0 +1,357 @@
+/**
+ * One room, open in this page: its document, its connection, its copy in this browser.
+ *
+ * Owns: the order in which things start (document, saved tracking, browser copy, connection), renewal of the token,
+ * what a close means, and the end. Does not own: the editor (Editor.tsx attaches it), or what is drawn.
+ * Rules: starts without a network from the browser's copy; another epoch is dropped; a refusal keeps the copy until
+ * the person has decided. Source: CLIENT.md, "Connection, identity, caches".
+ */
+import { IndexeddbPersistence } from "y-indexeddb";
+import { WebsocketProvider } from "y-websocket";
+import * as Y from "yjs";
+import { ApiError, wordsFor, type Words } from "../api/errors";
+import type { Room } from "../api/types";
+import { type Binding, Saved, sendOwnAwarenessOnly } from "../binding";
+import type { Identity } from "../identity/session";
+import { Assets } from "./assets";
+import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
+import type { Link, Refusal } from "./words";
+
+/** With a copy here, the server gets this long to say whether it is still the right one; later answers still count. */
+const HEAD_WAIT_MS = 1_200;
+/** IndexedDB can hang (another tab upgrades it, a full disk): the room then opens without its copy. */
+const COPY_WAIT_MS = 8_000;
+const STATE_WAIT_MS = 10_000;
+const RENEW_RETRY_MS = 5_000;
+/** The server asks for a fresh client id with this close. */
+const FRESH_CLIENT_ID = 4509;
+
+/** What the page needs while the room is open; a new one replaces it when the room is opened anew. */
+export interface OpenRoom {
+  readonly doc: Y.Doc;
+  readonly provider: WebsocketProvider;
+  readonly saved: Saved;
+  readonly assets: Assets;
+}
+
+export interface RoomState {
+  /** `failed`: nothing to show; `refused`: there is a copy here, and the server takes nothing more. */
+  readonly stage: "opening" | "open" | "refused" | "failed";
+  readonly room: Room | null;
+  readonly open: OpenRoom | null;
+  readonly link: Link;
+  readonly words: Words | null;
+  readonly refusal: Refusal | null;
+}
+
+const wait = (ms: number): Promise<null> => new Promise((resolve) => setTimeout(() => resolve(null), ms));
+
+export class RoomSession {
+  readonly #identity: Identity;
+  readonly #id: string;
+  readonly #user: string;
+  readonly #complain: (words: string) => void;
+  readonly #listeners = new Set<() => void>();
+  #state: RoomState = { stage: "opening", room: null, open: null, link: "connecting", words: null, refusal: null };
+  #persistence: IndexeddbPersistence | null = null;
+  #binding: Binding | null = null;
+  #unsubscribe: () => void = () => undefined;
+  #name: string;
+  #closed = false;
+  /** Raised at each opening; work of an earlier one stops when it sees another number. */
+  #opening = 0;
+
+  constructor(options: { identity: Identity; id: string; user: string; complain: (words: string) => void }) {
+    this.#identity = options.identity;
+    this.#id = options.id;
+    this.#user = options.user;
+    this.#complain = options.complain;
+    this.#name = options.identity.session?.user.name ?? "";
+    this.#unsubscribe = this.#identity.subscribe(this.#onSession);
+    window.addEventListener("online", this.#onNetwork);
+    window.addEventListener("offline", this.#onNetwork);
+    void this.open();
+  }
+
+  readonly state = (): RoomState => this.#state;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  #set(change: Partial<RoomState>): void {
+    this.#state = { ...this.#state, ...change };
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Opens the room, or opens it anew with a fresh document from the copies. */
+  async open(): Promise<void> {
+    const turn = ++this.#opening;
+    this.#letGo();
+    this.#set({ stage: "opening", open: null, words: null, refusal: null, link: navigator.onLine ? "connecting" : "offline" });
+
+    const kept = keptHead(this.#user, this.#id);
+    const head = this.#identity.api.getRoom(this.#id).then(
+      (room) => ({ room, error: null }),
+      (error: unknown) => ({ room: null, error }),
+    );
+    const answer = kept ? await Promise.race([head, wait(HEAD_WAIT_MS)]) : await head;
+    if (turn !== this.#opening) return;
+    if (answer?.room) this.#know(answer.room);
+    const room = answer?.room ?? kept;
+    if (!room) {
+      this.#set({ stage: "failed", words: this.#wordsForHead(answer?.error) });
+      return;
+    }
+    this.#set({ room });
+    await this.#start(room, turn);
+    if (turn !== this.#opening) return;
+    if (answer?.error) this.#onHeadError(answer.error);
+    else if (!answer) {
+      void head.then((late) => {
+        if (turn !== this.#opening) return;
+        if (!late.room) this.#onHeadError(late.error);
+        else if (late.room.epoch !== room.epoch) {
+          this.#know(late.room);
+          void this.open();
+        } else this.#know(late.room);
+      });
+    }
+  }
+
+  #know(room: Room): void {
+    keepHead(this.#user, room);
+    this.#set({ room });
+    void dropOtherEpochs(this.#user, room.id, room.epoch);
+  }
+
+  #wordsForHead(error: unknown): Words {
+    if (error instanceof ApiError && error.unreachable) {
+      return {
+        title: "This room is not in this browser yet",
+        detail: "It opens without a network only after it was opened here once. Try again when the server can be reached.",
+        retry: true,
+      };
+    }
+    if (error instanceof ApiError && error.status === 404) {
+      return { title: "There is no such room", detail: "It was deleted, or the link is not complete.", retry: false };
+    }
+    return wordsFor(error);
+  }
+
+  #onHeadError(error: unknown): void {
+    if (!(error instanceof ApiError) || error.unreachable) return;
+    if (error.status === 404) this.#refuse({ code: 4404, reason: "" });
+    else if (error.status === 403) this.#refuse({ code: 4403, reason: error.message });
+  }
+
+  async #start(room: Room, turn: number): Promise<void> {
+    const doc = new Y.Doc();
+    const scheme = window.location.protocol === "https:" ? "wss:" : "ws:";
+    const provider = new WebsocketProvider(`${scheme}//${window.location.host}/parties`, room.id, doc, {
+      protocols: this.#protocols(),
+      disableBc: true,
+      connect: false,
+    });
+    sendOwnAwarenessOnly(provider);
+    const saved = new Saved(provider);
+    const assets = new Assets({ api: this.#identity.api, room: room.id, user: this.#user, complain: this.#complain });
+    const open: OpenRoom = { doc, provider, saved, assets };
+
+    const copy = await this.#loadCopy(doc, room);
+    if (turn === this.#opening && copy.empty && navigator.onLine) await this.#fetchState(open);
+    if (turn !== this.#opening || this.#closed) {
+      this.#end(open, copy.persistence);
+      return;
+    }
+    this.#persistence = copy.persistence;
+    provider.on("status", ({ status }) => this.#onStatus(status));
+    provider.on("connection-close", (event) => this.#onClose(event));
+    provider.on("closed", ({ code, reason }) => this.#onRefused(code, reason));
+    this.#set({ stage: "open", open });
+    provider.connect();
+  }
+
+  async #loadCopy(doc: Y.Doc, room: Room): Promise<{ persistence: IndexeddbPersistence | null; empty: boolean }> {
+    const name = databaseName({ user: this.#user, room: room.id, epoch: room.epoch });
+    let persistence: IndexeddbPersistence | null = null;
+    try {
+      if (!("indexedDB" in window)) return { persistence: null, empty: true };
+      persistence = new IndexeddbPersistence(name, doc);
+      registerDatabase(name);
+      const failed = persistence._db.then(
+        () => new Promise<never>(() => undefined),
+        () => null,
+      );
+      const loaded = await Promise.race([persistence.whenSynced, failed, wait(COPY_WAIT_MS)]);
+      if (!loaded) console.warn("This browser keeps no copy of the room; a reload needs the server.");
+    } catch (error) {
+      console.warn("This browser keeps no copy of the room; a reload needs the server.", error);
+    }
+    return { persistence, empty: doc.store.clients.size === 0 };
+  }
+
+  /** A large room comes faster as one compressed answer than as its first sync. */
+  async #fetchState({ doc, provider }: OpenRoom): Promise<void> {
+    try {
+      Y.applyUpdate(doc, await this.#identity.api.fetchState(this.#id, STATE_WAIT_MS), provider);
+    } catch {
+      // The sync brings it.
+    }
+  }
+
+  #protocols(): string[] {
+    const token = this.#identity.session?.token;
+    return token ? ["kanvas", token] : ["kanvas"];
+  }
+
+  #onStatus(status: "connected" | "connecting" | "disconnected"): void {
+    if (status === "connected") this.#set({ link: "connected" });
+    else if (status === "disconnected") this.#set({ link: navigator.onLine ? "waiting" : "offline" });
+  }
+
+  readonly #onNetwork = (): void => {
+    const provider = this.#state.open?.provider;
+    if (!provider || provider.wsconnected || this.#state.stage === "refused") return;
+    this.#set({ link: navigator.onLine ? "waiting" : "offline" });
+    // Back on the network: do not sit out the back-off.
+    if (navigator.onLine && provider.shouldConnect && provider.ws === null) {
+      provider.wsUnsuccessfulReconnects = 0;
+      provider.connect();
+    }
+  };
+
+  #onClose(event: CloseEvent | null): void {
+    if (this.#state.link !== "offline") this.#set({ link: navigator.onLine ? "waiting" : "offline" });
+    if (event?.code === FRESH_CLIENT_ID) {
+      // Another person writes under this page's client id: the copies stay, the id goes.
+      queueMicrotask(() => void this.open());
+    }
+  }
+
+  #onRefused(code: number, reason: string): void {
+    if (code === 4401) void this.#renew();
+    else this.#refuse({ code, reason });
+  }
+
+  async #renew(): Promise<void> {
+    const turn = this.#opening;
+    for (;;) {
+      const renewal = await this.#identity.renew();
+      if (turn !== this.#opening || this.#closed) return;
+      if (renewal === "renewed") {
+        const provider = this.#state.open?.provider;
+        if (!provider) return;
+        provider.protocols = this.#protocols();
+        provider.connect();
+        return;
+      }
+      if (renewal === "refused") {
+        this.#refuse({ code: 4401, reason: "" });
+        return;
+      }
+      await wait(RENEW_RETRY_MS);
+      if (turn !== this.#opening || this.#closed) return;
+    }
+  }
+
+  #refuse(refusal: Refusal): void {
+    if (this.#state.stage === "refused") return;
+    this.#state.open?.provider.disconnect();
+    this.#binding?.flush();
+    this.#set({ stage: "refused", refusal, link: "refused" });
+  }
+
+  /** A renewed token serves the next connection; a new name needs a new connection, since the server stamps it. */
+  readonly #onSession = (): void => {
+    const session = this.#identity.session;
+    const provider = this.#state.open?.provider;
+    if (!session || session.user.id !== this.#user || !provider) return;
+    provider.protocols = this.#protocols();
+    if (session.user.name !== this.#name && provider.wsconnected) {
+      provider.disconnect();
+      provider.connect();
+    }
+    this.#name = session.user.name;
+  };
+
+  /** The editor's binding, so that it writes what is unwritten before the connection ends. */
+  attach(binding: Binding): void {
+    this.#binding = binding;
+  }
+
+  /** The editor goes; false when the session has ended the binding itself. */
+  release(binding: Binding): boolean {
+    if (this.#binding !== binding) return false;
+    this.#binding = null;
+    return true;
+  }
+
+  async rename(title: string): Promise<void> {
+    const before = this.#state.room;
+    if (!before) return;
+    this.#set({ room: { ...before, title } });
+    try {
+      this.#know(await this.#identity.api.changeRoom(this.#id, { title }));
+    } catch (error) {
+      this.#set({ room: before });
+      throw error;
+    }
+  }
+
+  /** Looks whether the room's name changed; what fails here is no news. */
+  async look(): Promise<void> {
+    if (this.#state.stage !== "open" || !navigator.onLine) return;
+    try {
+      const room = await this.#identity.api.getRoom(this.#id);
+      if (this.#closed || this.#state.stage !== "open") return;
+      const before = this.#state.room;
+      this.#know(room);
+      if (before && before.epoch !== room.epoch) void this.open();
+    } catch (error) {
+      this.#onHeadError(error);
+    }
+  }
+
+  /** After a refusal, once the person has what they want of it: the copy here goes. */
+  async discard(): Promise<void> {
+    ++this.#opening;
+    this.#letGo();
+    forgetHead(this.#user, this.#id);
+    await clearRoom(this.#user, this.#id);
+  }
+
+  /** Signed out by the server: the next page asks for a name. */
+  leaveSession(): void {
+    this.#identity.expire();
+  }
+
+  #letGo(): void {
+    const { open } = this.#state;
+    const binding = this.#binding;
+    this.#binding = null;
+    binding?.detach();
+    if (open) this.#end(open, this.#persistence);
+    this.#persistence = null;
+  }
+
+  #end(open: OpenRoom, persistence: IndexeddbPersistence | null): void {
+    open.saved.destroy();
+    open.provider.awareness.setLocalState(null);
+    open.provider.destroy();
+    open.provider.awareness.destroy();
+    open.assets.close();
+    void persistence?.destroy();
+    open.doc.destroy();
+  }
+
+  destroy(): void {
+    this.#closed = true;
+    ++this.#opening;
+    this.#unsubscribe();
+    window.removeEventListener("online", this.#onNetwork);
+    window.removeEventListener("offline", this.#onNetwork);
+    this.#letGo();
+  }
+}

@@ -1,0 +1,73 @@
+/** What the room page says about its connection, what is saved, and refusals. Pure. */
+import { count } from "../app/time";
+import type { SavedStatus } from "../binding";
+
+/** `waiting`: closed, and coming back by itself; `offline`: the browser says there is no network; `refused`: for good. */
+export type Link = "connecting" | "connected" | "waiting" | "offline" | "refused";
+
+export interface SavedWords {
+  readonly status: "saved" | "saving" | "offline";
+  readonly label: string;
+  readonly detail: string;
+}
+
+export function savedWords(saved: SavedStatus, link: Link): SavedWords {
+  const waiting = saved.waiting > 0 ? count(saved.waiting, "change waiting", "changes waiting") : saved.unconfirmed ? "changes waiting" : "";
+  if (saved.kind === "saved" && link === "connected") {
+    return { status: "saved", label: "saved", detail: "The server has written every one of your changes to disk." };
+  }
+  if (saved.kind === "saving" || (saved.kind === "saved" && link === "connected")) {
+    return {
+      status: "saving",
+      label: "saving…",
+      detail: waiting ? `Sent, but not confirmed yet: ${waiting}.` : "Sent, but not confirmed by the server yet.",
+    };
+  }
+  const kept = waiting
+    ? "Your changes are kept in this browser and are sent when the connection is back."
+    : "You can go on drawing; changes are kept in this browser until the connection is back.";
+  if (link === "refused") return { status: "offline", label: "not connected", detail: "The server takes no more changes for this room." };
+  // While something waits, the words stay the same however often the connection is tried.
+  if (waiting) return { status: "offline", label: `offline, ${waiting}`, detail: kept };
+  const label = link === "offline" ? "offline" : link === "connecting" ? "connecting…" : "reconnecting…";
+  return { status: "offline", label, detail: kept };
+}
+
+export interface Refusal {
+  /** A WebSocket close code, 4400 to 4499. */
+  readonly code: number;
+  /** The server's own sentence. */
+  readonly reason: string;
+}
+
+export interface RefusalWords {
+  readonly title: string;
+  readonly detail: string;
+  /** Whether opening the room anew can help, once the local copy is dealt with. */
+  readonly reopen: boolean;
+}
+
+/** Words for a close that stays, by its code. The server's reason is shown too when it adds something. */
+export function refusalWords({ code, reason }: Refusal): RefusalWords {
+  const said = reason && !/^\d*$/.test(reason) ? ` The server says: “${reason}”` : "";
+  switch (code) {
+    case 4401:
+      return {
+        title: "Your session has ended",
+        detail: "The server does not renew it any more, so your changes can't be sent under your name.",
+        reopen: false,
+      };
+    case 4403:
+      return { title: "You can't draw here any more", detail: `Your access to this room was withdrawn.${said}`, reopen: false };
+    case 4404:
+      return {
+        title: "This room is gone",
+        detail: "It was deleted. Its owner can bring it back from the trash for 30 days.",
+        reopen: false,
+      };
+    case 4413:
+      return { title: "A change is too large", detail: `The server did not take it.${said}`, reopen: true };
+    default:
+      return { title: "The server refused a change", detail: `It could not be added to the room.${said}`, reopen: true };
+  }
+}

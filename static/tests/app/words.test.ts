@@ -1,0 +1,57 @@
+/** What the room says of its connection: green only when it is saved. */
+import { describe, expect, it } from "vitest";
+import { refusalWords, savedWords, type Link } from "../../src/room/words";
+
+const LINKS: readonly Link[] = ["connecting", "connected", "waiting", "offline", "refused"];
+
+describe("savedWords", () => {
+  it("is saved only when the server echoed everything and the connection stands", () => {
+    for (const link of LINKS) {
+      for (const kind of ["saved", "saving", "offline"] as const) {
+        const words = savedWords({ kind, waiting: 0, unconfirmed: false }, link);
+        expect(words.status === "saved", `${kind} ${link}`).toBe(kind === "saved" && link === "connected");
+      }
+    }
+  });
+
+  it("says how many changes wait", () => {
+    expect(savedWords({ kind: "offline", waiting: 3, unconfirmed: false }, "offline").label).toBe("offline, 3 changes waiting");
+    expect(savedWords({ kind: "offline", waiting: 1, unconfirmed: true }, "offline").label).toBe("offline, 1 change waiting");
+    expect(savedWords({ kind: "offline", waiting: 0, unconfirmed: false }, "offline").label).toBe("offline");
+    expect(savedWords({ kind: "offline", waiting: 2, unconfirmed: false }, "waiting").label).toBe("offline, 2 changes waiting");
+    expect(savedWords({ kind: "offline", waiting: 0, unconfirmed: false }, "waiting").label).toBe("reconnecting…");
+  });
+
+  it("admits changes it can't count", () => {
+    expect(savedWords({ kind: "offline", waiting: 0, unconfirmed: true }, "offline").label).toBe("offline, changes waiting");
+  });
+
+  it("does not promise to come back after a refusal", () => {
+    expect(savedWords({ kind: "offline", waiting: 1, unconfirmed: false }, "refused")).toMatchObject({ status: "offline", label: "not connected" });
+  });
+
+  it("tells saving from connecting", () => {
+    expect(savedWords({ kind: "saving", waiting: 1, unconfirmed: false }, "connected")).toMatchObject({ status: "saving", label: "saving…" });
+    expect(savedWords({ kind: "offline", waiting: 0, unconfirmed: false }, "connecting").label).toBe("connecting…");
+  });
+});
+
+describe("refusalWords", () => {
+  it.each([4400, 4401, 4403, 4404, 4409, 4413, 4422, 4499])("has words for %i", (code) => {
+    const words = refusalWords({ code, reason: "Because." });
+    expect(words.title).not.toBe("");
+    expect(words.detail).toMatch(/\S/);
+  });
+
+  it("offers to open the room again only where that can help", () => {
+    expect(refusalWords({ code: 4404, reason: "" }).reopen).toBe(false);
+    expect(refusalWords({ code: 4403, reason: "" }).reopen).toBe(false);
+    expect(refusalWords({ code: 4413, reason: "" }).reopen).toBe(true);
+    expect(refusalWords({ code: 4422, reason: "" }).reopen).toBe(true);
+  });
+
+  it("passes on what the server says", () => {
+    expect(refusalWords({ code: 4403, reason: "Your role is viewer." }).detail).toContain("“Your role is viewer.”");
+    expect(refusalWords({ code: 4422, reason: "" }).detail).not.toContain("“");
+  });
+});

@@ -1,0 +1,230 @@
+"""Takes a picture of Kanvas: a few people in a room with a small sketch, or the lobby.
+
+    python -m tests.browser.screenshot OUT.png [--page room|lobby] [--width 1280] [--height 800] [--dark]
+
+Owns: the scene of the README's picture. The server is a real one with data of its own, which goes with it.
+"""
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import expect
+
+from tests.browser.chromium import open_chromium
+from tests.browser.people import SIZE, Meeting, Person, new_person
+from tests.browser.scenes import Element
+from tests.servers import LiveServer
+
+NARROW_PX = 700
+WIDTH, TOP = 690, 190
+"""Of the sketch: how wide it is, and the middle of its heading."""
+
+TITLE = "How a stroke travels"
+OTHER_ROOMS = ("Autumn workshop", "Floor plan", "Release 1.0", "Lighthouse", "Sunday sketches")
+
+PUT = """(elements) => { const { api } = window.kanvas;
+  const nonce = () => Math.floor(Math.random() * 2 ** 31);
+  const bound = (id) => elements.filter((one) => one.containerId === id || one.startBinding?.elementId === id
+    || one.endBinding?.elementId === id).map((one) => ({ id: one.id, type: one.type === "text" ? "text" : "arrow" }));
+  api.updateScene({ captureUpdate: "IMMEDIATELY", elements: [...api.getSceneElementsIncludingDeleted(),
+    ...elements.map((one) => ({ ...one, versionNonce: nonce(), boundElements: bound(one.id) }))] }); }"""
+MEASURE = """([text, size]) => { const context = document.createElement("canvas").getContext("2d");
+  context.font = `${size}px Excalifont`; return context.measureText(text).width; }"""
+
+MAKE = """async (body) => { const answer = await fetch("/api/v1/rooms", { method: "POST",
+  headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const room = await answer.json(); if (!answer.ok) throw new Error(JSON.stringify(room)); return room.id; }"""
+
+INK, RED, BLUE, GREEN, VIOLET = "#1e1e1e", "#e03131", "#1971c2", "#2f9e44", "#6741d9"
+
+
+def element(id_: str, kind: str, box: tuple[float, float, float, float], **fields: Any) -> Element:
+    """A new element with a box of x, y, width, height."""
+    x, y, width, height = box
+    style = {"strokeColor": INK, "backgroundColor": "transparent", "fillStyle": "solid", "strokeWidth": 2}
+    rest = {
+        "strokeStyle": "solid",
+        "roughness": 1,
+        "opacity": 100,
+        "angle": 0,
+        "seed": sum(map(ord, id_)) * 7919,
+    }
+    meta = {
+        "groupIds": [],
+        "frameId": None,
+        "roundness": None,
+        "link": None,
+        "locked": False,
+        "isDeleted": False,
+    }
+    place = {"id": id_, "type": kind, "x": x, "y": y, "width": width, "height": height, "index": None}
+    return place | style | rest | meta | {"version": 1, "versionNonce": 1, "updated": 1} | fields
+
+
+async def text(
+    person: Person, id_: str, at: tuple[float, float], words: str, size: int = 20, **fields: Any
+) -> Element:
+    """Words centred on a point."""
+    width = await person.ask(MEASURE, [words, size])
+    box = (at[0] - width / 2, at[1] - size * 0.625, width, size * 1.25)
+    particular = {
+        "text": words,
+        "originalText": words,
+        "fontSize": size,
+        "fontFamily": 5,
+        "textAlign": "center",
+    }
+    layout = {"verticalAlign": "middle", "containerId": None, "autoResize": True, "lineHeight": 1.25}
+    return element(id_, "text", box, **particular, **layout, **fields)
+
+
+def arrow(
+    id_: str, start: tuple[float, float], end: tuple[float, float], ends: tuple[str, str], **fields: Any
+) -> Element:
+    """An arrow that holds on to two shapes."""
+    across = end[0] - start[0], end[1] - start[1]
+    hold = [{"elementId": one, "focus": 0, "gap": 6} for one in ends]
+    line = {
+        "points": [[0, 0], list(across)],
+        "lastCommittedPoint": None,
+        "startBinding": hold[0],
+        "endBinding": hold[1],
+    }
+    heads = {"startArrowhead": None, "endArrowhead": "arrow", "elbowed": False, "roundness": {"type": 2}}
+    return element(id_, "arrow", (*start, abs(across[0]), abs(across[1])), **line, **heads, **fields)
+
+
+async def sketch(person: Person, left: float) -> list[Element]:
+    """A stroke's way from one hand to the other screen."""
+    steps = [
+        ("pen", "ellipse", "Ada draws", "#a5d8ff", BLUE),
+        ("journal", "rectangle", "the journal", "#ffec99", "#f08c00"),
+        ("eyes", "ellipse", "Grace sees", "#b2f2bb", GREEN),
+    ]
+    found: list[Element] = []
+    for number, (id_, kind, words, fill, ink) in enumerate(steps):
+        x = left + 260 * number
+        fields = {
+            "backgroundColor": fill,
+            "strokeColor": ink,
+            "roundness": {"type": 3 if kind == "rectangle" else 2},
+        }
+        found.append(element(id_, kind, (x, TOP + 60, 170, 100), **fields))
+        label = await text(person, f"{id_}-label", (x + 85, TOP + 110), words, strokeColor=INK)
+        found.append(label | {"containerId": id_})
+    found.append(
+        arrow("first", (left + 176, TOP + 110), (left + 254, TOP + 110), ("pen", "journal"), strokeColor=INK)
+    )
+    found.append(
+        arrow(
+            "second", (left + 436, TOP + 110), (left + 514, TOP + 110), ("journal", "eyes"), strokeColor=INK
+        )
+    )
+    found.append(
+        element(
+            "check",
+            "diamond",
+            (left + 265, TOP + 270, 160, 110),
+            backgroundColor="#ffc9c9",
+            strokeColor=RED,
+            roundness={"type": 2},
+        )
+    )
+    found.append(
+        await text(person, "check-label", (left + 345, TOP + 325), "kill -9 ?", strokeColor=INK)
+        | {"containerId": "check"}
+    )
+    found.append(
+        arrow(
+            "down",
+            (left + 345, TOP + 168),
+            (left + 345, TOP + 264),
+            ("journal", "check"),
+            strokeColor=RED,
+            strokeStyle="dashed",
+        )
+    )
+    found.append(
+        await text(person, "back", (left + 560, TOP + 325), "nothing is lost", 28, strokeColor=VIOLET)
+    )
+    found.append(await text(person, "head", (left + 345, TOP), "Journal before eyes", 36, strokeColor=VIOLET))
+    return found
+
+
+async def room(people: Sequence[Person], meeting: Meeting) -> None:
+    """Draw the sketch, then leave everybody in the middle of something."""
+    ada, grace, linus = people
+    width = (ada.page.viewport_size or SIZE)["width"]
+    for person in (linus, grace, ada):
+        await person.enter(meeting.room_id)
+    left = max(0.0, (width - WIDTH) / 2)
+    await ada.ask(PUT, await sketch(ada, left))
+    await meeting.agree()
+    await ada.ask("() => document.fonts.ready.then(() => true)")
+    for person in people if width <= NARROW_PX else ():
+        await person.ask("() => window.kanvas.api.scrollToContent(undefined, { fitToViewport: true })")
+    line = TOP + 362
+    await grace.draw(
+        "x", (left + 460, line), (left + 540, line - 12), (left + 620, line + 6), (left + 660, line - 6)
+    )
+    await meeting.agree()
+    await grace.select("check")
+    await grace.page.mouse.move(*await grace.at(left + 510, TOP + 250))
+    await linus.page.mouse.move(*await linus.at(left + 110, TOP + 210))
+    await ada.nothing_selected()
+    await ada.until(
+        "() => [...window.kanvas.api.getAppState().collaborators.values()].filter((one) => one.pointer).length === 2"
+    )
+    await ada.saved()
+    # Twice: a frame that is being drawn, and the next one.
+    for _ in range(2):
+        await ada.ask("() => new Promise((resolve) => requestAnimationFrame(() => resolve(true)))")
+
+
+async def lobby(people: Sequence[Person], meeting: Meeting) -> None:
+    """Rooms of mine, one with people in."""
+    ada, *others = people
+    for title in OTHER_ROOMS:
+        visibility = "public" if len(title) % 2 else "unlisted"
+        await ada.ask(MAKE, {"title": title, "visibility": visibility})
+    for person in (*others, ada):
+        await person.enter(meeting.room_id)
+    await ada.page.get_by_role("link", name="Back to the lobby").click()
+    await expect(ada.page.get_by_test_id("room-card").filter(has_text=TITLE)).to_contain_text("2 in now")
+    await ada.ask("() => document.fonts.ready.then(() => true)")
+
+
+async def take(out: Path, page: str, width: int, height: int, *, dark: bool) -> None:
+    looks: dict[str, Any] = {
+        "viewport": {"width": width, "height": height},
+        "color_scheme": "dark" if dark else "light",
+        "is_mobile": width <= NARROW_PX,
+        "has_touch": width <= NARROW_PX,
+    }
+    with tempfile.TemporaryDirectory() as folder, LiveServer(Path(folder) / "data") as server:
+        async with open_chromium() as browser:
+            ada = await new_person(browser, server, "Ada", **looks)
+            people = [ada, *[await new_person(browser, server, name) for name in ("Grace", "Linus")]]
+            room_id = await ada.ask(MAKE, {"title": TITLE})
+            meeting = Meeting(people, server, server.guest("Witness"), room_id)
+            await (room if page == "room" else lobby)(people, meeting)
+            await ada.page.screenshot(path=out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--page", choices=("room", "lobby"), default="room")
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--dark", action="store_true")
+    chosen = parser.parse_args()
+    asyncio.run(take(chosen.out, chosen.page, chosen.width, chosen.height, dark=chosen.dark))
+
+
+if __name__ == "__main__":
+    main()

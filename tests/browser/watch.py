@@ -1,0 +1,64 @@
+"""What a browser asked for and complained about, over its whole life.
+
+Owns: the record of requests, sockets, console errors, page errors and policy violations of one context, and
+the verdict. Rule: nothing leaves the server's origin, and nothing is complained about but what a test announced.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from playwright.async_api import BrowserContext, ConsoleMessage, Page
+
+# Makes policy violations speak even where the console would not.
+VIOLATIONS = """document.addEventListener("securitypolicyviolation",
+  (event) => console.error(`CSP violation: ${event.violatedDirective} ${event.blockedURI}`))"""
+
+NO_SERVER = re.compile(r"ERR_CONNECTION_(REFUSED|RESET|CLOSED)|ERR_EMPTY_RESPONSE|ERR_INTERNET_DISCONNECTED")
+"""What Chromium itself says while the server is away."""
+
+
+class Watch:
+    """Everything one browser context asked for and complained about."""
+
+    def __init__(self, context: BrowserContext, origin: str) -> None:
+        self._host = urlsplit(origin).netloc
+        self.asked = 0
+        self.foreign: set[str] = set()
+        self.complaints: list[str] = []
+        self._expected: list[re.Pattern[str]] = []
+        context.on("request", lambda request: self._ask(request.url))
+        context.on("page", self._on_page)
+        context.on("console", self._on_console)
+        context.on("weberror", lambda error: self.complaints.append(f"uncaught: {error.error}"))
+
+    @contextmanager
+    def expecting(self, *patterns: "str | re.Pattern[str]") -> Iterator[None]:
+        """Complaints that match one of these are no surprise from here to the end of the block."""
+        added = [re.compile(pattern) for pattern in patterns]
+        self._expected += added
+        try:
+            yield
+        finally:
+            self._expected = [pattern for pattern in self._expected if pattern not in added]
+
+    def verdict(self) -> list[str]:
+        """Everything that must not have happened so far."""
+        return [f"left the origin: {url}" for url in sorted(self.foreign)] + self.complaints
+
+    def _on_page(self, page: Page) -> None:
+        page.on("websocket", lambda socket: self._ask(socket.url))
+
+    def _ask(self, url: str) -> None:
+        self.asked += 1
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob", "about") and parts.netloc != self._host:
+            self.foreign.add(url)
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type != "error":
+            return
+        text = f"{message.text} ({message.location.get('url', '')})"
+        if not any(pattern.search(text) for pattern in self._expected):
+            self.complaints.append(f"console: {text}")

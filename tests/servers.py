@@ -1,0 +1,173 @@
+"""A real Kanvas server as a child process, for tests that kill it, restart it and look at its files."""
+
+import asyncio
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+START_S = 90.0
+
+
+class LiveServer:
+    """`kanvas serve` on a free loopback port, with its data in `data_dir`.
+
+    The port is chosen once, so that clients find the server again after a restart.
+    """
+
+    def __init__(self, data_dir: Path, env: Mapping[str, str] | None = None) -> None:
+        self.data_dir = data_dir
+        self.port = 0
+        self._env = dict(env or {})
+        self.started_in_s = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log_path = data_dir.parent / f"{data_dir.name}.log"
+        data_dir.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/parties"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def start(self) -> Self:
+        assert self._process is None
+        if self.port == 0:
+            self.port = free_port()
+        # without the compiled modules every start takes 0.7 s longer
+        left_out = ("KANVAS_", "PYTHONDONTWRITEBYTECODE")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+        env |= {"KANVAS_PORT": str(self.port), "KANVAS_DATA_DIR": str(self.data_dir)} | self._env
+        with self.log_path.open("ab") as out:
+            self._process = subprocess.Popen(
+                [str(Path(sys.executable).with_name("kanvas")), "serve"],
+                env=env,
+                cwd=self.data_dir,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        begin = time.monotonic()
+        while time.monotonic() < begin + START_S:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the server ended with {self._process.returncode}:\n{self.log()[-4000:]}")
+            if self._is_ready():
+                self.started_in_s = time.monotonic() - begin
+                return self
+            time.sleep(0.02)
+        self.kill()
+        raise RuntimeError(f"the server did not get ready in {START_S} s:\n{self.log()[-4000:]}")
+
+    def _is_ready(self) -> bool:
+        # http.client: an httpx2 client costs 30 ms each time
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def kill(self) -> None:
+        """SIGKILL: nothing of the process gets another chance."""
+        self._end(signal.SIGKILL)
+
+    @property
+    def stop_deadline_s(self) -> float:
+        """10 s, and more on a machine that took longer than 2 s to start: its processor is elsewhere."""
+        return 10 * max(1.0, self.started_in_s / 2)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code. Fails when it takes longer than the deadline."""
+        return self._end(signal.SIGTERM, self.stop_deadline_s)
+
+    def _end(self, sig: signal.Signals, deadline_s: float = 60.0) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.send_signal(sig)
+        try:
+            return process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    # -- a person's first steps -----------------------------------------------------------------
+
+    def guest(self, name: str = "Ada") -> str:
+        """Sign in as a guest; returns the bearer token."""
+        answer = httpx2.post(f"{self.url}/api/v1/auth/guest", json={"name": name}, timeout=60)
+        assert answer.status_code == 201, answer.text
+        token: str = answer.json()["token"]
+        return token
+
+    def room(self, token: str, **fields: Any) -> str:
+        """Create a room; returns its id."""
+        answer = httpx2.post(f"{self.url}/api/v1/rooms", json=fields, headers=bearer(token), timeout=60)
+        assert answer.status_code == 201, answer.text
+        room_id: str = answer.json()["id"]
+        return room_id
+
+    def state(self, token: str, room_id: str) -> tuple[str, bytes]:
+        """The room's version and its state as a Yjs update."""
+        headers = bearer(token) | {"Accept": "application/octet-stream"}
+        answer = httpx2.get(f"{self.url}/parties/{room_id}", headers=headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.headers["etag"].strip('"'), answer.content
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def run(*command: str, timeout_s: float = 240.0, cwd: Path | None = None) -> str:
+    """Run a program to its end and return what it printed; fails with its output otherwise."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=cwd
+    )
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), timeout_s)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
+    text = out.decode(errors="replace")
+    assert process.returncode == 0, re.sub(r"\n+", "\n", text)[-6000:]
+    return text

@@ -16,6 +16,7 @@ import { Capture } from "./capture";
 import { browserClock, type Clock } from "./clock";
 import { RoomDocument, type RemoteChange } from "./document";
 import { gestureIds, Gestures, isGestureOpen } from "./gestures";
+import { isEmpty } from "./groups";
 import { Overlays } from "./overlays";
 import { Painter } from "./painter";
 import { collaboratorsOf, colorOf, type Peer } from "./peers";
@@ -27,6 +28,7 @@ import { newElementId, newNonce, renew } from "./renewal";
 import type { Saved } from "./saved";
 import { Scribe } from "./scribe";
 import { Shadow } from "./shadow";
+import { follow, typingInto } from "./typing";
 
 export interface BindingOptions {
   api: ExcalidrawImperativeAPI;
@@ -338,6 +340,8 @@ export class Binding {
     if (color !== null) Object.assign(update, { appState: { viewBackgroundColor: color }, captureUpdate: "NEVER" });
     const painting = ids.size > 0 ? this.#painter.paint(scene, ids) : null;
     if (painting) {
+      const typing = typingInto(scene, state);
+      if (typing) painting.elements = follow(painting.elements, typing);
       const { elements } = painting;
       this.#painter.hand(painting, scene, this.#scribe.idle, () =>
         this.#api.updateScene({ ...update, elements, captureUpdate: "NEVER" }),
@@ -372,8 +376,14 @@ export class Binding {
     const held = gestureIds(state);
     for (const id of this.#touched) held.add(id);
     for (const element of scene) if (this.#scribe.isPending(element)) held.add(element.id);
+    const typing = typingInto(scene, state);
+    // Known from its first caret on: a shape that enters keeps its words.
+    if (typing) this.#bonds.set(typing.text.id, typing.text);
+    const free = typing && isEmpty(this.#shadow.difference(typing.shape)) ? typing.shape.id : null;
+    if (free) held.delete(free);
     // Bound texts and arrows move along.
     for (const id of [...held]) for (const neighbour of this.#bonds.neighbours(id)) held.add(neighbour);
+    if (free) held.delete(free);
     return held;
   }
 

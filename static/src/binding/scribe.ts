@@ -45,6 +45,7 @@ export class Scribe {
       if (!this.isPending(element)) continue;
       const groups = splitElement(element);
       const changed = this.#changed(element, groups);
+      this.#bonds.set(element.id, element);
       if (isEmpty(changed)) {
         this.idle.add(element.id);
         if (this.#shadow.get(element.id)) this.#shadow.touch(element);
@@ -54,7 +55,6 @@ export class Scribe {
       this.idle.delete(element.id);
       changes.push({ id: element.id, groups: changed });
       this.#shadow.set(element, groups);
-      this.#bonds.set(element.id, element);
     }
     if (changes.some(({ groups }) => groups.z !== undefined)) changes.push(...this.#repairs());
     this.#document.write(changes);

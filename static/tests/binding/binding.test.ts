@@ -157,6 +157,61 @@ describe("the binding", () => {
     expect(made.editor.get("r")).toMatchObject({ x: 5 });
   });
 
+  describe("while I type into a shape", () => {
+    const words = { text: "", originalText: "", containerId: "r", x: 40, y: 20, angle: 0, frameId: null, index: "a2" };
+    const bond = { id: "t", type: "text" };
+    function typing(): Desk {
+      const made = desk();
+      made.editor.add(sample("text", { id: "t", ...words }), { editingTextElement: { id: "t" } });
+      made.editor.act("r", { boundElements: [bond] });
+      return made;
+    }
+
+    it("lets it move, and my words with it", async () => {
+      const made = typing();
+      made.editor.act("t", { text: "in", originalText: "in" });
+      made.remote("r", { x: 200, y: 100 });
+      await made.frame();
+      expect(made.editor.get("r")).toMatchObject({ x: 200, y: 100, boundElements: [bond] });
+      expect(made.editor.get("t")).toMatchObject({ x: 240, y: 120, text: "in" });
+      made.clock.advance(1500);
+      expect(made.document.groups("t")).toMatchObject({ geometry: { x: 240 } });
+      made.remote("r", { x: 300, y: 100 });
+      await made.frame();
+      made.editor.act("t", { text: "inside", originalText: "inside" });
+      made.editor.act(null, {}, { editingTextElement: null });
+      await rendered();
+      expect(made.editor.get("r")).toMatchObject({ x: 300, boundElements: [bond] });
+      expect(made.document.groups("r")!.geometry).toMatchObject({ x: 300, y: 100 });
+      expect(made.document.groups("t")).toMatchObject({ geometry: { x: 340, y: 120 }, text: { originalText: "inside" } });
+    });
+
+    it("keeps it where it is once my words made it grow", async () => {
+      const made = typing();
+      made.editor.act("r", { height: 500 });
+      made.remote("r", { x: 200, y: 100 });
+      await made.frame();
+      expect(made.editor.get("r")).toMatchObject({ x: 0, height: 500 });
+      made.editor.act("t", { text: "in", originalText: "in" });
+      made.editor.act(null, {}, { editingTextElement: null });
+      await rendered();
+      expect(made.document.groups("r")!.geometry).toMatchObject({ x: 0, height: 500 });
+      expect(made.editor.get("r")).toMatchObject({ x: 0, height: 500, boundElements: [bond] });
+    });
+
+    it("lets go of it when I leave it empty", async () => {
+      const made = typing();
+      made.remote("r", { x: 200, y: 100 });
+      await made.frame();
+      made.editor.act("t", { isDeleted: true }, { editingTextElement: null });
+      await rendered();
+      made.remote("r", { strokeColor: "#2f9e44" });
+      await made.frame();
+      expect(made.editor.get("r")).toMatchObject({ strokeColor: "#2f9e44", boundElements: [] });
+      expect(made.document.has("t")).toBe(false);
+    });
+  });
+
   it("throttles nudges and writes the last one", () => {
     const made = desk();
     for (let x = 1; x <= 30; x++) {

@@ -8,7 +8,7 @@
 
 help:
 	echo "make run      install what is missing, build the client, serve on http://127.0.0.1:8000"
-	echo "make test     lint, types, import contracts, unit and live-server tests"
+	echo "make test     lint, types, import contracts, unit, live-server and browser tests"
 	echo "make setup    the install part of make run alone"
 	echo "make lint     the checks that run no server        make format   put the code in shape"
 	echo "make lock     resolve the lock files again         make clean    remove all that was installed or built"

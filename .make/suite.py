@@ -24,8 +24,6 @@ BIN = VENV / "bin"
 # The checks before pytest share the cores; pytest has them alone, because its tests measure time.
 TOGETHER = max(2, min(4, os.cpu_count() or 2))
 PYTEST = (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile")
-BROWSER_TESTS = "tests/browser"
-"""Run by hand (`TEST_BROWSER=1 make test`) until they have been seen green on a quiet machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +78,7 @@ def run_all(env: Mapping[str, str]) -> int:
     say("Checks")
     results = check(env, BEFORE_PYTEST)
     say("\npytest")
-    with_browser = os.environ.get("TEST_BROWSER") == "1"
-    ignored = () if with_browser else (f"--ignore={BROWSER_TESTS}",)
-    tests = stream((*PYTEST, *ignored, *shlex.split(os.environ.get("ARGS", ""))), env)
-    if not with_browser:
-        say(f"NOT RUN: {BROWSER_TESTS}; run them with  TEST_BROWSER=1 make test")
+    tests = stream((*PYTEST, *shlex.split(os.environ.get("ARGS", ""))), env)
     summarise([*results, tests], time.monotonic() - began)
     closing = [line for line in tests.output.splitlines() if re.search(r"\bin \d+[.\d]*s\b", line)]
     say(closing[-1] if closing else f"pytest ended with exit code {tests.code} and no closing line.")

@@ -37,7 +37,7 @@ def plain_environment() -> dict[str, str]:
 
 
 def run(
-    arguments: Sequence[str | Path], cwd: Path, timeout_s: float = 100
+    arguments: Sequence[str | Path], cwd: Path, timeout_s: float = 300
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [str(part) for part in arguments],
@@ -83,6 +83,6 @@ def install(wheel: Path, folder: Path) -> Environment:
         ROOT / "requirements.lock",
     ]
     for arguments in (lock, ["--no-index", wheel]):
-        done = run([*pip, *arguments], cwd=folder, timeout_s=180)
+        done = run([*pip, *arguments], cwd=folder, timeout_s=300)
         assert done.returncode == 0, done.stdout
     return made

@@ -40,7 +40,7 @@ async def running(
             journal.load_gate.set()
 
 
-async def until(condition: Any, deadline_s: float = 5.0) -> None:
+async def until(condition: Any, deadline_s: float = 60.0) -> None:
     async with asyncio.timeout(deadline_s):
         while not condition():
             await asyncio.sleep(0.002)

@@ -115,6 +115,8 @@ async def test_both_move_and_one_moves_what_the_other_deletes(meet: Meet) -> Non
     assert (moved["x"], moved["y"]) in {(320, 376), (700, 136)}
 
     await start_drag(ada, moved)
+    # Grace takes hold of it where she sees it: on its way.
+    await grace.sees(box["id"], x=moved["x"] + 60)
     await grace.select(box["id"])
     await grace.press("Delete")
     await ada.until("(id) => window.kanvas.doc.getMap('elements').get(id).get('deleted') === true", box["id"])

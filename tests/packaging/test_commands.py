@@ -187,7 +187,7 @@ def installed_tree() -> Path:
 
 
 def test_a_second_make_run_installs_nothing_and_serves(installed_tree: Path, tmp_path: Path) -> None:
-    """And does so in under 3 s where nothing else runs; here two tests share the machine, so it is told, not judged."""
+    """The time to the first answer is told, not judged: other tests share the machine."""
     took = serve_once(installed_tree, tmp_path / "data", tmp_path / "log")
     print(f"make run answered after {took:.2f} s")
     said = (tmp_path / "log").read_text(errors="replace")

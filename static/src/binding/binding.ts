@@ -15,6 +15,7 @@ import { Bonds } from "./bonds";
 import { Capture } from "./capture";
 import { browserClock, type Clock } from "./clock";
 import { RoomDocument, type RemoteChange } from "./document";
+import { join } from "./elements";
 import { gestureIds, Gestures, isGestureOpen } from "./gestures";
 import { isEmpty } from "./groups";
 import { Overlays } from "./overlays";
@@ -28,7 +29,7 @@ import { newElementId, newNonce, renew } from "./renewal";
 import type { Saved } from "./saved";
 import { Scribe } from "./scribe";
 import { Shadow } from "./shadow";
-import { follow, typingInto } from "./typing";
+import { follow, typingInto, typingOf, Words } from "./typing";
 
 export interface BindingOptions {
   api: ExcalidrawImperativeAPI;
@@ -72,6 +73,7 @@ export class Binding {
   readonly #background: Background;
   readonly #peers: PeerList;
   readonly #capture: Capture;
+  readonly #words = new Words();
   readonly #assets: Assets | null;
   readonly #saved: Saved | undefined;
 
@@ -85,6 +87,8 @@ export class Binding {
   /** Of the open gesture: what it changed, and what it created and wrote before its end. */
   #touched = new Set<string>();
   #created = new Set<string>();
+  /** The text in the open text editor. */
+  #typedId: string | null = null;
   /** Written since everything was last saved. */
   #unsaved = new Set<string>();
   #selection: AppState["selectedElementIds"] | null = null;
@@ -213,13 +217,14 @@ export class Binding {
     this.#pending = (same ? this.#pending : scene).filter((element) => this.#scribe.isPending(element));
     if (!same) this.#offerFiles(scene);
     if (open) for (const { id } of this.#pending) this.#touched.add(id);
-    const typing = Boolean(state.editingTextElement);
-    const verdict = this.#gestures.look(open, this.#pending.length > 0, typing, this.#clock.now());
+    const typing = state.editingTextElement;
+    if (typing) this.#typedId = typing.id;
+    const verdict = this.#gestures.look(open, this.#pending.length > 0, typing !== null, this.#clock.now());
     if (open && this.#pending.length > 0) this.#presence.preview(() => this.#preview());
     if (verdict.commit) this.#write(this.#pending);
     this.#cancelLook?.();
     this.#cancelLook = verdict.againMs === null ? null : this.#clock.after(verdict.againMs, () => this.#lookAgain());
-    if (verdict.ended) this.#endGesture();
+    if (verdict.ended) this.#endGesture(scene);
   }
 
   #lookAgain(): void {
@@ -232,10 +237,14 @@ export class Binding {
     for (const { id } of fresh) if (this.#document.has(id)) this.#created.add(id);
     for (const id of ids) this.#unsaved.add(id);
     if (!this.#gestures.isOpen) this.#capture.wrote(ids);
+    if (!this.#words.isEmpty && ids.length > 0) this.#words.wrote(ids, this.#api.getSceneElementsIncludingDeleted());
     this.#pending = this.#pending.filter((element) => this.#scribe.isPending(element));
   }
 
-  #endGesture(): void {
+  #endGesture(scene: readonly ExcalidrawElement[]): void {
+    const typed = this.#typedId && typingOf(scene, this.#typedId);
+    if (typed) this.#words.measure(typed);
+    this.#typedId = null;
     this.#touched.clear();
     this.#created.clear();
     this.#presence.endPreview();
@@ -342,6 +351,7 @@ export class Binding {
     if (painting) {
       const typing = typingInto(scene, state);
       if (typing) painting.elements = follow(painting.elements, typing);
+      else painting.elements = this.#words.follow(painting.elements, ids, (id) => this.#stored(id));
       const { elements } = painting;
       this.#painter.hand(painting, scene, this.#scribe.idle, () =>
         this.#api.updateScene({ ...update, elements, captureUpdate: "NEVER" }),
@@ -350,6 +360,12 @@ export class Binding {
     } else if (update.collaborators || color !== null) {
       this.#api.updateScene(update);
     }
+  }
+
+  /** The element as it is in the document: without previews. */
+  #stored(id: string): ExcalidrawElement | null {
+    const groups = this.#document.groups(id);
+    return groups && join(id, groups);
   }
 
   /** Of the changed elements those that may enter the scene now; local changes of theirs are written first. */

@@ -186,6 +186,50 @@ describe("the binding", () => {
       expect(made.document.groups("t")).toMatchObject({ geometry: { x: 340, y: 120 }, text: { originalText: "inside" } });
     });
 
+    it("takes my words along when it was moved just as I ended, or before anybody knew of them", async () => {
+      const made = typing();
+      made.editor.act("t", { text: "in", originalText: "in", x: 40, y: 20 });
+      made.remote("r", { x: 200, y: 100 });
+      // No frame in between: the text editor closed on a shape that stood where it was.
+      made.editor.act(null, {}, { editingTextElement: null });
+      expect(made.document.groups("t")!.geometry).toMatchObject({ x: 40, y: 20 });
+      await made.frame();
+      made.clock.advance(150);
+      expect(made.editor.get("t")).toMatchObject({ x: 240, y: 120 });
+      expect(made.document.groups("t")!.geometry).toMatchObject({ x: 240, y: 120 });
+      made.remote("r", { x: 500, y: 100 });
+      await made.frame();
+      made.clock.advance(150);
+      expect(made.document.groups("t")!.geometry).toMatchObject({ x: 540, y: 120 });
+    });
+
+    it("leaves my words where somebody put them, me or another", async () => {
+      const made = typing();
+      made.editor.act("t", { text: "in", originalText: "in" }, { editingTextElement: null });
+      await made.frame();
+      made.remote("r", { x: 200, y: 100 });
+      made.remote("t", { x: 205, y: 105 }, "text");
+      await made.frame();
+      made.clock.advance(150);
+      expect(made.document.groups("t")!.geometry).toMatchObject({ x: 205, y: 105 });
+      const before = made.written.length;
+      made.remote("r", { x: 300, y: 100 });
+      await made.frame();
+      made.clock.advance(150);
+      expect(made.written).toHaveLength(before);
+    });
+
+    it("takes them along from where I put them since", async () => {
+      const made = typing();
+      made.editor.act("t", { text: "in", originalText: "in" }, { editingTextElement: null });
+      made.editor.act("t", { x: 60, y: 30 });
+      made.clock.advance(150);
+      made.remote("r", { x: 200, y: 100 });
+      await made.frame();
+      made.clock.advance(150);
+      expect(made.document.groups("t")!.geometry).toMatchObject({ x: 260, y: 130 });
+    });
+
     it("keeps it where it is once my words made it grow", async () => {
       const made = typing();
       made.editor.act("r", { height: 500 });

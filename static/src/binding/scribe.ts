@@ -54,6 +54,7 @@ export class Scribe {
       }
       this.idle.delete(element.id);
       changes.push({ id: element.id, groups: changed });
+      if (changed.z !== undefined) this.#shadow.repaired.delete(element.id);
       this.#shadow.set(element, groups);
     }
     if (changes.some(({ groups }) => groups.z !== undefined)) changes.push(...this.#repairs());

@@ -37,9 +37,9 @@ export class Shadow {
     return this.#traces.size;
   }
 
-  /** This is what is shown or written now. */
+  /** This is what is shown or written now; a repaired index stays one until it is written itself. */
   set(element: ExcalidrawElement, groups: Groups = splitElement(element), ghost = false): void {
-    this.repaired.delete(element.id);
+    if (ghost) this.repaired.delete(element.id);
     this.#traces.set(element.id, { version: element.version, nonce: element.versionNonce, groups, ghost });
   }
 

@@ -169,6 +169,8 @@ describe("no echo", () => {
         bob.edit("rectangle-1", { index: "a9" });
         Y.applyUpdate(ann.doc, Y.encodeStateAsUpdate(bob.doc));
       }
+      // Another change of mine in between changes nothing of that.
+      ann.edit("rectangle-1", { x: 5 });
       ann.edit("diamond-1", { index: "a1G" });
       const order = readScene(ann.doc).map(({ id }) => id);
       expect(order).toEqual(["ellipse-1", "diamond-1", "rectangle-1"]);

@@ -110,17 +110,21 @@ async def on_disk(meeting: Meeting, tmp_path: Path) -> dict[str, Any]:
 
 
 def lost(record: dict[str, Any], disk: dict[str, Any]) -> list[str]:
-    """Elements that aren't on the disk as shown saved, nor as they were drawn later."""
+    """Elements that aren't on the disk as shown saved, nor as they were drawn later; what is there instead."""
     states, shown = record["states"], record["shown"]
     return [
-        id_
+        f"{id_} is {drawn(disk.get(id_))}, not {drawn(states[shown][id_])} nor anything later"
         for id_ in states[shown]
-        if canonical(disk.get(id_)) not in {canonical(state.get(id_)) for state in states[shown:]}
+        if drawn(disk.get(id_)) not in {drawn(state.get(id_)) for state in states[shown:]}
     ]
 
 
-def canonical(groups: Any) -> str:
-    return json.dumps(whole(groups), sort_keys=True)
+def drawn(groups: dict[str, Any] | None) -> str:
+    """An element as its author drew it: whoever drew at the same moment may give it another place in the order."""
+    if groups is None:
+        return "nothing"
+    assert groups["z"], "an element without a place in the order"
+    return json.dumps(whole({name: value for name, value in groups.items() if name != "z"}), sort_keys=True)
 
 
 async def draw_while_down(meeting: Meeting) -> None:

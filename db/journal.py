@@ -12,8 +12,8 @@ row of 60 B: 85 us CPU per transaction, against 110 us through SQLAlchemy's exec
 through Core; SQLite with its fsync is 47 us of each. A whole append, threads and loop included
 (tests/bench/journal.py): one waiting room 170 to 310 us CPU, p50 0.20 to 0.40 ms, more on idle cores, which
 have to be woken; 100 waiting rooms 23 to 30 us CPU each, p50 2.6 to 3.2 ms for all (most of it the 200 pages
-they touch); one room with 100 rows 0.6 ms. WITHOUT ROWID on room_updates (see tables.py) keeps a room's rows side by side and each one once; it
-costs an append nothing that could be measured.
+they touch); one room with 100 rows 0.6 ms. WITHOUT ROWID on room_updates (see tables.py)
+keeps a room's rows side by side and each one once; it costs an append nothing that could be measured.
 """
 
 import asyncio

@@ -71,15 +71,14 @@ def test_the_migrations_build_the_tables_of_the_metadata(path: Path, url: str, t
 
 def test_what_is_at_its_head_is_left_alone_and_without_alembic(url: str) -> None:
     program = (
-        "import sys, time; from db.migrate import upgrade; start = time.perf_counter();"
-        f"upgrade({url!r}); print(time.perf_counter() - start, 'alembic.command' in sys.modules)"
+        f"import sys; from db.migrate import upgrade; upgrade({url!r});"
+        " print('alembic.command' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    seconds, alembic_loaded = done.stdout.split()
-    assert alembic_loaded == "False"
-    assert float(seconds) < 0.2
+    # Its import alone takes longer than the look at the file.
+    assert done.stdout.split() == ["False"]
 
 
 async def test_processes_that_start_at_once(tmp_path: Path) -> None:

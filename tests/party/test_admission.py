@@ -257,10 +257,11 @@ def test_mutated_updates_are_an_anatomy_or_a_bad_update(seed: int, data: st.Data
 )
 def test_bombs_cost_no_more_than_their_bytes(bomb: bytes) -> None:
     """D1, D2: counts, depths and endless numbers are refused in linear time."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(BadUpdate):
         dissect(bomb)
-    assert time.perf_counter() - start < 3.0
+    # Half a second; anything worse than linear would take minutes.
+    assert time.process_time() - start < 10
 
 
 def test_the_work_is_linear() -> None:

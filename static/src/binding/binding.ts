@@ -239,6 +239,8 @@ export class Binding {
     if (!this.#gestures.isOpen) this.#capture.wrote(ids);
     if (!this.#words.isEmpty && ids.length > 0) this.#words.wrote(ids, this.#api.getSceneElementsIncludingDeleted());
     this.#pending = this.#pending.filter((element) => this.#scribe.isPending(element));
+    this.#change(this.#scribe.rebound);
+    this.#scribe.rebound.clear();
   }
 
   #endGesture(scene: readonly ExcalidrawElement[]): void {

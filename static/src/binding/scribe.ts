@@ -6,7 +6,7 @@
  * them) or an image whose bytes aren't stored. Does not own: when (gestures.ts). Source: CLIENT.md "Yjs is the only arbiter".
  */
 import type { ExcalidrawElement } from "@excalidraw/excalidraw/element/types";
-import type { Bonds } from "./bonds";
+import { sameBonds, type Bonds } from "./bonds";
 import type { Change, RoomDocument } from "./document";
 import { changedGroups, isEmpty, type Groups } from "./groups";
 import { splitElement, type Shadow } from "./shadow";
@@ -18,6 +18,8 @@ export class Scribe {
   readonly #isStored: (fileId: string) => boolean;
   /** Elements whose last change changed no group: the editor's undo snapshot may be behind (painter.ts). */
   readonly idle = new Set<string>();
+  /** Shapes at which the editor lists other elements than hold on to them: it knows only of what it bound itself. */
+  readonly rebound = new Set<string>();
 
   /** `isStored` tells whether the bytes of an image are safe on the server. */
   constructor(document: RoomDocument, shadow: Shadow, bonds: Bonds, isStored: (fileId: string) => boolean) {
@@ -41,11 +43,11 @@ export class Scribe {
   /** Writes what is pending among these elements; answers the ids whose groups were written. */
   write(elements: Iterable<ExcalidrawElement>): string[] {
     const changes: Change[] = [];
-    for (const element of elements) {
-      if (!this.isPending(element)) continue;
+    const pending = [...elements].filter((element) => this.isPending(element));
+    for (const element of pending) {
       const groups = splitElement(element);
       const changed = this.#changed(element, groups);
-      this.#bonds.set(element.id, element);
+      for (const shape of this.#bonds.set(element.id, element)) this.rebound.add(shape);
       if (isEmpty(changed)) {
         this.idle.add(element.id);
         if (this.#shadow.get(element.id)) this.#shadow.touch(element);
@@ -57,6 +59,9 @@ export class Scribe {
       if (changed.z !== undefined) this.#shadow.repaired.delete(element.id);
       this.#shadow.set(element, groups);
     }
+    for (const { id, boundElements } of pending) {
+      if (!sameBonds(boundElements, this.#bonds.of(id))) this.rebound.add(id);
+    }
     if (changes.some(({ groups }) => groups.z !== undefined)) changes.push(...this.#repairs());
     this.#document.write(changes);
     return changes.map(({ id }) => id);
@@ -65,7 +70,7 @@ export class Scribe {
   /** Marks an element as deleted that the editor dropped from the scene altogether. */
   remove(id: string): void {
     this.#shadow.delete(id);
-    this.#bonds.set(id, null);
+    for (const shape of this.#bonds.set(id, null)) this.rebound.add(shape);
     if (this.#document.has(id)) this.#document.write([{ id, groups: { deleted: true } }]);
   }
 

@@ -157,6 +157,27 @@ describe("the binding", () => {
     expect(made.editor.get("r")).toMatchObject({ x: 5 });
   });
 
+  it("lists at a shape what holds on to it, though the editor forgot: a copied arrow, a deleted one", async () => {
+    const made = desk();
+    const arrow = { startBinding: null, endBinding: { elementId: "r", focus: 0, gap: 4 }, frameId: null };
+    made.editor.add(sample("arrow", { ...arrow, id: "copy", index: "a3" }));
+    await made.frame();
+    expect(made.editor.get("r")).toMatchObject({ boundElements: [{ id: "copy", type: "arrow" }] });
+    made.clock.advance(150);
+    made.editor.act("copy", { isDeleted: true });
+    await made.frame();
+    expect(made.editor.get("r")).toMatchObject({ boundElements: [] });
+    made.clock.advance(150);
+    expect(made.written).toHaveLength(2);
+    // As when two people gave one arrow a label: the editor lists the second one twice.
+    made.editor.act("r", { boundElements: [{ id: "gone", type: "text" }, { id: "gone", type: "text" }] });
+    await made.frame();
+    made.clock.advance(150);
+    await made.frame();
+    expect(made.editor.get("r")).toMatchObject({ boundElements: [] });
+    expect(made.written).toHaveLength(2);
+  });
+
   describe("while I type into a shape", () => {
     const words = { text: "", originalText: "", containerId: "r", x: 40, y: 20, angle: 0, frameId: null, index: "a2" };
     const bond = { id: "t", type: "text" };

@@ -17,9 +17,8 @@ import { browserClock, type Clock } from "./clock";
 import { RoomDocument, type RemoteChange } from "./document";
 import { join } from "./elements";
 import { gestureIds, Gestures, isGestureOpen } from "./gestures";
-import { isEmpty } from "./groups";
 import { Overlays } from "./overlays";
-import { Painter } from "./painter";
+import { Painter, type Painting } from "./painter";
 import { collaboratorsOf, colorOf, type Peer } from "./peers";
 import { PeerList } from "./peerlist";
 import { Presence, type Bounds } from "./presence";
@@ -29,7 +28,7 @@ import { newElementId, newNonce, renew } from "./renewal";
 import type { Saved } from "./saved";
 import { Scribe } from "./scribe";
 import { Shadow } from "./shadow";
-import { follow, typingInto, typingOf, Words } from "./typing";
+import { boundText, Words } from "./words";
 
 export interface BindingOptions {
   api: ExcalidrawImperativeAPI;
@@ -237,14 +236,14 @@ export class Binding {
     for (const { id } of fresh) if (this.#document.has(id)) this.#created.add(id);
     for (const id of ids) this.#unsaved.add(id);
     if (!this.#gestures.isOpen) this.#capture.wrote(ids);
-    if (!this.#words.isEmpty && ids.length > 0) this.#words.wrote(ids, this.#api.getSceneElementsIncludingDeleted());
+    if (!this.#words.isEmpty && ids.length > 0) this.#words.wrote(ids, (id) => this.#stored(id));
     this.#pending = this.#pending.filter((element) => this.#scribe.isPending(element));
     this.#change(this.#scribe.rebound);
     this.#scribe.rebound.clear();
   }
 
   #endGesture(scene: readonly ExcalidrawElement[]): void {
-    const typed = this.#typedId && typingOf(scene, this.#typedId);
+    const typed = this.#typedId && boundText(this.#typedId, (id) => scene.find((element) => element.id === id));
     if (typed) this.#words.measure(typed);
     this.#typedId = null;
     this.#touched.clear();
@@ -349,11 +348,8 @@ export class Binding {
     if (this.#peers.takeChanged()) update.collaborators = collaboratorsOf(this.#peers.list);
     const color = this.#background.take(state.viewBackgroundColor);
     if (color !== null) Object.assign(update, { appState: { viewBackgroundColor: color }, captureUpdate: "NEVER" });
-    const painting = ids.size > 0 ? this.#painter.paint(scene, ids) : null;
+    const painting = ids.size > 0 ? this.#withWords(this.#painter.paint(scene, ids), scene, ids, state) : null;
     if (painting) {
-      const typing = typingInto(scene, state);
-      if (typing) painting.elements = follow(painting.elements, typing);
-      else painting.elements = this.#words.follow(painting.elements, ids, (id) => this.#stored(id));
       const { elements } = painting;
       this.#painter.hand(painting, scene, this.#scribe.idle, () =>
         this.#api.updateScene({ ...update, elements, captureUpdate: "NEVER" }),
@@ -362,6 +358,16 @@ export class Binding {
     } else if (update.collaborators || color !== null) {
       this.#api.updateScene(update);
     }
+  }
+
+  /** The painting with my words in their shapes, also when nothing else of it looks different. */
+  #withWords(
+    painting: Painting | null, scene: readonly ExcalidrawElement[], ids: ReadonlySet<string>, state: AppState,
+  ): Painting | null {
+    if (this.#words.isEmpty) return painting;
+    const before = painting?.elements ?? scene;
+    const elements = this.#words.follow(before, ids, (id) => this.#stored(id), state.editingTextElement?.id ?? null);
+    return elements === before ? painting : { shown: new Map(), removed: [], ...painting, elements };
   }
 
   /** The element as it is in the document: without previews. */
@@ -383,7 +389,8 @@ export class Binding {
         ids.delete(id);
       } else unrecorded ||= this.#capture.isOpen(id);
     }
-    this.#write(scene.filter((element) => ids.has(element.id) && this.#scribe.isPending(element)));
+    const words = this.#words.inside(ids);
+    this.#write(scene.filter((one) => (ids.has(one.id) || words.has(one.id)) && this.#scribe.isPending(one)));
     if (!unrecorded) return ids;
     this.#capture.record();
     this.#change(ids);
@@ -394,14 +401,11 @@ export class Binding {
     const held = gestureIds(state);
     for (const id of this.#touched) held.add(id);
     for (const element of scene) if (this.#scribe.isPending(element)) held.add(element.id);
-    const typing = typingInto(scene, state);
-    // Known from its first caret on: a shape that enters keeps its words.
-    if (typing) this.#bonds.set(typing.text.id, typing.text);
-    const free = typing && isEmpty(this.#shadow.difference(typing.shape)) ? typing.shape.id : null;
-    if (free) held.delete(free);
+    const typed = state.editingTextElement && scene.find(({ id }) => id === state.editingTextElement!.id);
+    // Bound from the first caret on, not from the first write: its shape is being worked on, too.
+    if (typed) this.#bonds.set(typed.id, typed);
     // Bound texts and arrows move along.
     for (const id of [...held]) for (const neighbour of this.#bonds.neighbours(id)) held.add(neighbour);
-    if (free) held.delete(free);
     return held;
   }
 

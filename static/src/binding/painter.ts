@@ -24,7 +24,7 @@ interface Shown {
 
 /** A scene to hand to the editor, and what was meant by it. */
 export interface Painting {
-  elements: ExcalidrawElement[];
+  elements: readonly ExcalidrawElement[];
   shown: ReadonlyMap<string, Shown>;
   removed: readonly string[];
 }
@@ -104,6 +104,7 @@ export class Painter {
       }
     }
     const nonces = painting.elements.map((element) => element.versionNonce);
+    const indices = painting.elements.map((element) => element.index);
     update();
     for (const id of painting.removed) this.#shadow.delete(id);
     painting.elements.forEach((element, at) => {
@@ -111,6 +112,8 @@ export class Painter {
       if (shown) this.#shadow.set(element, shown.groups, shown.ghost);
       else if (nonces[at] === element.versionNonce) return;
       else if (this.#shadow.get(element.id)?.nonce === nonces[at]) this.#shadow.touch(element);
+      // My own reorder, not written yet: a repair doesn't take its place.
+      if (!shown && this.#shadow.get(element.id)?.groups.z !== indices[at]) return;
       if (element.index !== null) this.#shadow.repair(element.id, element.index, this.#document.index(element.id));
     });
   }

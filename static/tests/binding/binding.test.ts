@@ -47,7 +47,7 @@ class Desk {
 
 const relevant = (group: string, fields: object) =>
   Object.keys(fields).some((field) =>
-    group === "style" ? ["strokeColor", "opacity"].includes(field) : group === "geometry" ? "xy".includes(field) : group === "deleted" && field === "isDeleted",
+    group === "style" ? ["strokeColor", "opacity"].includes(field) : group === "geometry" ? ["x", "y", "width", "height"].includes(field) : group === "deleted" && field === "isDeleted",
   );
 
 const desks: Desk[] = [];
@@ -188,23 +188,35 @@ describe("the binding", () => {
       return made;
     }
 
-    it("lets it move, and my words with it", async () => {
+    it("lets others move it when I am done, and takes my words along", async () => {
       const made = typing();
-      made.editor.act("t", { text: "in", originalText: "in" });
       made.remote("r", { x: 200, y: 100 });
       await made.frame();
-      expect(made.editor.get("r")).toMatchObject({ x: 200, y: 100, boundElements: [bond] });
-      expect(made.editor.get("t")).toMatchObject({ x: 240, y: 120, text: "in" });
+      expect(made.editor.get("r")).toMatchObject({ x: 0, y: 0, boundElements: [bond] });
+      made.editor.act("t", { text: "in", originalText: "in" });
       made.clock.advance(1500);
-      expect(made.document.groups("t")).toMatchObject({ geometry: { x: 240 } });
-      made.remote("r", { x: 300, y: 100 });
-      await made.frame();
+      expect(made.document.groups("t")).toMatchObject({ geometry: { x: 40 }, text: { originalText: "in" } });
       made.editor.act("t", { text: "inside", originalText: "inside" });
       made.editor.act(null, {}, { editingTextElement: null });
       await rendered();
-      expect(made.editor.get("r")).toMatchObject({ x: 300, boundElements: [bond] });
-      expect(made.document.groups("r")!.geometry).toMatchObject({ x: 300, y: 100 });
-      expect(made.document.groups("t")).toMatchObject({ geometry: { x: 340, y: 120 }, text: { originalText: "inside" } });
+      expect(made.editor.get("r")).toMatchObject({ x: 200, y: 100, boundElements: [bond] });
+      made.clock.advance(150);
+      expect(made.document.groups("r")!.geometry).toMatchObject({ x: 200, y: 100 });
+      expect(made.document.groups("t")).toMatchObject({ geometry: { x: 240, y: 120 }, text: { originalText: "inside" } });
+    });
+
+    it("keeps others' colors of it out of my undo, also when my words made it grow and that is written", async () => {
+      const made = typing();
+      made.editor.act("t", { text: "in", originalText: "in" });
+      made.editor.act("r", { height: 500 });
+      made.clock.advance(1500);
+      expect(made.document.groups("r")!.geometry).toMatchObject({ height: 500 });
+      made.remote("r", { strokeColor: "#2f9e44" });
+      await made.frame();
+      expect(made.editor.get("r")).toMatchObject({ strokeColor: "#000000", height: 500 });
+      made.editor.act(null, {}, { editingTextElement: null });
+      await rendered();
+      expect(made.editor.get("r")).toMatchObject({ strokeColor: "#2f9e44", height: 500 });
     });
 
     it("takes my words along when it was moved just as I ended, or before anybody knew of them", async () => {
@@ -238,6 +250,63 @@ describe("the binding", () => {
       await made.frame();
       made.clock.advance(150);
       expect(made.written).toHaveLength(before);
+    });
+
+    it("doesn't move words that another's resize left where their alignment holds them", async () => {
+      const made = desk();
+      const corner = { ...words, x: 5, y: 5, width: 50, height: 25, textAlign: "left", verticalAlign: "top" };
+      made.editor.add(sample("text", { id: "t", ...corner }), { editingTextElement: { id: "t" } });
+      made.editor.act("t", { text: "in", originalText: "in" }, { editingTextElement: null });
+      await made.frame();
+      made.clock.advance(150);
+      const before = made.written.length;
+      made.remote("r", { x: 0, y: 0, width: 300, height: 60 });
+      await made.frame();
+      made.clock.advance(150);
+      expect(made.written).toHaveLength(before);
+    });
+
+    it("keeps up with them while I type elsewhere, and drops those that somebody placed", async () => {
+      for (const placed of [false, true]) {
+        const made = typing();
+        made.editor.act("t", { text: "in", originalText: "in" }, { editingTextElement: null });
+        made.remote("r2", { x: 1000, y: 0, index: "a5" });
+        await made.frame();
+        made.editor.add(sample("text", { id: "t2", ...words, containerId: "r2", index: "a6" }), { editingTextElement: { id: "t2" } });
+        if (placed) made.remote("t", { x: 70, y: 20 }, "text");
+        else made.remote("r", { x: 200, y: 0 });
+        await made.frame();
+        made.editor.act("t2", { text: "q", originalText: "q" }, { editingTextElement: null });
+        await made.frame();
+        made.remote("r", { strokeColor: "#2f9e44" });
+        await made.frame();
+        made.clock.advance(1000);
+        expect(made.document.groups("t")!.geometry).toMatchObject({ x: placed ? 70 : 240, y: 20 });
+      }
+    });
+
+    it("takes them along when the last preview was already where the shape ends, and whatever I do under a preview", async () => {
+      const made = typing();
+      const tell = (x: number | null) => {
+        const preview = x === null ? null : { gesture: "g", items: [{ kind: "move", ids: ["r"], x, y: 0 }] };
+        made.awareness.states.set(42, { user: { id: "u", name: "Bob" }, preview } as never);
+        made.awareness.emit("change", [{ added: [], updated: [42], removed: [] }, "test"]);
+      };
+      tell(300);
+      await made.frame();
+      made.editor.act("t", { text: "in", originalText: "in" });
+      made.editor.act(null, {}, { editingTextElement: null });
+      await made.frame();
+      tell(500);
+      await made.frame();
+      made.editor.act("r", { strokeColor: "#123456" });
+      made.clock.advance(150);
+      made.remote("r", { x: 500, y: 0 });
+      tell(null);
+      await made.frame();
+      made.clock.advance(1000);
+      expect(made.editor.get("r")).toMatchObject({ x: 500 });
+      expect(made.document.groups("t")!.geometry).toMatchObject({ x: 540, y: 20 });
     });
 
     it("takes them along from where I put them since", async () => {

@@ -19,7 +19,7 @@ class Person {
   readonly overlays = new Overlays();
   readonly scribe = new Scribe(this.document, this.shadow, this.bonds, () => true);
   readonly painter = new Painter(this.document, this.shadow, this.bonds, this.overlays);
-  scene: ReturnType<typeof sample>[] = [];
+  scene: readonly ReturnType<typeof sample>[] = [];
   updates: number[] = [];
 
   constructor() {
@@ -188,6 +188,22 @@ describe("no echo", () => {
     Y.applyUpdate(ann.doc, Y.encodeStateAsUpdate(bob.doc));
     const painting = ann.painter.paint(ann.scene, ann.painter.note(["diamond-1"]))!;
     expect(painting.elements.map(({ id }) => id)).toEqual(["diamond-1", "ellipse-1", "rectangle-1"]);
+  });
+
+  it("a reorder that isn't written yet outlives a repair of its index", () => {
+    const [ann, bob] = pair(sample("rectangle", { index: "a1" }), sample("ellipse", { index: "a2" }));
+    // To the front, while the last change is younger than the throttle.
+    ann.scene = ann.scene.map((element) => (element.id === "rectangle-1" ? { ...element, index: "a3" as never, version: 9, versionNonce: 9 } : element));
+    bob.scene = [...bob.scene, sample("diamond", { index: "a3" })];
+    bob.scribe.write(bob.scene);
+    Y.applyUpdate(ann.doc, Y.encodeStateAsUpdate(bob.doc));
+    const painting = ann.painter.paint(ann.scene, ann.painter.note(["diamond-1"]))!;
+    ann.painter.hand(painting, ann.scene, ann.scribe.idle, () => {
+      Object.assign(painting.elements.find(({ id }) => id === "rectangle-1")!, { index: "a3V", version: 50, versionNonce: 51 });
+    });
+    ann.scene = painting.elements;
+    ann.scribe.write(ann.scene);
+    expect(ann.document.index("rectangle-1")).toBe("a3V");
   });
 
   it("a drag of many frames costs one value, less than 100 bytes more", () => {

@@ -390,7 +390,12 @@ export class Binding {
       } else unrecorded ||= this.#capture.isOpen(id);
     }
     const words = this.#words.inside(ids);
-    this.#write(scene.filter((one) => (ids.has(one.id) || words.has(one.id)) && this.#scribe.isPending(one)));
+    const pending = scene.filter((one) => (ids.has(one.id) || words.has(one.id)) && this.#scribe.isPending(one));
+    if (pending.length > 0) {
+      this.#write(pending);
+      // What holds on to what is as the document says with both changes in it, not as I had it.
+      this.#change([...this.#painter.note(ids)].filter((id) => !ids.has(id)));
+    }
     if (!unrecorded) return ids;
     this.#capture.record();
     this.#change(ids);

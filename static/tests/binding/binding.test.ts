@@ -178,6 +178,20 @@ describe("the binding", () => {
     expect(made.written).toHaveLength(2);
   });
 
+  it("forgets a hold that somebody deleted while I changed what held on", async () => {
+    const made = desk();
+    made.remote("t", { containerId: "r", frameId: null, index: "a3" }, "text");
+    await made.frame();
+    expect(made.editor.get("r")).toMatchObject({ boundElements: [{ id: "t", type: "text" }] });
+    made.editor.act("t", { strokeColor: "#111111" });
+    made.editor.act("t", { strokeColor: "#222222" }); // waits for the throttle
+    made.remote("t", { isDeleted: true }, "text");
+    await made.frame();
+    await made.frame();
+    expect(made.document.groups("t")).toMatchObject({ deleted: true, style: { strokeColor: "#222222" } });
+    expect(made.editor.get("r")).toMatchObject({ boundElements: [] });
+  });
+
   describe("while I type into a shape", () => {
     const words = { text: "", originalText: "", containerId: "r", x: 40, y: 20, angle: 0, frameId: null, index: "a2" };
     const bond = { id: "t", type: "text" };

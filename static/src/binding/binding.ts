@@ -232,11 +232,15 @@ export class Binding {
 
   #write(elements: readonly ExcalidrawElement[]): void {
     const fresh = this.#gestures.isOpen ? elements.filter(({ id }) => !this.#document.has(id)) : [];
-    const ids = this.#scribe.write(elements);
+    const changes = this.#scribe.write(elements);
+    const ids = changes.map(({ id }) => id);
     for (const { id } of fresh) if (this.#document.has(id)) this.#created.add(id);
     for (const id of ids) this.#unsaved.add(id);
     if (!this.#gestures.isOpen) this.#capture.wrote(ids);
-    if (!this.#words.isEmpty && ids.length > 0) this.#words.wrote(ids, (id) => this.#stored(id));
+    if (!this.#words.isEmpty) {
+      const moved = changes.filter(({ groups }) => groups.geometry !== undefined);
+      this.#words.wrote(new Set(moved.map(({ id }) => id)), (id) => this.#stored(id));
+    }
     this.#pending = this.#pending.filter((element) => this.#scribe.isPending(element));
     this.#change(this.#scribe.rebound);
     this.#scribe.rebound.clear();
@@ -244,7 +248,7 @@ export class Binding {
 
   #endGesture(scene: readonly ExcalidrawElement[]): void {
     const typed = this.#typedId && boundText(this.#typedId, (id) => scene.find((element) => element.id === id));
-    if (typed) this.#words.measure(typed);
+    if (typed) this.#words.placed(typed);
     this.#typedId = null;
     this.#touched.clear();
     this.#created.clear();
@@ -389,8 +393,7 @@ export class Binding {
         ids.delete(id);
       } else unrecorded ||= this.#capture.isOpen(id);
     }
-    const words = this.#words.inside(ids);
-    const pending = scene.filter((one) => (ids.has(one.id) || words.has(one.id)) && this.#scribe.isPending(one));
+    const pending = scene.filter((element) => ids.has(element.id) && this.#scribe.isPending(element));
     if (pending.length > 0) {
       this.#write(pending);
       // What holds on to what is as the document says with both changes in it, not as I had it.

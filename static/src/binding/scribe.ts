@@ -40,8 +40,8 @@ export class Scribe {
     return this.#shadow.get(element.id)?.ghost ? null : element.fileId;
   }
 
-  /** Writes what is pending among these elements; answers the ids whose groups were written. */
-  write(elements: Iterable<ExcalidrawElement>): string[] {
+  /** Writes what is pending among these elements; answers what was written. */
+  write(elements: Iterable<ExcalidrawElement>): readonly Change[] {
     const changes: Change[] = [];
     const pending = [...elements].filter((element) => this.isPending(element));
     for (const element of pending) {
@@ -64,7 +64,7 @@ export class Scribe {
     }
     if (changes.some(({ groups }) => groups.z !== undefined)) changes.push(...this.#repairs());
     this.#document.write(changes);
-    return changes.map(({ id }) => id);
+    return changes;
   }
 
   /** Marks an element as deleted that the editor dropped from the scene altogether. */

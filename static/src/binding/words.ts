@@ -14,11 +14,7 @@ export interface Bound {
   shape: ExcalidrawElement;
 }
 
-interface Place {
-  shapeId: string;
-  dx: number;
-  dy: number;
-}
+type Box = Pick<ExcalidrawElement, "type" | "x" | "y" | "width" | "height">;
 
 type Scene = readonly ExcalidrawElement[];
 type Stored = (id: string) => ExcalidrawElement | null;
@@ -38,70 +34,64 @@ export function boundText(textId: string, of: (id: string) => ExcalidrawElement 
   return shape && !shape.isDeleted ? { text, shape } : null;
 }
 
-/** Where my words stand in their shapes, measured from where their alignment holds them. */
+/** The shapes by which my words stand where they stand, by the text's id. */
 export class Words {
-  readonly #places = new Map<string, Place>();
+  readonly #shapes = new Map<string, { id: string; box: Box }>();
 
   get isEmpty(): boolean {
-    return this.#places.size === 0;
+    return this.#shapes.size === 0;
   }
 
-  /** Takes note of where a text stands now; the label of an arrow is put in its place wherever it is drawn. */
-  measure({ text, shape }: Bound): void {
-    if (shape.type === "arrow") return;
-    const [own, held] = [anchor(text, text), anchor(shape, text)];
-    this.#places.set(text.id, { shapeId: shape.id, dx: own.x - held.x, dy: own.y - held.y });
+  /** The text was placed by this shape as it is now; the label of an arrow is placed wherever it is drawn. */
+  placed({ text, shape }: Bound): void {
+    if (shape.type !== "arrow") this.#shapes.set(text.id, { id: shape.id, box: boxOf(shape) });
   }
 
-  /** My texts in these shapes: what I did to them is written before the shapes enter. */
-  inside(shapes: ReadonlySet<string>): Set<string> {
-    const texts = new Set<string>();
-    for (const [textId, { shapeId }] of this.#places) if (shapes.has(shapeId)) texts.add(textId);
-    return texts;
-  }
-
-  /** I changed these elements in the document: what belongs to them stands where I want it. */
-  wrote(ids: readonly string[], stored: Stored): void {
-    const written = new Set(ids);
-    for (const [textId, { shapeId }] of [...this.#places]) {
-      if (!written.has(textId) && !written.has(shapeId)) continue;
-      const bound = boundText(textId, stored);
-      if (bound) this.measure(bound);
-      else this.#places.delete(textId);
+  /** I moved or resized these elements in the document, and the editor what is in them. */
+  wrote(ids: ReadonlySet<string>, stored: Stored): void {
+    for (const [textId, shape] of [...this.#shapes]) {
+      if (!ids.has(shape.id)) continue;
+      const now = stored(shape.id);
+      if (now) shape.box = boxOf(now);
+      else this.#shapes.delete(textId);
     }
   }
 
   /**
-   * The scene with my words in the shapes that these changes of the document took away from under them; the same scene
-   * when there are none.
+   * The scene with my words moved along with their shapes, as far as these changes of the document took them away from
+   * under them; the same scene when there are none.
    *
    * `changed` are the elements that enter now. Words that came along in the same change are where somebody wanted them;
    * those in the open text editor (`typedId`) are placed when it closes.
    */
   follow(scene: Scene, changed: ReadonlySet<string>, stored: Stored, typedId: string | null): Scene {
     let next = scene;
-    for (const [textId, { shapeId, dx, dy }] of [...this.#places]) {
+    for (const [textId, shape] of [...this.#shapes]) {
       if (textId === typedId) continue;
       if (changed.has(textId)) {
-        this.#places.delete(textId);
+        this.#shapes.delete(textId);
         continue;
       }
-      const shape = changed.has(shapeId) ? stored(shapeId) : null;
-      const bound = shape && boundText(textId, (id) => scene.find((element) => element.id === id));
-      if (!bound || bound.shape.id !== shapeId) continue;
-      const { text } = bound;
-      const [own, held] = [anchor(text, text), anchor(shape, text)];
-      next = moved(next, text, held.x + dx - own.x, held.y + dy - own.y);
+      const now = changed.has(shape.id) ? stored(shape.id) : null;
+      const bound = now && boundText(textId, (id) => scene.find((element) => element.id === id));
+      if (!bound || bound.shape.id !== shape.id) continue;
+      const [from, to] = [anchor(shape.box, bound.text), anchor(now, bound.text)];
+      next = moved(next, bound.text, to.x - from.x, to.y - from.y);
+      shape.box = boxOf(now);
     }
     return next;
   }
 }
 
-/** The point of an element that a text of this alignment keeps its distance from. */
-function anchor(element: ExcalidrawElement, { textAlign, verticalAlign }: ExcalidrawTextElement) {
-  const inset = INSET[element.type] ?? 0;
+function boxOf({ type, x, y, width, height }: ExcalidrawElement): Box {
+  return { type, x, y, width, height };
+}
+
+/** The point of a shape from which a text of this alignment keeps its distance. */
+function anchor({ type, x, y, width, height }: Box, { textAlign, verticalAlign }: ExcalidrawTextElement) {
+  const inset = INSET[type] ?? 0;
   const share = (align: string) => inset + (SHARE[align] ?? 0.5) * (1 - 2 * inset);
-  return { x: element.x + element.width * share(textAlign), y: element.y + element.height * share(verticalAlign) };
+  return { x: x + width * share(textAlign), y: y + height * share(verticalAlign) };
 }
 
 function moved(scene: Scene, text: ExcalidrawTextElement, dx: number, dy: number): Scene {

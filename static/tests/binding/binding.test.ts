@@ -323,6 +323,33 @@ describe("the binding", () => {
       expect(made.document.groups("t")!.geometry).toMatchObject({ x: 540, y: 20 });
     });
 
+    it("takes them along from a shape that I recolored at that moment", async () => {
+      const made = typing();
+      made.editor.act("t", { text: "in", originalText: "in" }, { editingTextElement: null });
+      await made.frame();
+      made.clock.advance(150);
+      made.editor.act("r", { strokeColor: "#111111" });
+      made.editor.act("r", { strokeColor: "#222222" }); // waits for the throttle
+      made.remote("r", { x: 200, y: 100 });
+      await made.frame();
+      made.clock.advance(150);
+      expect(made.document.groups("r")).toMatchObject({ geometry: { x: 200 }, style: { strokeColor: "#222222" } });
+      expect(made.document.groups("t")!.geometry).toMatchObject({ x: 240, y: 120 });
+    });
+
+    it("keeps my nudge of them, not written yet, and my choice of another alignment", async () => {
+      const made = typing();
+      made.editor.act("t", { text: "in", originalText: "in" }, { editingTextElement: null });
+      await made.frame();
+      made.clock.advance(150);
+      made.editor.act("t", { textAlign: "left", x: 3 });
+      made.editor.act("t", { x: 5 }); // waits for the throttle
+      made.remote("r", { x: 200, y: 100 });
+      await made.frame();
+      made.clock.advance(150);
+      expect(made.document.groups("t")).toMatchObject({ geometry: { x: 205, y: 120 }, text: { textAlign: "left" } });
+    });
+
     it("takes them along from where I put them since", async () => {
       const made = typing();
       made.editor.act("t", { text: "in", originalText: "in" }, { editingTextElement: null });

@@ -407,3 +407,39 @@ def test_hostile_clients_do_not_get_past_their_clocks(seed: int) -> None:
             continue
         reach |= advances
         assert vector(room) == reach
+
+
+@pytest.mark.parametrize("kind", [EMBED, FORMAT])
+@pytest.mark.parametrize(
+    ("json", "sound"),
+    [
+        ("{}", True),
+        ("[" * 64 + "]" * 64, True),
+        ('"' + "[" * 90 + '\\""', True),
+        ("[" * 65 + "]" * 65, False),
+        ('{"a":' * 40000 + "1" + "}" * 40000, False),
+        ("{", False),
+        ("NaN", False),
+        ("undefined", False),
+        ("", False),
+    ],
+)
+def test_embedded_json_is_json_and_not_too_deep(kind: int, json: str, sound: bool) -> None:
+    """D1, D2: every Yjs client parses it, and throws where it is none."""
+    content = (text("b") if kind == FORMAT else b"") + text(json)
+    made = update((1, 0, [item(kind, content, parent="t")]))
+    if sound:
+        assert dissect(made).spans == {1: [(0, 1)]}
+    else:
+        with pytest.raises(BadUpdate):
+            dissect(made)
+
+
+def test_long_and_short_client_ids_are_told_apart() -> None:
+    """W2: known by their bytes, of five and eight as of any other length, again and again."""
+    clients = [1, 127, 128, 2**28, 2**32 - 1, 2**35 - 1, 2**35, 2**49, 2**53 - 1]
+    for _ in range(2):
+        for client in clients:
+            assert list(dissect(update((client, 0, [item(ANY, ANY_FIVE, parent="t", key="k")]))).spans) == [
+                client
+            ]

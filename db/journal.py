@@ -1,7 +1,7 @@
 """The journal in SQL: a room's raw updates in order, and the checkpoint they build on.
 
-Owns: `room_heads`, `room_updates`, `canvas_states`; the group commit. Does not own: what an update means,
-when to make a checkpoint, whether to repeat a failed append (party/room.py).
+Owns: `room_heads`, `room_updates`, `canvas_states`, `room_clients`; the group commit. Does not own: what an
+update means, when to make a checkpoint, whether to repeat a failed append (party/committer.py).
 
 Rules kept: `append` returns after the commit and no earlier; rooms that wait together share one transaction
 and its fsync; a group that fails is repeated room by room, so that one room's error is its own; a
@@ -29,10 +29,10 @@ from sqlalchemy import Connection, delete, select, update
 
 from db.database import Database
 from db.errors import DatabaseDown
-from db.tables import canvas_states, room_heads, room_updates, rooms
+from db.tables import canvas_states, room_clients, room_heads, room_updates, rooms
 from db.upsert import insert_into
 from party.errors import RoomNotFound, Unavailable
-from party.ports import Entry, Schema, StoredRoom
+from party.ports import Entry, Owner, Schema, StoredRoom
 
 GROUP_ROWS = 1_000
 GROUP_BYTES = 4 * 1024 * 1024
@@ -53,6 +53,12 @@ RETURNING room_id, seq, (SELECT epoch FROM rooms WHERE rooms.id = room_heads.roo
 """
 _INSERT_UPDATES = """
 INSERT INTO room_updates (room_id, seq, epoch, user_id, update_bytes, created_at) VALUES (?, ?, ?, ?, ?, ?)
+"""
+# The first to write under an id owns it; until then whoever relays it may change.
+_CLAIM_CLIENTS = """
+INSERT INTO room_clients (room_id, client_id, user_id, is_relayed) VALUES (?, ?, ?, ?)
+ON CONFLICT (room_id, client_id) DO UPDATE SET user_id = excluded.user_id, is_relayed = excluded.is_relayed
+WHERE room_clients.is_relayed
 """
 
 
@@ -80,19 +86,22 @@ class SqlJournal:
     async def load(self, room_id: str) -> StoredRoom:
         return await self._database.read(partial(_load, room_id=room_id))
 
-    async def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> int:
+    def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> asyncio.Future[int]:
+        # a future and no coroutine: the hub awaits it without a task of its own, 2,000 times a second
         if not entries:
             raise ValueError("an append needs at least one entry")
-        if self._waiting_bytes > WAITING_BYTES:
-            raise Unavailable("Too many edits are waiting for the database; they are kept, try again soon.")
-        size_bytes = sum(len(entry.update) for entry in entries)
         durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if self._waiting_bytes > WAITING_BYTES:
+            words = "Too many edits are waiting for the database; they are kept, try again soon."
+            durable.set_exception(Unavailable(words))
+            return durable
+        size_bytes = sum(len(entry.update) for entry in entries)
         self._waiting.append(_Append(room_id, epoch, tuple(entries), size_bytes, durable))
         self._waiting_bytes += size_bytes
         if self._committer is None:
             # Starts in the loop's next round, so whatever this round still appends is in the same group.
             self._committer = asyncio.create_task(self._commit_waiting(), name="journal-committer")
-        return await durable
+        return durable
 
     async def checkpoint(self, room_id: str, epoch: int, *, after_seq: int, seq: int, state: bytes) -> bool:
         now = datetime.now(UTC)
@@ -182,6 +191,7 @@ def _append(connection: Connection, group: list[_Append]) -> list[int | None]:
     created_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     rows: list[tuple[str, int, int, str, bytes, str]] = []
     answers: list[int | None] = []
+    claims: list[tuple[str, int, str, bool]] = []
     for append in group:
         key = (append.room_id, append.epoch)
         if key not in last:
@@ -190,9 +200,13 @@ def _append(connection: Connection, group: list[_Append]) -> list[int | None]:
         for entry in append.entries:
             last[key] += 1
             rows.append((append.room_id, last[key], append.epoch, entry.user_id, entry.update, created_at))
+            for client_id, owner in entry.claims.items():
+                claims.append((append.room_id, client_id, owner.user_id, owner.is_relayed))
         answers.append(last[key])
     if rows:
         driver.executemany(_INSERT_UPDATES, rows)
+    if claims:
+        driver.executemany(_CLAIM_CLIENTS, claims)
     return answers
 
 
@@ -216,6 +230,11 @@ def _load(connection: Connection, room_id: str) -> StoredRoom:
         .where(room_updates.c.room_id == room_id, room_updates.c.seq > head.checkpoint_seq)
         .order_by(room_updates.c.seq)
     ).all()
+    clients = connection.execute(
+        select(room_clients.c.client_id, room_clients.c.user_id, room_clients.c.is_relayed).where(
+            room_clients.c.room_id == room_id
+        )
+    )
     complete = [row.seq for row in rows] == list(range(head.checkpoint_seq + 1, head.seq + 1))
     if not complete or (head.checkpoint_seq and state is None):
         # Never seen by a transaction of ours: somebody edited the file, or the disk lost a part of it.
@@ -228,6 +247,7 @@ def _load(connection: Connection, room_id: str) -> StoredRoom:
         checkpoint_seq=head.checkpoint_seq,
         checkpoint=state,
         updates=tuple(row.update_bytes for row in rows),
+        owners={row.client_id: Owner(row.user_id, row.is_relayed) for row in clients},
     )
 
 

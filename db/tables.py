@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -168,6 +169,18 @@ room_updates = Table(
     Column("update_bytes", LargeBinary, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("room_id", "seq"),
+    sqlite_with_rowid=False,
+)
+
+# Whose each Yjs client id is in a room (rule O1). One small row for every page that ever edited it.
+room_clients = Table(
+    "room_clients",
+    metadata,
+    Column("room_id", Text, ForeignKey("rooms.id", ondelete="CASCADE"), nullable=False),
+    Column("client_id", BigInteger, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("is_relayed", Boolean, nullable=False),
+    PrimaryKeyConstraint("room_id", "client_id"),
     sqlite_with_rowid=False,
 )
 

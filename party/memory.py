@@ -36,7 +36,12 @@ class MemoryJournal:
         if room.epoch != epoch:
             raise RoomNotFound
         updates = room.updates + tuple(entry.update for entry in entries)
-        self._rooms[room_id] = replace(room, seq=room.seq + len(entries), updates=updates)
+        owners = dict(room.owners)
+        for entry in entries:
+            for client, owner in entry.claims.items():
+                if client not in owners or owners[client].is_relayed:
+                    owners[client] = owner
+        self._rooms[room_id] = replace(room, seq=room.seq + len(entries), updates=updates, owners=owners)
         return room.seq + len(entries)
 
     async def checkpoint(self, room_id: str, epoch: int, *, after_seq: int, seq: int, state: bytes) -> bool:

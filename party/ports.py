@@ -4,9 +4,9 @@ Owns: the shapes that cross the border. Adapters: party/memory.py (embedded), db
 server/transport.py (WebSocket).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
 
 Schema = Literal["canvas", "open"]
 Role = Literal["owner", "editor", "viewer"]
@@ -28,12 +28,27 @@ class Principal:
 SERVER = Principal(user_id="server", name="Kanvas", role="owner")
 
 
+class Owner(NamedTuple):
+    """Whose a Yjs client id is in one room.
+
+    A relayed id came in somebody's sync step 2, perhaps with another's edits: the first principal that
+    writes under it in a live update owns it.
+    """
+
+    user_id: str
+    is_relayed: bool = False
+
+
+NO_CLAIMS: Mapping[int, Owner] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One raw update on its way to the journal and whose it is."""
+    """One raw update on its way to the journal, whose it is, and the client ids it binds."""
 
     update: bytes
     user_id: str
+    claims: Mapping[int, Owner] = field(default_factory=lambda: NO_CLAIMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +57,7 @@ class StoredRoom:
 
     `updates` are the raw updates with sequence numbers `checkpoint_seq + 1 .. seq`, in order.
     `checkpoint` is the document's full state at `checkpoint_seq`; None when that is 0.
+    `owners`: client id -> whose it is, of every id that was bound.
     """
 
     room_id: str
@@ -51,6 +67,7 @@ class StoredRoom:
     checkpoint_seq: int
     checkpoint: bytes | None
     updates: tuple[bytes, ...]
+    owners: Mapping[int, Owner] = field(default_factory=lambda: NO_CLAIMS)
 
 
 class Journal(Protocol):
@@ -59,9 +76,10 @@ class Journal(Protocol):
     async def load(self, room_id: str) -> StoredRoom:
         """Read the room in one snapshot. Raises RoomNotFound (also for a deleted room), Unavailable."""
 
-    async def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> int:
+    def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> Awaitable[int]:
         """Make `entries` (at least one) durable, all or none; return the last one's sequence number.
 
+        What they claim is bound with them; an id that is somebody's already, and not relayed, stays his.
         Rooms that wait together share one commit. When it returns, the bytes survive a power cut.
         Raises RoomNotFound when the room is gone or its epoch moved on, Unavailable when the
         outcome is unknown or negative: the caller repeats the same batch, and appending twice is
@@ -83,8 +101,8 @@ class Connection(Protocol):
     def buffered_bytes(self) -> int:
         """Bytes handed to `send` that the kernel has not taken yet."""
 
-    def send(self, message: bytes) -> None:
-        """Queue one complete binary message. A no-op once closed."""
+    def send(self, *messages: bytes) -> None:
+        """Queue complete binary messages, in one write. A no-op once closed."""
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame (reason at most 123 bytes of UTF-8) and end within 2 s. Idempotent."""

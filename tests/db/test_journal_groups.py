@@ -258,7 +258,7 @@ def test_when_the_loop_ends_in_a_commit_the_callers_are_told(url: str) -> None:
             journal = SqlJournal(database)
             go_on = threading.Event()
             blocker = asyncio.ensure_future(database.write(lambda _: go_on.wait(5)))
-            waiting = [asyncio.create_task(journal.append(name, 1, [Entry(b"a", "ada")])) for name in "rs"]
+            waiting = [asyncio.ensure_future(journal.append(name, 1, [Entry(b"a", "ada")])) for name in "rs"]
             await asyncio.sleep(0.02)
             (committer,) = (task for task in asyncio.all_tasks() if task.get_name() == "journal-committer")
             committer.cancel()

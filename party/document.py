@@ -72,8 +72,11 @@ class Document:
             (self._doc, self._doc.observe(self._on_update))
         ]
         if watch_elements:
-            elements: Map[Any] = self._doc.get(ELEMENTS, type=Map)
-            self._subscriptions.append((elements, elements.observe_deep(self._on_elements)))
+            self._watch_elements()
+
+    def _watch_elements(self) -> None:
+        elements: Map[Any] = self._doc.get(ELEMENTS, type=Map)
+        self._subscriptions.append((elements, elements.observe_deep(self._on_elements)))
 
     @classmethod
     def load(
@@ -85,13 +88,16 @@ class Document:
         a child of a collected value but not of one that was only just deleted. A room that was told both
         in two batches could never be loaded from one transaction.
         """
-        document = cls(watch_elements=watch_elements)
+        document = cls()
         try:
             for update in updates if checkpoint is None else (checkpoint, *updates):
                 with document.batch():
                     document.apply(update)
         except BadUpdate as exc:
             raise DocumentBroken from exc
+        if watch_elements:
+            # only now: 17 ms for a document of 1 MB, and 27 with somebody watching
+            document._watch_elements()
         return document
 
     @contextmanager

@@ -112,6 +112,14 @@ class Conflict(KanvasError):
     close_code = 4409
 
 
+class ClientIdTaken(KanvasError):
+    """This Yjs client id belongs to somebody else in this room; keep your edits, take a fresh id, rejoin."""
+
+    code = "client_id_taken"
+    status = 409
+    close_code = 4509
+
+
 class PreconditionFailed(KanvasError):
     """It changed since you read it; read it again and repeat with its new ETag in If-Match."""
 

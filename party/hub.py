@@ -1,18 +1,18 @@
-"""The hub: the open rooms of one process and the one ticker that drives them.
+"""The hub: the open rooms of one process.
 
-Owns: single-flight load, the tick, commits and their retries, checkpoints, idle unload, drain.
-Does not own: what a room decides (room), sockets, SQL. Every task lives in the hub's TaskGroup.
-Keeps rules H1-H7, J1-J6.
+Owns: single-flight load, what a tick does, checkpoints, idle unload, drain. Does not own: when a room is
+visited (ticker), how a batch becomes durable (committer), what a room decides (room), sockets, SQL. Every
+task lives in the hub's TaskGroup. Keeps rules H1-H8, J1-J6.
 """
 
 import asyncio
 import logging
-import random
-from collections import deque
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from party.committer import Committer
 from party.document import compact
 from party.errors import (
     DocumentBroken,
@@ -26,15 +26,15 @@ from party.limits import Limits
 from party.ports import Connection, Journal, Principal
 from party.room import Room
 from party.session import Session
-from party.writer import Batch
+from party.ticker import Ticker
 
 log = logging.getLogger("kanvas.hub")
 
 Compact = Callable[[bytes | None, Sequence[bytes]], Awaitable[bytes]]
 """Replay a checkpoint and updates to a full state; the production one uses a child process."""
 
-RETRY_FIRST_S = 0.05
-RETRY_MOST_S = 2.0
+SLOW_LOAD_S = 0.02
+"""A room that takes longer to load holds up the others noticeably, and the log says so."""
 
 
 async def compact_inline(checkpoint: bytes | None, updates: Sequence[bytes]) -> bytes:
@@ -56,9 +56,8 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._rooms: dict[str, Room] = {}
         self._opening: dict[str, asyncio.Future[Room]] = {}
-        self._ready: deque[Room] = deque()
-        self._queued: set[Room] = set()
-        self._is_scheduled = False
+        self._ticker = Ticker(self._loop, self._visit, slice_s=limits.tick_slice_s)
+        self._committer = Committer(journal, limits, self, self._spawn)
         self._checkpointing: set[Room] = set()
         self._draining = False
 
@@ -127,6 +126,10 @@ class Hub:
     def open_rooms(self) -> int:
         return len(self._rooms)
 
+    def now(self) -> float:
+        """Seconds on the loop's clock."""
+        return self._loop.time()
+
     async def drain(self, deadline_s: float = 8.0) -> None:
         """Stop gracefully: settle what is in flight, send everybody away (1012), checkpoint.
 
@@ -134,7 +137,7 @@ class Hub:
         """
         if self._draining:
             return
-        self._draining = True
+        self._draining = self._committer.is_draining = True
         start = self._loop.time()
         end = start + deadline_s
         while self._loop.time() < start + deadline_s / 2:
@@ -147,6 +150,8 @@ class Hub:
         # a journal that hangs must not hold up the process; what it took is there at the next start
         for room in [room for room in self._rooms.values() if not room.is_settled]:
             self._drop(room, ShuttingDown())
+        self._ticker.close()
+        self._committer.close()
         for task in self._running:
             task.cancel()
 
@@ -190,7 +195,17 @@ class Hub:
     async def _load(self, room_id: str, opening: asyncio.Future[Room]) -> None:
         try:
             stored = await self._journal.load(room_id)
+            start = time.monotonic()
             room = self._rooms[room_id] = Room(stored, self._limits, now=self._loop.time())
+            if (spent_s := time.monotonic() - start) > SLOW_LOAD_S:
+                log.warning(
+                    "room is large, others waited for its load",
+                    extra={
+                        "room_id": room_id,
+                        "stalled_s": round(spent_s, 3),
+                        "size_bytes": room.view.size_bytes,
+                    },
+                )
         except KanvasError as error:
             opening.set_exception(error)
         except Exception as exc:
@@ -210,100 +225,56 @@ class Hub:
 
     def _drop(self, room: Room, error: KanvasError) -> None:
         """Send everybody away and forget the room; what is committed stays in the journal."""
-        if self._rooms.get(room.id) is room:
+        if self.is_open(room):
             del self._rooms[room.id]
         room.fail_batch(error)
         room.send_away(error, self._loop.time())
         room.close()
 
-    # -- the ticker -----------------------------------------------------------------------------
+    # -- the tick -------------------------------------------------------------------------------
 
     def wake(self, room: Room) -> None:
-        """The room has work: visit it in the next run of the ticker (H2)."""
-        if room in self._queued:
+        """The room has work: visit it when its pace allows (H2, H8)."""
+        self._ticker.wake(room)
+
+    def _visit(self, room: Room, late_s: float) -> None:
+        """One tick of a room: what came in becomes a batch, and presence leaves with it or alone (P4)."""
+        if not self.is_open(room):
             return
-        self._queued.add(room)
-        self._ready.append(room)
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._run)
-
-    def _run(self) -> None:
-        """Visit rooms with work, round robin, for one slice of time; then let the loop breathe."""
-        self._is_scheduled = False
-        end = self._loop.time() + self._limits.tick_slice_s
-        while self._ready:
-            room = self._ready.popleft()
-            self._queued.discard(room)
-            if self._rooms.get(room.id) is room:
-                self._tick(room)
-            if self._loop.time() >= end:
-                break
-        if self._ready:
-            self._is_scheduled = True
-            self._loop.call_soon(self._run)
-
-    def _tick(self, room: Room) -> None:
         now = self._loop.time()
         try:
-            room.send_presence(now)
             batch = room.take_batch(now)
+            if batch is None:
+                room.send_presence(now)
         except Exception:
-            # the border of the room loop: this room is rebuilt from its journal, the process goes on (R6)
-            log.exception("room failed and is rebuilt", extra={"room_id": room.id})
-            self._drop(room, DocumentBroken())
+            self.fail(room)
             return
+        room.set_pace(now, late_s)
         if batch is not None:
-            self._spawn(self._commit(room, batch))
+            self._committer.commit(room, batch)
         if room.has_work:
             self.wake(room)
 
-    # -- commits --------------------------------------------------------------------------------
+    def fail(self, room: Room) -> None:
+        """The border of the room loop: this room is rebuilt from its journal, the process goes on (R6).
 
-    async def _commit(self, room: Room, batch: Batch) -> None:
-        """Append until it holds; the room is frozen meanwhile, and dropped at the deadline (R7)."""
-        end = self._loop.time() + self._limits.commit_deadline_s
-        pause_s = RETRY_FIRST_S
-        while True:
-            error: KanvasError
-            slow = self._loop.call_later(self._limits.slow_commit_s, self._freeze, room)
-            try:
-                async with asyncio.timeout_at(end):
-                    seq = await self._journal.append(room.id, room.view.epoch, batch.entries)
-                break
-            except RoomNotFound as gone:
-                self._drop(room, gone)
-                return
-            except KanvasError as failed:
-                error = failed
-            except Exception as exc:
-                error = Unavailable()
-                error.__cause__ = exc
-            finally:
-                slow.cancel()
-            now = self._loop.time()
-            if self._rooms.get(room.id) is not room:
-                return
-            log.warning("commit failed", extra={"room_id": room.id, "reason": repr(error.__cause__ or error)})
-            if now >= end or self._draining:
-                self._drop(room, error)
-                return
-            self._freeze(room)
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
-            pause_s = min(pause_s * 2, RETRY_MOST_S)
-        if self._rooms.get(room.id) is not room:
-            # it was dropped while the append went through: the journal has it, the next load shows it
-            return
-        has_gap = seq != room.view.seq + len(batch.entries) and await self._has_foreign_rows(room, batch)
-        if self._rooms.get(room.id) is not room:
-            return
+        To be called while the exception is handled.
+        """
+        log.exception("room failed and is rebuilt", extra={"room_id": room.id})
+        self._drop(room, DocumentBroken())
+
+    # -- what becomes of a commit ---------------------------------------------------------------
+
+    def is_open(self, room: Room) -> bool:
+        return self._rooms.get(room.id) is room
+
+    def committed(self, room: Room, seq: int, *, has_foreign_rows: bool) -> None:
         try:
             room.commit(seq, self._loop.time())
         except Exception:
-            log.exception("room failed and is rebuilt", extra={"room_id": room.id})
-            self._drop(room, DocumentBroken())
+            self.fail(room)
             return
-        if has_gap:
+        if has_foreign_rows:
             # somebody else wrote into the journal too; the next load has all of it (H7)
             log.warning("journal has rows of another process", extra={"room_id": room.id})
             self._drop(room, RoomMoved())
@@ -311,19 +282,12 @@ class Hub:
         if room.has_work:
             self.wake(room)
 
-    async def _has_foreign_rows(self, room: Room, batch: Batch) -> bool:
-        """True unless all rows since the last commit are the batch's own, some of them twice (J6)."""
-        own = {entry.update for entry in batch.entries}
-        try:
-            stored = await self._journal.load(room.id)
-        except KanvasError:
-            return True
-        since = stored.updates[max(0, room.view.seq - stored.checkpoint_seq) :]
-        return not own.issuperset(since)
-
-    def _freeze(self, room: Room) -> None:
-        if self._rooms.get(room.id) is room and not room.frozen:
+    def freeze(self, room: Room) -> None:
+        if self.is_open(room) and not room.frozen:
             room.freeze(self._loop.time())
+
+    def drop(self, room: Room, error: KanvasError) -> None:
+        self._drop(room, error)
 
     # -- checkpoints and the beat ---------------------------------------------------------------
 
@@ -413,17 +377,25 @@ class Seat:
 
     def receive(self, data: bytes) -> None:
         """One complete binary WebSocket message."""
-        self._room.receive(self._session, data, asyncio.get_running_loop().time())
-        if self._room.has_work:
-            self._hub.wake(self._room)
+        hub, room = self._hub, self._room
+        try:
+            room.receive(self._session, data, hub.now())
+        except Exception:
+            hub.fail(room)
+            return
+        if room.has_work:
+            hub.wake(room)
 
     def drained(self) -> None:
         """The transport's buffer is low again."""
-        self._room.drained(self._session, asyncio.get_running_loop().time())
+        try:
+            self._room.drained(self._session, self._hub.now())
+        except Exception:
+            self._hub.fail(self._room)
 
     def leave(self) -> None:
         """The socket is gone. Idempotent."""
-        self._room.leave(self._session, asyncio.get_running_loop().time())
+        self._room.leave(self._session, self._hub.now())
         if self._room.has_work:
             self._hub.wake(self._room)
 

@@ -19,8 +19,11 @@ class Limits:
     max_update_bytes: int = 1 * MIB
     """Largest single update."""
 
-    max_presence_bytes: int = 16 * KIB
+    max_presence_bytes: int = 4 * KIB
     """Largest awareness state of one client; a larger one is dropped and counted."""
+
+    max_presence_depth: int = 16
+    """Deepest nesting of an awareness state; a deeper one is dropped and counted."""
 
     max_presence_clients: int = 64
     """Most awareness client ids one session may own."""
@@ -66,6 +69,21 @@ class Limits:
 
     beat_s: float = 1.0
     """How often the hub looks after quiet connections, laggards, idle and overfull rooms."""
+
+    pace_s: float = 0.016
+    """A busy room sends once in this time; an idle one at once. More from `crowd` connections on."""
+
+    crowd: tuple[tuple[int, float], ...] = ((400, 0.050), (150, 0.033))
+    """(connections, seconds): how often a busy room with at least so many connections sends."""
+
+    max_pace_s: float = 0.25
+    """Longest time between two sends of a busy room when the process is late."""
+
+    batch_messages: int = 512
+    """Most updates of one batch; what is left is the next one's."""
+
+    batch_bytes: int = 2 * MIB
+    """Bytes of updates from which on a batch takes no more."""
 
     tick_slice_s: float = 0.004
     """Time the ticker works on rooms before it yields to the event loop."""

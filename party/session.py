@@ -32,9 +32,13 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Lagging:
-    """Fell behind: has every frame up to `seq`, gets none until it drains; `since_s` starts the deadline."""
+    """Fell behind: has every frame up to `seq`, the state of `vector`, and gets none until it drains.
+
+    `since_s` starts the deadline.
+    """
 
     seq: int
+    vector: bytes
     since_s: float
 
 
@@ -44,6 +48,8 @@ class Closed:
 
     by_us: bool
 
+
+LIVE = Live()
 
 State = Joining | Live | Lagging | Closed
 
@@ -64,15 +70,17 @@ class Session:
     sent_at_s: float = 0.0
     repairs: Counter[tuple[str, str | None]] = field(default_factory=Counter)
     dropped_presence: int = 0
+    notices: set[str] = field(default_factory=set)
+    """What it was told once already."""
 
     @property
     def is_closed(self) -> bool:
         return isinstance(self.state, Closed)
 
-    def send(self, message: bytes, now: float) -> None:
-        """Hand one message to the socket."""
+    def send(self, now: float, *messages: bytes) -> None:
+        """Hand messages to the socket, in one write."""
         self.sent_at_s = now
-        self.connection.send(message)
+        self.connection.send(*messages)
 
     def close(self, error: KanvasError) -> None:
         """End the session with the error's close code and words. Idempotent."""

@@ -7,7 +7,7 @@ Keeps rules R4, R8. Pure: time is passed in.
 
 from typing import Final
 
-from party.wire import encode_state_vector
+from party.wire import encode_state_vector, encode_step_2, encode_update
 
 RENEW_S_PER_BYTE: Final = 0.5e-6
 """A full encode costs about 10 ns a byte; one per this many seconds and byte keeps it near 2 % of a core."""
@@ -28,6 +28,7 @@ class CommittedView:
         self.tail_bytes = 0
         self._renewed_at = now
         self._state_vector: bytes | None = None
+        self._step_2: bytes | None = None
 
     @property
     def version(self) -> str:
@@ -43,6 +44,21 @@ class CommittedView:
         if self._state_vector is None:
             self._state_vector = encode_state_vector(self.vector)
         return self._state_vector
+
+    @property
+    def step_2(self) -> bytes:
+        """The base as a sync step 2, the same object for everybody who joins."""
+        if self._step_2 is None:
+            self._step_2 = encode_step_2(self.base)
+        return self._step_2
+
+    def tail_messages(self) -> list[bytes]:
+        """The frames since the base, as messages."""
+        return [encode_update(frame) for _, frame in self.frames]
+
+    def rest(self) -> None:
+        """Nobody has joined for a while: let go of the copy they share."""
+        self._step_2 = None
 
     def commit(self, seq: int, frames: list[bytes], advances: dict[int, int]) -> None:
         """Take in what the journal now holds up to `seq`."""
@@ -68,12 +84,13 @@ class CommittedView:
         """Replace base and frames by one encoding of the same state."""
         self.base = base
         self.base_seq = self.seq
+        self._step_2 = None
         self.frames.clear()
         self.tail_bytes = 0
         self._renewed_at = now
 
     def since(self, seq: int) -> list[bytes] | None:
-        """The frames after `seq`; None when they were folded into the base."""
+        """The frames after `seq` as messages; None when they were folded into the base."""
         if seq < self.base_seq:
             return None
-        return [frame for at, frame in self.frames if at > seq]
+        return [encode_update(frame) for at, frame in self.frames if at > seq]

@@ -196,6 +196,11 @@ def encode_awareness(payload: bytes) -> bytes:
     return b"\x01" + encode_buffer(payload)
 
 
+def encode_notice(reason: str) -> bytes:
+    """y-protocols' "permission denied": stock clients log the reason and go on (auth.js)."""
+    return b"\x02\x00" + encode_buffer(reason.encode())
+
+
 NO_AWARENESS: Final = encode_awareness(b"\x00")
 """An awareness message about nobody: keeps a quiet connection alive (P6)."""
 
@@ -223,24 +228,35 @@ def encode_state_vector(vector: dict[int, int]) -> bytes:
     return bytes(out)
 
 
-def decode_awareness(payload: bytes) -> list[ClientState]:
-    """The payload of an awareness message (W5). Raises BadFrame."""
+def split_awareness(payload: bytes) -> list[tuple[int, int, bytes]]:
+    """The payload of an awareness message as (client id, clock, state in JSON). Raises BadFrame.
+
+    The states are not looked into: most of what stock clients send is everybody else's.
+    """
     reader = Reader(payload)
     count = reader.uint()
     # each entry takes three bytes at least
     if count > (reader.end - reader.pos) // 3:
         raise BadFrame("The awareness message promises more clients than it has bytes for.")
-    states: list[ClientState] = []
-    for _ in range(count):
-        client_id, clock = reader.uint(), reader.uint()
-        text = reader.text()
-        try:
-            state = _DECODER.decode(text)
-        except (ValueError, RecursionError) as exc:
-            raise BadFrame("An awareness state is not JSON.") from exc
-        states.append(ClientState(client_id, clock, state))
+    states = [(reader.uint(), reader.uint(), reader.buffer()) for _ in range(count)]
     reader.finish()
     return states
+
+
+def decode_state(text: bytes) -> Any:
+    """One awareness state (W5). Raises BadFrame."""
+    try:
+        return _DECODER.decode(text.decode())
+    except (ValueError, RecursionError) as exc:
+        raise BadFrame("An awareness state is not JSON.") from exc
+
+
+def decode_awareness(payload: bytes) -> list[ClientState]:
+    """The payload of an awareness message with its states decoded (W5). Raises BadFrame."""
+    return [
+        ClientState(client_id, clock, decode_state(text))
+        for client_id, clock, text in split_awareness(payload)
+    ]
 
 
 def encode_awareness_states(states: Iterable[ClientState]) -> bytes:

@@ -4,15 +4,17 @@ Owns: admission of updates in arrival order, the account of what the document re
 server's own, and finding the culprit when the library fails. Does not own: the mailbox, sessions' lives,
 when it is committed (room). Nobody but the room's loop reads the live document, and only when nothing is
 between apply and commit.
-Keeps rules D3-D10, R6, S3.
+Keeps rules D3-D10, O1-O5, R6, S3.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from party import admission, canvas
-from party.document import Document, Fix
+from party.cut import cut
+from party.document import EMPTY_UPDATE, Document, Fix
 from party.errors import (
     BadUpdate,
     DocumentBroken,
@@ -24,7 +26,8 @@ from party.errors import (
 )
 from party.layout import Layout
 from party.limits import Limits
-from party.ports import SERVER, Entry, Principal, StoredRoom
+from party.ownership import Announcer, Ownership, nobody
+from party.ports import NO_CLAIMS, SERVER, Entry, Owner, Principal, StoredRoom
 from party.session import Closed, Session
 from party.surrogates import SurrogatePairs, check_own_pairs, delete_update
 from party.view import CommittedView
@@ -42,6 +45,8 @@ class Mail:
     session: Session | None = None
     is_step_2: bool = False
     reply: Reply | None = None
+    notice: str = ""
+    """What to tell the session: something of it was not taken."""
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ class Batch:
     """What one drain of the mailbox made: rows for the journal, frames for the sessions.
 
     `left` was not looked at and comes first in the next batch. `mended` names the values of one session that
-    had to be repaired, when it was the only author.
+    had to be repaired, when it was the only author. `notices` are words for sessions that lost something.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -59,6 +64,8 @@ class Batch:
     refused: list[tuple[Mail, KanvasError]] = field(default_factory=list)
     left: list[Mail] = field(default_factory=list)
     mended: list[tuple[Session, Fix]] = field(default_factory=list)
+    claims: dict[int, Owner] = field(default_factory=dict)
+    notices: list[tuple[Session, str]] = field(default_factory=list)
 
     def absorb(self, part: "Batch") -> None:
         """Take in what was done after this. What the part left is the caller's to see to."""
@@ -68,6 +75,23 @@ class Batch:
         self.replies += part.replies
         self.refused += part.refused
         self.mended += part.mended
+        self.notices += part.notices
+
+
+class Admitted(NamedTuple):
+    """What of an update was applied, and the client ids it advances and binds."""
+
+    update: bytes
+    advances: dict[int, int]
+    claims: Mapping[int, Owner]
+
+
+FOREIGN: Final = (
+    "Some edits were made under a client id of somebody else and were not taken; they come with his own."
+)
+
+ROOTS: Final = frozenset({"elements", "meta"})
+"""The root types of a canvas room (C1)."""
 
 
 class SplitsPairs(Exception):
@@ -81,8 +105,9 @@ class SplitsPairs(Exception):
 class Writer:
     """The live document of one room."""
 
-    def __init__(self, stored: StoredRoom, limits: Limits) -> None:
+    def __init__(self, stored: StoredRoom, limits: Limits, announcer: Announcer = nobody) -> None:
         self.schema = stored.schema
+        self.ownership = Ownership(stored.owners, announcer)
         self._limits = limits
         self.document = self._load(stored.checkpoint, stored.updates)
         self.reach = self.document.vector()
@@ -91,6 +116,8 @@ class Writer:
         self._pairs = self._find_pairs(stored.checkpoint or b"", stored.updates)
         self._layout: Layout | None = None
         self._batch_bytes = 0
+        self._pending: dict[int, Owner] = {}
+        """The client ids the batch in hand binds."""
 
     def write(self, mails: Sequence[Mail], view: CommittedView) -> Batch:
         """Admit and apply the mails, in order. Raises DocumentBroken when the room can't even be rebuilt.
@@ -98,8 +125,11 @@ class Writer:
         An empty `entries` means that nothing changed.
         """
         self._batch_bytes = 0
+        self._pending = {}
         try:
-            return self._admit(mails, view)
+            batch = self._admit(mails, view)
+            batch.claims = self._pending
+            return batch
         except DocumentBroken:
             return self._admit_one_by_one(mails, view)
 
@@ -119,7 +149,7 @@ class Writer:
                 ):
                     continue
                 try:
-                    advances = self._admit_update(mail, view)
+                    admitted = self._admit_update(mail, view)
                 except SplitsPairs as splits:
                     split = splits.pairs
                     batch.left += mails[at:]
@@ -131,11 +161,13 @@ class Writer:
                     if mail.session is not None and not isinstance(error, IncompleteUpdate):
                         void.add(mail.session)
                     continue
-                if advances is not None:
-                    batch.entries.append(Entry(mail.update, mail.principal.user_id))
-                    batch.advances |= advances
-                    crossing = crossing or len(advances) > 1
+                if admitted is not None:
+                    batch.entries.append(Entry(admitted.update, mail.principal.user_id, admitted.claims))
+                    batch.advances |= admitted.advances
+                    crossing = crossing or len(admitted.advances) > 1
                     authors.add(mail.session)
+                if mail.notice and mail.session is not None:
+                    batch.notices.append((mail.session, mail.notice))
                 if mail.reply is not None:
                     batch.replies.append(mail.reply)
         if crossing and self.document.vector() != self.reach:
@@ -152,53 +184,86 @@ class Writer:
             self._delete_pairs(batch, split)
         return batch
 
-    def _admit_update(self, mail: Mail, view: CommittedView) -> dict[int, int] | None:
+    def _admit_update(self, mail: Mail, view: CommittedView) -> "Admitted | None":
         """Apply one update if it may be; None when it has nothing new. Raises KanvasError."""
         if not mail.principal.can_edit:
             # a viewer's step 2 is what its cache holds, not an attempt to edit
             if mail.is_step_2:
+                if mail.update != EMPTY_UPDATE:
+                    mail.notice = "You may look at this room, not edit it: your own edits were not taken."
                 return None
             raise Forbidden("You may look at this room, not edit it; ask its owner.")
-        anatomy = admission.dissect(mail.update, self._limits.max_value_depth)
+        update = mail.update
+        anatomy = self._dissect(update)
         if anatomy.is_empty:
             return None
+        advances = anatomy.advances(self.reach)
+        if mail.is_step_2 and advances:
+            foreign = self._foreign(advances, mail.principal)
+            if foreign:
+                mail.notice = FOREIGN
+                update = cut(update, anatomy, foreign, self.reach)
+                anatomy = self._dissect(update)
+                advances = anatomy.advances(self.reach)
+        claims = self._claim(advances, mail) if advances else NO_CLAIMS
         if anatomy.missing(self.reach):
             raise IncompleteUpdate(state_vector=view.state_vector)
-        advances = anatomy.advances(self.reach)
         if not advances and not anatomy.deletions:
             return None
-        if view.size_bytes + self._batch_bytes + len(mail.update) > self._limits.max_document_bytes:
+        if view.size_bytes + self._batch_bytes + len(update) > self._limits.max_document_bytes:
             raise TooLarge("The room is full; start a new one and copy over what you still need.")
         check_own_pairs(anatomy, self.reach)
         if split := self._pairs.split_by(anatomy):
             raise SplitsPairs(split)
-        self._check_layout(anatomy)
+        self._check_layout(anatomy, update)
         try:
-            self.document.apply(mail.update)
+            self.document.apply(update)
         except BadUpdate:
             # the account holds it already: it is made again when it is needed
             self._layout = None
             raise
-        self._batch_bytes += len(mail.update)
+        self._batch_bytes += len(update)
         self.reach.update(advances)
+        self._pending.update(claims)
         self._pairs.add(anatomy.pairs)
-        return advances
+        return Admitted(update, advances, claims)
 
-    def _check_layout(self, anatomy: admission.Anatomy) -> None:
-        """Refuse what would bring the document out of shape (D2, D10).
+    def _dissect(self, update: bytes) -> admission.Anatomy:
+        with_places = self.schema == "open" or self._layout is not None
+        return admission.dissect(update, self._limits.max_value_depth, with_places=with_places)
+
+    def _foreign(self, clients: Iterable[int], principal: Principal) -> set[int]:
+        user_id = principal.user_id
+        return {one for one in clients if self.ownership.is_foreign(one, user_id, self._pending)}
+
+    def _claim(self, advances: Iterable[int], mail: Mail) -> Mapping[int, Owner]:
+        """The bindings an update makes. Raises ClientIdTaken (O1-O3)."""
+        bind = self.ownership.relay if mail.is_step_2 else self.ownership.claim
+        return bind(advances, mail.principal.user_id, self._pending)
+
+    def _check_layout(self, anatomy: admission.Anatomy, update: bytes) -> None:
+        """Refuse what would bring the document out of shape (C6, D2, D10).
 
         A canvas room is made of maps alone, so most of its updates say all there is to know, and the account
         of the whole room is only made when one does not: 3 µs per struct of the document, once.
         """
         if self.schema == "canvas":
-            if anatomy.has_lists or anatomy.has_text:
-                raise BadUpdate("A canvas room takes no shared text and no lists; use a room of schema open.")
+            if anatomy.has_lists or anatomy.has_text or anatomy.has_documents:
+                raise BadUpdate(
+                    "A canvas room takes no shared text, lists or sub-documents; use a room of schema open."
+                )
+            if not anatomy.roots <= ROOTS:
+                raise BadUpdate(
+                    "A canvas room has the roots elements and meta alone; use a room of schema open."
+                )
             if self._layout is None and anatomy.is_plain and not anatomy.overlaps(self.reach):
                 return
         if self._layout is None:
             layout = Layout(self._limits.max_type_depth)
             layout.add(admission.dissect(self.document.encode()), {})
             self._layout = layout
+            if not anatomy.places:
+                anatomy = self._dissect(update)
         self._layout.add(anatomy, self.reach)
 
     def _delete_pairs(self, batch: Batch, pairs: Sequence[admission.Reference]) -> None:
@@ -223,13 +288,15 @@ class Writer:
         update = self.document.repair(fixes)
         if not update:
             return
-        anatomy = admission.dissect(update)
+        anatomy = self._dissect(update)
         advances = anatomy.advances(self.reach)
         if self._layout is not None:
             self._layout.add(anatomy, self.reach)
+        claims = self.ownership.claim(advances, SERVER.user_id, self._pending)
+        self._pending.update(claims)
         self.reach |= advances
         batch.advances |= advances
-        batch.entries.append(Entry(update, SERVER.user_id))
+        batch.entries.append(Entry(update, SERVER.user_id, claims))
         batch.frames.append(update)
         # with one author in the batch it is known whose values they were
         author = authors.pop() if len(authors) == 1 else None
@@ -240,9 +307,11 @@ class Writer:
         """The library failed on the batch: rebuild from the committed view and find the culprit (R6)."""
         whole = Batch()
         self._rebuild(whole, view)
+        good: dict[int, Owner] = {}
         todo = deque(mails)
         while todo:
             mail = todo.popleft()
+            self._pending = dict(good)
             try:
                 part = self._admit([mail], view)
             except DocumentBroken:
@@ -252,6 +321,9 @@ class Writer:
             # when a character had to be deleted first (D9) it is its turn again
             todo.extendleft(part.left)
             whole.absorb(part)
+            if part.entries:
+                good = self._pending
+        whole.claims = good
         return whole
 
     def _rebuild(self, batch: Batch, view: CommittedView) -> None:

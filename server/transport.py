@@ -12,6 +12,7 @@ import asyncio
 import socket
 import struct
 from asyncio.transports import BaseTransport
+from operator import is_
 from typing import Any, Final, Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -42,14 +43,8 @@ class Receiver(Protocol):
     def leave(self) -> None: ...
 
 
-_framed: tuple[bytes, bytes] = (b"", b"")
-
-
 def frame(message: bytes) -> bytes:
-    """One unmasked, final binary frame. The last one is kept: a fan-out encodes its message once."""
-    global _framed  # noqa: PLW0603 - a one-entry cache, 0.1 µs a hit against a copy per connection
-    if _framed[0] is message:
-        return _framed[1]
+    """One unmasked, final binary frame."""
     size = len(message)
     if size < 126:
         head = struct.pack("!BB", 0x82, size)
@@ -57,8 +52,21 @@ def frame(message: bytes) -> bytes:
         head = struct.pack("!BBH", 0x82, 126, size)
     else:
         head = struct.pack("!BBQ", 0x82, 127, size)
-    framed = head + message
-    _framed = (message, framed)
+    return head + message
+
+
+_framed: tuple[tuple[bytes, ...], bytes] = ((), b"")
+
+
+def frames(messages: tuple[bytes, ...]) -> bytes:
+    """One frame for each message. The last ones are kept: a fan-out encodes its messages once."""
+    global _framed  # noqa: PLW0603 - a one-entry cache, 0.1 µs a hit against a copy per connection
+    known, framed = _framed
+    # by identity: comparing 5 MB of bytes with themselves is free, with their equals it is not
+    if len(known) == len(messages) and all(map(is_, known, messages)):
+        return framed
+    framed = frame(messages[0]) if len(messages) == 1 else b"".join(map(frame, messages))
+    _framed = (messages, framed)
     return framed
 
 
@@ -74,10 +82,10 @@ class Socket:
     def buffered_bytes(self) -> int:
         return self._protocol.transport.get_write_buffer_size()
 
-    def send(self, message: bytes) -> None:
+    def send(self, *messages: bytes) -> None:
         protocol = self._protocol
-        if not protocol.close_sent and not protocol.transport.is_closing():
-            protocol.transport.write(frame(message))
+        if messages and not protocol.close_sent and not protocol.transport.is_closing():
+            protocol.transport.write(frames(messages))
 
     def close(self, code: int, reason: str) -> None:
         self._protocol.close_with(code, reason)

@@ -13,6 +13,7 @@ import websockets
 from pycrdt import Doc
 
 from party import wire
+from party.tint import tint
 from tests.live.test_durability import settle, until_durable
 from tests.live.writer import Writer
 from tests.servers import LiveServer, bearer
@@ -149,7 +150,7 @@ async def test_deleting_a_room_closes_its_sockets_with_words(server: LiveServer,
 
 
 async def test_presence_is_stamped_with_the_verified_identity(url: str, token: str) -> None:
-    """P1: whatever the payload claims, `user.id` and `user.name` are the token's."""
+    """P1: whatever the payload claims, id and name are the token's and the colour the server's."""
     async with (
         websockets.connect(f"{url}?token={token}") as liar,
         websockets.connect(f"{url}?token={token}") as other,
@@ -165,7 +166,7 @@ async def test_presence_is_stamped_with_the_verified_identity(url: str, token: s
         seen = wire.decode_awareness(message.payload)[0].state
     assert seen["user"]["name"] == "Grace"
     assert seen["user"]["id"] != "root"
-    assert seen["user"]["color"] == "#f00"
+    assert seen["user"]["color"] == tint(seen["user"]["id"])
     assert seen["cursor"] == [1, 2]
 
 

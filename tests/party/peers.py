@@ -24,19 +24,23 @@ ANNA = Principal("u-anna", "Anna")
 BERT = Principal("u-bert", "Bert")
 VERA = Principal("u-vera", "Vera", role="viewer")
 
+NOTICE = b"\x02\x00"
+
 
 class Wire:
     """The Connection port that keeps everything; `buffered_bytes` is whatever the test says."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
+        self.writes: list[tuple[bytes, ...]] = []
         self.closed: tuple[int, str] | None = None
         self.is_paused = False
         self.buffered_bytes = 0
 
-    def send(self, message: bytes) -> None:
+    def send(self, *messages: bytes) -> None:
         if self.closed is None:
-            self.sent.append(message)
+            self.sent += messages
+            self.writes.append(messages)
 
     def close(self, code: int, reason: str) -> None:
         if self.closed is None:
@@ -50,7 +54,12 @@ class Wire:
         self.is_paused = False
 
     def messages(self) -> list[wire.Message]:
-        return [wire.decode_message(message) for message in self.sent]
+        return [wire.decode_message(message) for message in self.sent if not message.startswith(NOTICE)]
+
+    @property
+    def notices(self) -> list[str]:
+        """The words it was told, as y-protocols' "permission denied"."""
+        return [wire.Reader(one[2:]).text() for one in self.sent if one.startswith(NOTICE)]
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [message for message in self.messages() if isinstance(message, kind)]
@@ -176,8 +185,11 @@ class Peer:
     def read(self) -> None:
         """Take in and answer what arrived."""
         while self._read < len(self.wire.sent):
-            message = wire.decode_message(self.wire.sent[self._read])
+            data = self.wire.sent[self._read]
             self._read += 1
+            if data.startswith(NOTICE):
+                continue
+            message = wire.decode_message(data)
             match message:
                 case wire.Step1(state_vector):
                     if self.wire.closed is None:

@@ -106,13 +106,13 @@ async def test_everybody_ends_with_the_same_document(
 ) -> None:
     """R2, R5, R7, R10, D6, J6: random edits, disconnects, delays and failing commits; content, state vector
     and delete set are equal for everybody, for a cold load of the journal and for its checkpoint."""
-    monkeypatch.setattr("party.hub.RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr("party.committer.RETRY_FIRST_S", 0.001)
     random = Random(f"{seed} {schema}")
     journal = TestJournal()
     journal.create("r", schema)
     edit = edit_drawing if schema == "canvas" else edit_anything
     # a wrong value is written again and again here; being closed for it has its own tests
-    limits = Limits(max_repairs=10**6, checkpoint_rows=20, beat_s=0.005)
+    limits = Limits(max_repairs=10**6, checkpoint_rows=20, beat_s=0.005, pace_s=0.001)
     async with open_hub(journal, limits) as hub:
         peers = [Peer(Principal(f"u{number}", f"P{number}")) for number in range(5)]
         for peer in peers:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,8 +28,15 @@ QUICK = Limits(beat_s=0.01, idle_s=0.05, slow_commit_s=0.05, commit_deadline_s=0
 
 @asynccontextmanager
 async def running(
-    limits: Limits = QUICK, rooms: Sequence[str] = ("r",), compact_state: Any = compact_inline
+    limits: Limits = QUICK,
+    rooms: Sequence[str] = ("r",),
+    compact_state: Any = compact_inline,
+    *,
+    paced: bool = False,
 ) -> AsyncIterator[tuple[Hub, TestJournal]]:
+    """A hub over a journal on command; busy rooms are not slowed down unless it is `paced`."""
+    if not paced:
+        limits = replace(limits, pace_s=0.0, crowd=(), max_pace_s=0.0)
     journal = TestJournal()
     for room_id in rooms:
         journal.create(room_id)
@@ -53,7 +61,7 @@ def drawn_rows(journal: TestJournal, room_id: str = "r") -> set[str]:
 
 
 def value(client: int, at: int = 0) -> bytes:
-    return update((client, at, [item(ANY, ANY_FIVE, parent="t", key="k")]))
+    return update((client, at, [item(ANY, ANY_FIVE, parent="meta", key="k")]))
 
 
 # -- opening ------------------------------------------------------------------------------------
@@ -115,14 +123,14 @@ async def test_the_ticker_is_fair_and_yields() -> None:
     async with running(Limits(tick_slice_s=0.001), rooms=rooms) as (hub, _):
         peers = [await Peer(ANNA).connect(hub, room_id) for room_id in rooms]
         await quiet(*peers)
-        tick = hub._tick
+        visit = hub._ticker._visit
 
-        def watched(room: Room) -> None:
+        def watched(room: Room, late_s: float) -> None:
             visits.append(room.id)
             time.sleep(0.0005)
-            tick(room)
+            visit(room, late_s)
 
-        hub._tick = watched  # type: ignore[method-assign]
+        hub._ticker._visit = watched
         turns = 0
 
         def breathe() -> None:
@@ -149,8 +157,12 @@ async def test_an_idle_hub_does_nothing() -> None:
     async with running(Limits()) as (hub, _):
         peer = await Peer(ANNA).connect(hub)
         await quiet(peer)
-        assert not hub._ready
-        assert not hub._is_scheduled
+        ticker = hub._ticker
+        assert not (ticker._ready)
+        assert not (ticker._waiting)
+        assert not (ticker._queued)
+        assert not (ticker._is_scheduled)
+        assert ticker._timer is None
 
 
 # -- commits ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from party.limits import Limits
 from party.ports import Principal
 from party.presence import DEPARTED, Presence, stamp
 from party.session import Session
+from party.tint import tint
 from party.wire import MAX_SAFE_INTEGER, ClientState, decode_awareness, encode_awareness_states
 from tests.party.peers import ANNA, BERT, Peer, Wire, open_room, settle
 from tests.party.updates import text, uint
@@ -34,26 +35,28 @@ def drained(here: Presence) -> dict[int, tuple[int, Any]]:
 
 
 def stamped(principal: Principal, **state: Any) -> dict[str, Any]:
-    return {**state, "user": {"id": principal.user_id, "name": principal.name}}
+    user_id = principal.user_id
+    return {**state, "user": {"id": user_id, "name": principal.name, "color": tint(user_id)}}
 
 
 @pytest.mark.parametrize(
     "user", [None, 5, [], {}, {"id": "u-bert", "name": "Bert"}, {"color": "#f00", "id": 1}]
 )
 def test_the_server_says_who_it_is(user: Any) -> None:
-    """P1: id and name are the token's, whatever the client wrote; its color stays."""
+    """P1: id, name and colour are the server's, whatever the client wrote."""
     state = stamp({"cursor": [1, 2], "user": user}, ANNA)
     assert state["user"]["id"] == "u-anna"
     assert state["user"]["name"] == "Anna"
     assert state["cursor"] == [1, 2]
-    assert state["user"].get("color") == (user.get("color") if isinstance(user, dict) else None)
+    assert state["user"]["color"] == "#a8ffd4"
 
 
 def test_stamping_keeps_the_clients_order_and_object() -> None:
-    """P1: nothing but the two values changes."""
+    """P1: nothing but the three values changes."""
     given_state = {"b": 1, "user": {"name": "x", "color": "red", "id": "y"}, "a": 2}
     before = json.dumps(given_state)
-    assert json.dumps(stamp(given_state, ANNA)) == before.replace('"x"', '"Anna"').replace('"y"', '"u-anna"')
+    after = before.replace('"x"', '"Anna"').replace('"y"', '"u-anna"').replace('"red"', '"#a8ffd4"')
+    assert json.dumps(stamp(given_state, ANNA)) == after
     assert json.dumps(given_state) == before
 
 
@@ -342,3 +345,48 @@ def test_a_bad_state_costs_its_sender_alone() -> None:
     anna.send(wire.encode_awareness(uint(1) + uint(1) + uint(1) + text("NaN")))
     assert anna.wire.code == 4400
     assert bert.wire.code is None
+
+
+# -- depth, relays, colours ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("levels", "kept"), [(15, True), (16, False)])
+def test_a_state_is_at_most_16_deep(levels: int, kept: bool) -> None:
+    """P5: the state itself is the first level; brackets in a text don't count."""
+    here, anna = presence(), session()
+    state: Any = "[" * 30
+    for level in range(levels):
+        state = [state] if level % 2 else {"a": state}
+    here.receive(anna, payload(1, 1, {"deep": state, "user": {}}))
+    assert bool(drained(here)) == kept
+    assert anna.dropped_presence == (not kept)
+
+
+def test_a_relay_without_ones_own_state_is_dropped_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P8: what a stock client sends back is everything we sent but its own."""
+    here = presence(max_clients=1)
+    crowd = [session() for _ in range(5)]
+    for number, one in enumerate(crowd, 300):
+        here.receive(one, payload(number, 1, {"n": number}))
+    sent = here.drain()
+    assert sent is not None
+    states = decode_awareness(sent)
+    monkeypatch.setattr("party.presence.split_awareness", None)
+    for number, one in enumerate(crowd, 300):
+        others = [state for state in states if state.client_id != number]
+        assert here.receive(one, encode_awareness_states(others)) is None
+        assert here.receive(one, sent) is None
+    assert here.ignored == 10
+    monkeypatch.undo()
+    # what only looks like it is read
+    here.receive(crowd[0], payload(300, 2, {"n": 0}))
+    assert drained(here)[300][0] == 2
+
+
+@pytest.mark.parametrize(
+    ("user_id", "colour"),
+    [("u-anna", "#a8ffd4"), ("usr_1", "#a8a8ff"), ("\u00f6\U0001f600x", "#ffa8a8"), ("a" * 64, "#a8f1ff")],
+)
+def test_a_colour_is_the_same_everywhere(user_id: str, colour: str) -> None:
+    """P1: as the browser's own function gives it (static/tests/app, the same four)."""
+    assert tint(user_id) == colour

@@ -59,7 +59,7 @@ def drawn(room: Room) -> set[str]:
 
 def value(client: int, at: int = 0, key: str = "k") -> bytes:
     """One plain value in a root that no schema looks at."""
-    return update((client, at, [item(ANY, ANY_FIVE, parent="t", key=key)]))
+    return update((client, at, [item(ANY, ANY_FIVE, parent="meta", key=key)]))
 
 
 def submit(room: Room, made: bytes, principal: Any = ANNA) -> list[Answer]:
@@ -267,7 +267,9 @@ def test_a_full_room_takes_no_more() -> None:
     """D8: 4413; what fits is taken, reading and deleting of rows go on."""
     room = open_room("open", limits=Limits(max_document_bytes=2000))
     anna, bert = pair(room)
-    big = update((1, 0, [item(ANY, b"\x01\x74" + wire.encode_uint(1900) + b"x" * 1900, parent="t", key="k")]))
+    big = update(
+        (1, 0, [item(ANY, b"\x01\x74" + wire.encode_uint(1900) + b"x" * 1900, parent="meta", key="k")])
+    )
     anna.send(wire.encode_update(big))
     settle(room)
     bert.send(wire.encode_update(update((2, 0, [item(ANY, b"\x01\x74\xff\x01" + b"y" * 255, parent="t")]))))

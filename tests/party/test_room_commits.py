@@ -329,7 +329,8 @@ def test_a_slow_reader_gets_nothing_and_then_what_it_missed(folded: bool) -> Non
     heard = len(bert.wire.sent)
     for number in range(5):
         draw(room, anna, f"missed {number}")
-    assert session.state == Lagging(1, 0.0)
+    assert isinstance(session.state, Lagging)
+    assert (session.state.seq, session.state.since_s) == (1, 0.0)
     assert len(bert.wire.sent) == heard
     if folded:
         room.state(1.0)
@@ -390,3 +391,86 @@ def test_draining_means_nothing_to_who_is_not_behind() -> None:
     session.close(Forbidden())
     room.drained(session, 0.0)
     assert session.state == Closed(by_us=True)
+
+
+# -- joins and batches of a busy room -----------------------------------------------------------
+
+
+def test_a_storm_of_joins_shares_its_bytes() -> None:
+    """R11: nothing is encoded twice, and everybody holds the same object."""
+    room = open_room()
+    anna = Peer(ANNA)
+    anna.enter(room)
+    anna.read()
+    anna.draw("a")
+    anna.flush()
+    settle(room, 1.0)
+    crowd = [Peer(BERT) for _ in range(5)]
+    answers = []
+    for peer in crowd:
+        peer.enter(room, 10.0)
+        answers.append(next(one for one in peer.wire.sent if one.startswith(b"\x00\x01")))
+        peer.read()
+    assert all(one is answers[0] for one in answers)
+    assert all(content(peer.doc) == content(anna.doc) for peer in crowd)
+
+
+def test_a_busy_large_room_answers_with_base_and_frames() -> None:
+    """R11, S2: what was not folded in yet follows in the same write."""
+    room = open_room()
+    anna = Peer(ANNA)
+    anna.enter(room)
+    anna.read()
+    for number in range(3):
+        anna.draw(f"{number}")
+        anna.flush()
+        # no time passes: too early to encode the room again
+        settle(room, 0.0)
+    bert = Peer(BERT)
+    bert.enter(room)
+    step_2 = next(write for write in bert.wire.writes if write[0].startswith(b"\x00\x01"))
+    assert [one[:2] for one in step_2] == [b"\x00\x01"] + [b"\x00\x02"] * 3
+    bert.read()
+    assert content(bert.doc) == content(anna.doc)
+
+
+def test_a_batch_takes_so_much_and_no_more() -> None:
+    """R12: in order, and the rest is the next one's."""
+    for limits in (Limits(batch_messages=4), Limits(batch_bytes=200)):
+        room = open_room(limits=limits)
+        anna = Peer(ANNA)
+        anna.enter(room)
+        anna.read()
+        settle(room)
+        for number in range(9):
+            anna.draw(f"{number}")
+        anna.flush()
+        sizes = []
+        while (batch := room.take_batch(0.0)) is not None:
+            sizes.append(len(batch.entries))
+            room.commit(room.view.seq + len(batch.entries), 0.0)
+        assert sum(sizes) == 9
+        assert len(sizes) >= 3
+        anna.read()
+        assert len(anna.elements) == 9
+
+
+def test_who_missed_more_than_is_kept_gets_a_difference() -> None:
+    """R8: the ring of frames was folded, so what it gets is beyond its own state, and not all of it."""
+    room, anna, bert, session = slow_room()
+    draw(room, anna, "long ago", 0.0)
+    bert.read()
+    bert.wire.buffered_bytes = 1001
+    draw(room, anna, "missed", 0.0)
+    room.state(100.0)
+    assert room.view.since(1) is None
+    bert.wire.buffered_bytes = 0
+    room.drained(session, 100.0)
+    assert isinstance(session.state, Live)
+    answer = wire.decode_message(bert.wire.sent[-1])
+    assert isinstance(answer, wire.Step2)
+    difference = answer.update
+    assert b"missed" in difference
+    assert b"long ago" not in difference
+    bert.read()
+    assert content(bert.doc) == content(anna.doc)

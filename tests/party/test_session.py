@@ -79,7 +79,7 @@ def test_a_step_1_during_a_commit_is_answered_after_it() -> None:
 
 
 def test_a_viewer_reads_along() -> None:
-    """S3: its step 2 (what its cache holds) is ignored and it stays."""
+    """S3: its step 2 (what its cache holds) is ignored with words, and it stays."""
     room = open_room()
     vera, anna = Peer(VERA), Peer(ANNA)
     vera.draw("mine")
@@ -87,6 +87,7 @@ def test_a_viewer_reads_along() -> None:
     vera.read()
     settle(room)
     assert not session.is_closed
+    assert vera.wire.notices == ["You may look at this room, not edit it: your own edits were not taken."]
     assert room.view.seq == 0
     anna.enter(room)
     anna.read()
@@ -120,7 +121,7 @@ def test_one_question_at_a_time() -> None:
     anna.read()
     settle(room)
     asked = len(anna.wire.of(wire.Step1))
-    gap = update((9, 4, [item(ANY, ANY_FIVE, parent="t", key="k")]))
+    gap = update((9, 4, [item(ANY, ANY_FIVE, parent="meta", key="k")]))
     for _ in range(3):
         anna.send(wire.encode_update(gap))
         settle(room)

@@ -1,7 +1,7 @@
 """party.view: what everybody but the room's loop may read."""
 
 from party.view import MAX_RENEW_S, CommittedView
-from party.wire import decode_state_vector
+from party.wire import decode_state_vector, encode_update
 
 
 def view() -> CommittedView:
@@ -33,8 +33,8 @@ def test_what_was_missed_is_found_until_it_is_folded() -> None:
     seen = view()
     seen.commit(11, [b"a"], {})
     seen.commit(13, [b"b", b"c"], {})
-    assert seen.since(10) == [b"a", b"b", b"c"]
-    assert seen.since(11) == [b"b", b"c"]
+    assert seen.since(10) == [encode_update(one) for one in (b"a", b"b", b"c")]
+    assert seen.since(11) == seen.tail_messages()[1:]
     assert seen.since(13) == []
     seen.renew(b"all", 1.0)
     assert seen.since(12) is None

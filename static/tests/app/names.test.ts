@@ -62,6 +62,10 @@ describe("tintOf", () => {
   it("is the colour Excalidraw gives the cursor: hsl(hue, 100%, 83%)", () => {
     expect(tintOf("")).toBe("#ffa8a8"); // hash 0: hue 0
   });
+
+  it("is what the server stamps on presence (tests/party/test_presence.py has the same four)", () => {
+    expect(["u-anna", "usr_1", "ö😀x", "a".repeat(64)].map(tintOf)).toEqual(["#a8ffd4", "#a8a8ff", "#ffa8a8", "#a8f1ff"]);
+  });
 });
 
 describe("checkTitle", () => {

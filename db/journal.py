@@ -1,7 +1,8 @@
 """The journal in SQL: a room's raw updates in order, and the checkpoint they build on.
 
-Owns: `room_heads`, `room_updates`, `canvas_states`, `room_clients`; the group commit. Does not own: what an
-update means, when to make a checkpoint, whether to repeat a failed append (party/committer.py).
+Owns: `room_heads`, `room_updates`, `canvas_states`, `room_clients`; the group commit. Does not own: the
+tombstones that come with a checkpoint (tombstones.py), what an update means, when to make a checkpoint,
+whether to repeat a failed append (party/committer.py).
 
 Rules kept: `append` returns after the commit and no earlier; rooms that wait together share one transaction
 and its fsync; a group that fails is repeated room by room, so that one room's error is its own; a
@@ -30,9 +31,10 @@ from sqlalchemy import Connection, delete, select, update
 from db.database import Database
 from db.errors import DatabaseDown
 from db.tables import canvas_states, room_clients, room_heads, room_updates, rooms
+from db.tombstones import store_tombstones
 from db.upsert import insert_into
 from party.errors import RoomNotFound, Unavailable
-from party.ports import Entry, Owner, Schema, StoredRoom
+from party.ports import NO_TOMBSTONES, Entry, Owner, Schema, StoredRoom, Tombstones
 
 GROUP_ROWS = 1_000
 GROUP_BYTES = 4 * 1024 * 1024
@@ -103,13 +105,25 @@ class SqlJournal:
             self._committer = asyncio.create_task(self._commit_waiting(), name="journal-committer")
         return durable
 
-    async def checkpoint(self, room_id: str, epoch: int, *, after_seq: int, seq: int, state: bytes) -> bool:
+    async def checkpoint(
+        self,
+        room_id: str,
+        epoch: int,
+        *,
+        after_seq: int,
+        seq: int,
+        state: bytes,
+        tombstones: Tombstones = NO_TOMBSTONES,
+    ) -> bool:
         now = datetime.now(UTC)
-        return await self._database.write(
-            partial(
-                _checkpoint, room_id=room_id, epoch=epoch, after_seq=after_seq, seq=seq, state=state, now=now
-            )
-        )
+
+        def install(connection: Connection) -> bool:
+            if not _checkpoint(connection, room_id, epoch, after_seq, seq, state, now):
+                return False
+            store_tombstones(connection, room_id, tombstones, now)
+            return True
+
+        return await self._database.write(install)
 
     async def _commit_waiting(self) -> None:
         try:

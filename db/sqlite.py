@@ -99,6 +99,8 @@ def sqlite_engine(
         "fullfsync": "ON",
         "checkpoint_fullfsync": "ON",
         "journal_size_limit": str(WAL_KEPT_BYTES),
+        # What is deleted is overwritten: 6 ms of CPU for each MB that a checkpoint replaces.
+        "secure_delete": "ON",
         "foreign_keys": "ON" if foreign_keys else "OFF",
         "query_only": "ON" if query_only else "OFF",
     }

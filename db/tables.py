@@ -184,6 +184,18 @@ room_clients = Table(
     sqlite_with_rowid=False,
 )
 
+# What is deleted in the checkpoint, and since when at the earliest: the document itself knows no times.
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("room_id", Text, ForeignKey("rooms.id", ondelete="CASCADE"), nullable=False),
+    Column("element_id", Text, nullable=False),
+    Column("deleted_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("room_id", "element_id"),
+    sqlite_with_rowid=False,
+)
+Index("ix_tombstones_deleted", tombstones.c.deleted_at, tombstones.c.room_id)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,

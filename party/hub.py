@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from party.committer import Committer
-from party.document import compact
+from party.document import make_checkpoint
 from party.errors import (
     DocumentBroken,
     KanvasError,
@@ -23,23 +23,23 @@ from party.errors import (
     Unavailable,
 )
 from party.limits import Limits
-from party.ports import Connection, Journal, Principal
+from party.ports import Checkpoint, Connection, Journal, Principal, StoredRoom
 from party.room import Room
 from party.session import Session
 from party.ticker import Ticker
 
 log = logging.getLogger("kanvas.hub")
 
-Compact = Callable[[bytes | None, Sequence[bytes]], Awaitable[bytes]]
-"""Replay a checkpoint and updates to a full state; the production one uses a child process."""
+Compact = Callable[[StoredRoom], Awaitable[Checkpoint]]
+"""Replay a room to a checkpoint at its `seq`; the production one uses a child process."""
 
 SLOW_LOAD_S = 0.02
 """A room that takes longer to load holds up the others noticeably, and the log says so."""
 
 
-async def compact_inline(checkpoint: bytes | None, updates: Sequence[bytes]) -> bytes:
+async def compact_inline(stored: StoredRoom) -> Checkpoint:
     """Compact on the event loop: right for small documents and tests."""
-    return compact(checkpoint, updates)
+    return make_checkpoint(stored)
 
 
 class Hub:
@@ -94,6 +94,39 @@ class Hub:
         room.idle_since_s = None if room.sessions else self._loop.time()
         self.wake(room)
         return await answer
+
+    async def purge(self, room_id: str, element_ids: Sequence[str] = ()) -> None:
+        """Remove these elements for good where they are deleted still, and checkpoint the room (C8, C9).
+
+        Without elements it is only checkpointed. A room that was not open is unloaded at once.
+        Raises RoomNotFound, Unavailable, ShuttingDown; then some may be left, for the next time.
+        """
+        was_open = room_id in self._rooms
+        room = await self._open(room_id)
+        if room.frozen:
+            raise Unavailable
+        step = self._limits.purge_elements
+        for at in range(0, len(element_ids), step):
+            if self._rooms.get(room_id) is room:
+                await self._purge(room, element_ids[at : at + step])
+        if self._rooms.get(room_id) is not room or room in self._checkpointing:
+            return
+        if not was_open and room.idle_since_s is not None:
+            room.idle_since_s = self._loop.time() - self._limits.idle_s
+        self._checkpointing.add(room)
+        await self._checkpoint_in_background(room)
+
+    async def _purge(self, room: Room, element_ids: Sequence[str]) -> None:
+        answer: asyncio.Future[str | KanvasError] = self._loop.create_future()
+
+        def reply(told: str | KanvasError) -> None:
+            if not answer.done():
+                answer.set_result(told)
+
+        room.purge(element_ids, reply)
+        self.wake(room)
+        if isinstance(told := await answer, KanvasError):
+            raise told
 
     async def state(self, room_id: str) -> tuple[str, bytes]:
         """The committed version `"{epoch}-{seq}"` and the whole document as one update.
@@ -296,9 +329,14 @@ class Hub:
         try:
             stored = await self._journal.load(room.id)
             if stored.updates:
-                state = await self._compact(stored.checkpoint, stored.updates)
+                made = await self._compact(stored)
                 if not await self._journal.checkpoint(
-                    room.id, stored.epoch, after_seq=stored.checkpoint_seq, seq=stored.seq, state=state
+                    room.id,
+                    stored.epoch,
+                    after_seq=stored.checkpoint_seq,
+                    seq=stored.seq,
+                    state=made.state,
+                    tombstones=made.tombstones,
                 ):
                     # another process was faster: the next beat sees its checkpoint
                     return True

@@ -88,5 +88,8 @@ class Limits:
     tick_slice_s: float = 0.004
     """Time the ticker works on rooms before it yields to the event loop."""
 
+    purge_elements: int = 200
+    """Most elements one batch removes for good: some 8 ms of the loop."""
+
     max_repairs: int = 3
     """Repairs of one value by one session after which it is closed."""

@@ -5,9 +5,10 @@ Owns: MemoryJournal. Nothing here survives the process.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from party.errors import RoomNotFound
-from party.ports import Entry, Schema, StoredRoom
+from party.ports import NO_TOMBSTONES, Entry, Schema, StoredRoom, Tombstones
 
 
 class MemoryJournal:
@@ -15,6 +16,8 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self._rooms: dict[str, StoredRoom] = {}
+        self.tombstones: dict[str, dict[str, datetime]] = {}
+        """By room, what is deleted in its checkpoint and since when."""
 
     def create(self, room_id: str, schema: Schema = "canvas", epoch: int = 1) -> None:
         """Make an empty room."""
@@ -24,6 +27,7 @@ class MemoryJournal:
 
     def delete(self, room_id: str) -> None:
         self._rooms.pop(room_id, None)
+        self.tombstones.pop(room_id, None)
 
     async def load(self, room_id: str) -> StoredRoom:
         room = self._rooms.get(room_id)
@@ -44,11 +48,24 @@ class MemoryJournal:
         self._rooms[room_id] = replace(room, seq=room.seq + len(entries), updates=updates, owners=owners)
         return room.seq + len(entries)
 
-    async def checkpoint(self, room_id: str, epoch: int, *, after_seq: int, seq: int, state: bytes) -> bool:
+    async def checkpoint(
+        self,
+        room_id: str,
+        epoch: int,
+        *,
+        after_seq: int,
+        seq: int,
+        state: bytes,
+        tombstones: Tombstones = NO_TOMBSTONES,
+    ) -> bool:
         room = await self.load(room_id)
         if room.epoch != epoch or room.checkpoint_seq != after_seq or not after_seq < seq <= room.seq:
             return False
         self._rooms[room_id] = replace(
             room, checkpoint=state, checkpoint_seq=seq, updates=room.updates[seq - after_seq :]
         )
+        now, before = datetime.now(UTC), self.tombstones.get(room_id, {})
+        self.tombstones[room_id] = dict.fromkeys(tombstones.new, now) | {
+            element_id: before.get(element_id, now) for element_id in tombstones.old
+        }
         return True

@@ -70,6 +70,28 @@ class StoredRoom:
     owners: Mapping[int, Owner] = field(default_factory=lambda: NO_CLAIMS)
 
 
+@dataclass(frozen=True, slots=True)
+class Tombstones:
+    """Which elements of a canvas are deleted in a checkpoint.
+
+    `new` ones had their flag set by the updates it took in, `old` ones not since the checkpoint before.
+    """
+
+    old: frozenset[str] = frozenset()
+    new: frozenset[str] = frozenset()
+
+
+NO_TOMBSTONES = Tombstones()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A room's whole document as one update, and what is deleted in it."""
+
+    state: bytes
+    tombstones: Tombstones = NO_TOMBSTONES
+
+
 class Journal(Protocol):
     """Durable, ordered storage of a room's raw updates."""
 
@@ -86,11 +108,21 @@ class Journal(Protocol):
         harmless. Cancel-safe: a cancelled append may still become durable.
         """
 
-    async def checkpoint(self, room_id: str, epoch: int, *, after_seq: int, seq: int, state: bytes) -> bool:
+    async def checkpoint(
+        self,
+        room_id: str,
+        epoch: int,
+        *,
+        after_seq: int,
+        seq: int,
+        state: bytes,
+        tombstones: Tombstones = NO_TOMBSTONES,
+    ) -> bool:
         """Install `state` as the document at `seq` if the checkpoint still is at `after_seq`.
 
-        The rows up to `seq` go in the same transaction. False when another process was faster.
-        Raises Unavailable.
+        In the same transaction the rows up to `seq` go, and the room's list of tombstones becomes this one:
+        `new` ones and those not listed yet with the time of now, the others with the time they have (J7).
+        False when another process was faster. Raises Unavailable.
         """
 
 

@@ -10,11 +10,13 @@ At most one batch is between `take_batch` and `commit`, and until then nothing r
 Keeps rules R1-R10, S1-S7, P4-P6. Time is passed in.
 """
 
+from collections.abc import Sequence
+
 from party import wire
 from party.document import Document
 from party.errors import DocumentBroken, IncompleteUpdate, KanvasError, RepeatedRepair, TooLarge, TooSlow
 from party.limits import Limits
-from party.ports import Principal, StoredRoom
+from party.ports import SERVER, Principal, StoredRoom
 from party.presence import Presence
 from party.session import LIVE, Closed, Joining, Lagging, Live, Session
 from party.view import CommittedView
@@ -155,6 +157,10 @@ class Room:
             reply(TooLarge(f"One update may have {self._limits.max_update_bytes} bytes; split it."))
             return
         self._mail.append(Mail(update, principal, reply=reply))
+
+    def purge(self, element_ids: Sequence[str], reply: Reply) -> None:
+        """Remove these elements for good where they are deleted still; `reply` as for `submit` (C8)."""
+        self._mail.append(Mail(b"", SERVER, reply=reply, purge=element_ids))
 
     # -- joins ----------------------------------------------------------------------------------
 

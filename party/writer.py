@@ -38,7 +38,10 @@ Reply = Callable[[str | KanvasError], None]
 
 @dataclass(slots=True, eq=False)
 class Mail:
-    """One update in the mailbox. `session` is None when it came over HTTP; then `reply` is set."""
+    """One update in the mailbox. `session` is None when it came over HTTP; then `reply` is set.
+
+    Or, with `purge`, elements to remove for good where they are still deleted: the server's own (C8).
+    """
 
     update: bytes
     principal: Principal
@@ -47,6 +50,7 @@ class Mail:
     reply: Reply | None = None
     notice: str = ""
     """What to tell the session: something of it was not taken."""
+    purge: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -142,8 +146,13 @@ class Writer:
         authors: set[Session | None] = set()
         void: set[Session] = set()
         split: list[admission.Reference] = []
+        purge: Mail | None = None
         with self.document.batch() as changes:
             for at, mail in enumerate(mails):
+                if mail.purge:
+                    purge = mail
+                    batch.left += mails[at + 1 :]
+                    break
                 if mail.session is not None and (
                     mail.session in void or mail.session.state == Closed(by_us=True)
                 ):
@@ -182,6 +191,8 @@ class Writer:
             batch.entries.clear()
         if split:
             self._delete_pairs(batch, split)
+        if purge is not None:
+            self._purge(batch, purge)
         return batch
 
     def _admit_update(self, mail: Mail, view: CommittedView) -> "Admitted | None":
@@ -275,6 +286,15 @@ class Writer:
         if changes.update:
             batch.frames.append(changes.update)
             batch.entries.append(Entry(update, SERVER.user_id))
+
+    def _purge(self, batch: Batch, mail: Mail) -> None:
+        """Remove what is deleted still, after all that came before it; the batch ends here (C8)."""
+        update = self.document.purge(mail.purge) if self.schema == "canvas" else b""
+        if update:
+            batch.frames.append(update)
+            batch.entries.append(Entry(update, SERVER.user_id))
+        if mail.reply is not None:
+            batch.replies.append(mail.reply)
 
     def _repair(
         self, batch: Batch, touched: set[tuple[str, str | None]], authors: set[Session | None]

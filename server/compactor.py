@@ -1,6 +1,6 @@
 """Checkpoint computation off the event loop.
 
-Owns: one child process that replays documents. Does not own: when (hub) and what (party.document.compact).
+Owns: one child process that replays documents. Does not own: when (hub) and what (document).
 pycrdt holds the GIL in every call, so a thread would stall every room; a child process does not.
 """
 
@@ -8,15 +8,16 @@ import asyncio
 import multiprocessing
 import os
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
 from multiprocessing.process import BaseProcess
 from typing import Final
 
-from party.document import compact
+from party.document import make_checkpoint
 from party.errors import Unavailable
+from party.ports import Checkpoint, StoredRoom
 
 INLINE_BYTES: Final = 64 * 1024
 """Below this replaying takes about a millisecond, less than asking a child."""
@@ -40,17 +41,15 @@ class Compactor:
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
-    async def __call__(self, checkpoint: bytes | None, updates: Sequence[bytes]) -> bytes:
-        """The whole document as one update. Raises DocumentBroken, Unavailable (the child died)."""
-        if len(checkpoint or b"") + sum(map(len, updates)) <= INLINE_BYTES:
-            return compact(checkpoint, updates)
+    async def __call__(self, stored: StoredRoom) -> Checkpoint:
+        """The room's checkpoint at its `seq`. Raises DocumentBroken, Unavailable (the child died)."""
+        if len(stored.checkpoint or b"") + sum(map(len, stored.updates)) <= INLINE_BYTES:
+            return make_checkpoint(stored)
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._pool, compact, checkpoint, tuple(updates)
-            )
+            return await asyncio.get_running_loop().run_in_executor(self._pool, make_checkpoint, stored)
         except BrokenProcessPool as exc:
             self._pool = None
             raise Unavailable("The process that computes checkpoints ended; it is started anew.") from exc

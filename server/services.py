@@ -27,6 +27,7 @@ from server.auth import Tokens
 from server.blobs.base import Blobs
 from server.blobs.files import FileBlobs
 from server.compactor import open_compactor
+from server.purging import purge_elements
 from server.secret import ensure_data_dir, load_secret
 from server.settings import Settings
 
@@ -99,7 +100,7 @@ async def open_services(settings: Settings, limits: Limits | None = None) -> Asy
 
 
 async def clean_up(services: Services) -> None:
-    """Remove for good what has been in the trash for 30 days, and answers nobody will repeat."""
+    """Remove for good the rooms and elements deleted 30 days ago, and answers nobody will repeat."""
     now = services.now()
 
     gone = await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT))
@@ -108,6 +109,8 @@ async def clean_up(services: Services) -> None:
         await services.blobs.delete_room(room_id)
     if gone:
         log.info("trash purged", rooms=gone)
+    if purged := await purge_elements(services.database, services.hub, now):
+        log.info("deleted elements purged", rooms=purged)
 
 
 async def _every(pause_s: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -4,12 +4,13 @@ A new adapter is one more `house` in test_journal.py.
 """
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Protocol
 
 import pytest
 
 from party.errors import RoomNotFound
-from party.ports import Entry, Journal, Owner, Schema
+from party.ports import Entry, Journal, Owner, Schema, Tombstones
 
 
 class House(Protocol):
@@ -21,6 +22,8 @@ class House(Protocol):
     async def create(self, room_id: str, schema: Schema = "canvas", epoch: int = 1) -> None: ...
 
     async def delete(self, room_id: str) -> None: ...
+
+    async def tombstones(self, room_id: str) -> dict[str, datetime]: ...
 
 
 def entries(*updates: bytes, user_id: str = "ada") -> list[Entry]:
@@ -178,6 +181,46 @@ class JournalContract:
         assert not await house.journal.checkpoint("r", 1, after_seq=after_seq, seq=seq, state=b"wrong")
         room = await house.journal.load("r")
         assert (room.seq, room.checkpoint_seq, room.checkpoint, room.updates) == (3, 2, b"ab", (b"c",))
+
+    async def test_tombstones_come_with_their_checkpoint(self, house: House) -> None:
+        """J7: with the time of the first checkpoint that has them, or of their deletion's latest."""
+        await house.create("r")
+        await house.create("other")
+        await house.journal.append("r", 1, entries(*(b"%d" % n for n in range(9))))
+        lists = [
+            Tombstones(new=frozenset("abcd")),
+            Tombstones(old=frozenset("ab"), new=frozenset("cé")),
+            Tombstones(old=frozenset("abcé")),
+            # one that an older version of the program did not list
+            Tombstones(old=frozenset("aéx")),
+            Tombstones(),
+        ]
+        seen: list[dict[str, datetime]] = []
+        for seq, found in enumerate(lists, start=1):
+            before = datetime.now(UTC)
+            assert await house.journal.checkpoint(
+                "r", 1, after_seq=seq - 1, seq=seq, state=b"s", tombstones=found
+            )
+            seen.append(await house.tombstones("r"))
+            assert set(seen[-1]) == found.old | found.new
+            assert all(before <= seen[-1][one] <= datetime.now(UTC) for one in found.new)
+        assert seen[1]["a"] == seen[0]["a"]
+        assert seen[1]["c"] > seen[0]["c"]
+        assert seen[2] == seen[1]
+        assert {one: seen[3][one] for one in "aé"} == {one: seen[1][one] for one in "aé"}
+        assert seen[3]["x"] > seen[1]["c"]
+        assert await house.tombstones("other") == {}
+
+    async def test_a_checkpoint_that_is_not_taken_lists_nothing(self, house: House) -> None:
+        """J7: list and state are one transaction."""
+        await house.create("r")
+        await house.journal.append("r", 1, entries(b"a", b"b"))
+        found = Tombstones(new=frozenset("a"))
+        for epoch, after_seq, seq in ((2, 0, 1), (1, 1, 2), (1, 0, 3)):
+            assert not await house.journal.checkpoint(
+                "r", epoch, after_seq=after_seq, seq=seq, state=b"s", tombstones=found
+            )
+        assert await house.tombstones("r") == {}
 
     async def test_appends_and_checkpoints_at_once_lose_nothing(self, house: House) -> None:
         await house.create("r")

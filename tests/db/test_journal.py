@@ -1,11 +1,14 @@
 """The contract suite over both journals."""
 
+from datetime import datetime
+
 import pytest
+from sqlalchemy import select
 
 from db.database import Database
 from db.journal import SqlJournal
 from db.rooms import trash_room
-from db.tables import rooms
+from db.tables import rooms, tombstones
 from party.memory import MemoryJournal
 from party.ports import Schema
 from tests.db.conftest import NOW, make_room
@@ -21,6 +24,9 @@ class MemoryHouse:
 
     async def delete(self, room_id: str) -> None:
         self.journal.delete(room_id)
+
+    async def tombstones(self, room_id: str) -> dict[str, datetime]:
+        return self.journal.tombstones.get(room_id, {})
 
 
 class SqlHouse:
@@ -38,6 +44,13 @@ class SqlHouse:
 
     async def delete(self, room_id: str) -> None:
         await self.database.write(lambda connection: trash_room(connection, room_id, now=NOW))
+
+    async def tombstones(self, room_id: str) -> dict[str, datetime]:
+        statement = select(tombstones.c.element_id, tombstones.c.deleted_at).where(
+            tombstones.c.room_id == room_id
+        )
+        rows = await self.database.read(lambda connection: connection.execute(statement).all())
+        return {row.element_id: row.deleted_at for row in rows}
 
 
 class TestMemoryJournal(JournalContract):

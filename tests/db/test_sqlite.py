@@ -182,10 +182,10 @@ async def test_close_finishes_what_is_queued_and_folds_the_wal(url: str, path: P
 
 async def test_the_settings_are_the_durable_ones(database: Database) -> None:
     def settings(connection: Connection) -> dict[str, object]:
-        wanted = ("journal_mode", "synchronous", "foreign_keys", "query_only")
+        wanted = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "query_only")
         return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in wanted}
 
-    durable = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    durable = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
     assert await database.write(settings) == durable | {"query_only": 0}
     assert await database.read(settings) == durable | {"query_only": 1}
 

@@ -110,9 +110,9 @@ class TestJournal(MemoryJournal):
             raise Unavailable
         return seq
 
-    async def checkpoint(self, room_id: str, epoch: int, *, after_seq: int, seq: int, state: bytes) -> bool:
+    async def checkpoint(self, room_id: str, epoch: int, **made: Any) -> bool:
         self.checkpoints += 1
-        return await super().checkpoint(room_id, epoch, after_seq=after_seq, seq=seq, state=state)
+        return await super().checkpoint(room_id, epoch, **made)
 
     def stored(self, room_id: str) -> StoredRoom:
         return self._rooms[room_id]

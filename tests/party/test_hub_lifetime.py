@@ -1,12 +1,11 @@
 """party.hub: the end of rooms: checkpoints, idle unload, drain, evict."""
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 
 from party import wire
-from party.document import compact
+from party.document import compact, make_checkpoint
 from party.errors import (
     DocumentBroken,
     RoomNotFound,
@@ -15,6 +14,7 @@ from party.errors import (
 )
 from party.hub import compact_inline, open_hub
 from party.limits import Limits
+from party.ports import Checkpoint, StoredRoom
 from tests.party.peers import ANNA, BERT, Peer, TestJournal, Wire, content, doc_of, everything, quiet, vector
 from tests.party.test_hub import drawn_rows, running, until, value
 
@@ -43,10 +43,10 @@ async def test_somebody_who_comes_back_keeps_the_room() -> None:
     """H3: also while its checkpoint is being made."""
     started, proceed = asyncio.Event(), asyncio.Event()
 
-    async def slowly(checkpoint: bytes | None, updates: Sequence[bytes]) -> bytes:
+    async def slowly(stored: StoredRoom) -> Checkpoint:
         started.set()
         await proceed.wait()
-        return compact(checkpoint, updates)
+        return make_checkpoint(stored)
 
     async with running(compact_state=slowly) as (hub, journal):
         anna = await Peer(ANNA).connect(hub)
@@ -100,7 +100,7 @@ async def test_a_checkpoint_that_fails_loses_nothing_and_is_not_repeated_at_once
     """H3, J5: the room is unloaded all the same; its rows are there."""
     attempts = 0
 
-    async def fails(checkpoint: bytes | None, updates: Sequence[bytes]) -> bytes:
+    async def fails(stored: StoredRoom) -> Checkpoint:
         nonlocal attempts
         attempts += 1
         raise DocumentBroken
@@ -148,9 +148,9 @@ async def test_a_drain_ends_within_its_deadline(what: str) -> None:
     """H4: whatever hangs; whoever waits is told."""
     never = asyncio.Event()
 
-    async def hangs(checkpoint: bytes | None, updates: Sequence[bytes]) -> bytes:
+    async def hangs(stored: StoredRoom) -> Checkpoint:
         await never.wait()
-        return b""
+        return Checkpoint(b"")
 
     journal = TestJournal()
     journal.create("r")

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from pycrdt import Doc, Map
 
+from party.ports import StoredRoom, Tombstones
 from server.compactor import INLINE_BYTES, open_compactor
+from tests.party.peers import content, doc_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,11 +21,11 @@ import asyncio
 import time
 
 from server.compactor import open_compactor
-from tests.server.test_compactor import large_state
+from tests.server.test_compactor import large_room
 
 async def main():
     async with open_compactor() as compactor:
-        await compactor(large_state(), ())
+        await compactor(large_room())
         print(*[child.pid for child in compactor.children()], flush=True)
         time.sleep(60)
 
@@ -32,10 +34,12 @@ if __name__ == "__main__":
 """
 
 
-def large_state() -> bytes:
+def large_room() -> StoredRoom:
     doc: Doc[object] = Doc()
-    doc.get("map", type=Map)["long"] = "x" * (2 * INLINE_BYTES)
-    return doc.get_update()
+    with doc.transaction():
+        doc.get("map", type=Map)["long"] = "x" * (2 * INLINE_BYTES)
+        doc.get("elements", type=Map)["gone"] = Map({"deleted": True})
+    return StoredRoom("r", "canvas", 1, seq=1, checkpoint_seq=0, checkpoint=None, updates=(doc.get_update(),))
 
 
 def until_gone(pid: int) -> None:
@@ -49,7 +53,7 @@ def until_gone(pid: int) -> None:
 
 
 async def test_a_large_document_is_compacted_beside_the_event_loop() -> None:
-    """J5: the same state comes back, and the loop turns meanwhile."""
+    """J5, J7: the same state comes back, with what is deleted in it, and the loop turns meanwhile."""
     turns = 0
 
     async def count() -> None:
@@ -58,10 +62,12 @@ async def test_a_large_document_is_compacted_beside_the_event_loop() -> None:
             await asyncio.sleep(0.005)
             turns += 1
 
-    state = large_state()
+    stored = large_room()
     async with open_compactor() as compactor:
         counting = asyncio.create_task(count())
-        assert await compactor(None, (state,)) == state
+        made = await compactor(stored)
+        assert content(doc_of(made.state)) == content(doc_of(*stored.updates))
+        assert made.tombstones == Tombstones(new=frozenset({"gone"}))
         counting.cancel()
         assert turns > 1
         (child,) = compactor.children()

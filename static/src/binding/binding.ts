@@ -24,8 +24,8 @@ import { PeerList } from "./peerlist";
 import { Presence, type Bounds } from "./presence";
 import { makePreview, type Preview } from "./previews";
 import { whenLeaving } from "./leaving";
-import { newElementId, newNonce, renew } from "./renewal";
-import type { Saved } from "./saved";
+import type { Losses } from "./losses";
+import { addLost, newElementId, newNonce, renew } from "./renewal";
 import { Scribe } from "./scribe";
 import { Shadow } from "./shadow";
 import { boundText, Words } from "./words";
@@ -39,7 +39,7 @@ export interface BindingOptions {
   /** Without it image elements stay in this browser. */
   assets?: AssetStore;
   /** Lets an edit of an element that was purged meanwhile come back; without it such an edit is lost. */
-  saved?: Saved;
+  losses?: Losses;
   clock?: Clock;
   /** Told how many images wait for their upload, and why the last attempt failed (null: it didn't). */
   onUploads?: (waiting: number, error: unknown) => void;
@@ -74,7 +74,7 @@ export class Binding {
   readonly #capture: Capture;
   readonly #words = new Words();
   readonly #assets: Assets | null;
-  readonly #saved: Saved | undefined;
+  readonly #losses: Losses | undefined;
 
   #attached = false;
   #ready = false;
@@ -88,8 +88,6 @@ export class Binding {
   #created = new Set<string>();
   /** The text in the open text editor. */
   #typedId: string | null = null;
-  /** Written since everything was last saved. */
-  #unsaved = new Set<string>();
   #selection: AppState["selectedElementIds"] | null = null;
   #cancelFrame: (() => void) | null = null;
   #cancelLook: (() => void) | null = null;
@@ -97,10 +95,10 @@ export class Binding {
   readonly #detachers: (() => void)[] = [];
 
   constructor(options: BindingOptions) {
-    const { api, doc, awareness, assets, saved, clock = browserClock, onUploads } = options;
+    const { api, doc, awareness, assets, losses, clock = browserClock, onUploads } = options;
     this.#api = api;
     this.#clock = clock;
-    this.#saved = saved;
+    this.#losses = losses;
     this.#clientId = doc.clientID;
     this.#document = new RoomDocument(doc);
     this.#assets = assets
@@ -135,9 +133,6 @@ export class Binding {
       this.#peers.attach(),
       whenLeaving(() => this.flush()),
     );
-    if (this.#saved) {
-      this.#detachers.push(this.#saved.subscribe(({ kind }) => kind === "saved" && this.#unsaved.clear()));
-    }
     this.#presence.flush();
     if (!this.#api.getAppState().isLoading) this.#start();
   }
@@ -200,6 +195,7 @@ export class Binding {
     this.#background.start(this.#api.getAppState().viewBackgroundColor);
     this.#change(this.#document.ids());
     this.#paint();
+    this.#bringBack();
   }
 
   /** Scene to document: the way of a local change. */
@@ -235,7 +231,6 @@ export class Binding {
     const changes = this.#scribe.write(elements);
     const ids = changes.map(({ id }) => id);
     for (const { id } of fresh) if (this.#document.has(id)) this.#created.add(id);
-    for (const id of ids) this.#unsaved.add(id);
     if (!this.#gestures.isOpen) this.#capture.wrote(ids);
     if (!this.#words.isEmpty) {
       const moved = changes.filter(({ groups }) => groups.geometry !== undefined);
@@ -253,11 +248,14 @@ export class Binding {
     this.#touched.clear();
     this.#created.clear();
     this.#presence.endPreview();
-    if (this.#queued.size === 0) return;
+    if (this.#queued.size === 0 && this.#losses?.isEmpty !== false) return;
     this.#change(this.#queued);
     this.#queued.clear();
     // Not inside the editor's own update: it has recorded my gesture for undo, now the others' changes may enter.
-    queueMicrotask(() => this.#paint());
+    queueMicrotask(() => {
+      this.#bringBack();
+      this.#paint();
+    });
   }
 
   #preview(): Preview | null {
@@ -314,20 +312,22 @@ export class Binding {
   #onRemote({ elements, background }: RemoteChange): void {
     for (const id of elements) this.#overlays.settle(id);
     if (background) this.#background.invalidate();
-    const lost = [...elements].filter((id) => this.#unsaved.has(id) && !this.#document.has(id));
-    if (this.#ready && lost.length > 0) this.#renew(lost);
+    this.#bringBack();
     this.#change(elements);
     this.#schedule();
   }
 
-  #renew(lost: readonly string[]): void {
-    const live = lost.filter((id) => this.#shadow.get(id)?.groups.deleted === false);
-    for (const id of lost) {
-      this.#unsaved.delete(id);
-      if (live.includes(id)) this.#shadow.delete(id);
-    }
-    if (live.length === 0) return;
-    const elements = renew(this.#api.getSceneElementsIncludingDeleted(), live, newElementId);
+  /** Elements that were removed with edits of mine in them, under new ids; they wait for the end of my gesture. */
+  #bringBack(): void {
+    if (!this.#ready || this.#losses?.isEmpty !== false || isGestureOpen(this.#api.getAppState())) return;
+    // What my gesture went on changing is there again under its own id.
+    const lost = [...this.#losses.take()].filter(([id]) => !this.#document.has(id));
+    if (lost.length === 0) return;
+    const scene = this.#api.getSceneElementsIncludingDeleted();
+    const mine = new Set(scene.filter(({ id }) => !this.#shadow.get(id)).map(({ id }) => id));
+    const isGone = (id: string) => !this.#document.has(id) && !mine.has(id);
+    const elements = renew(addLost(scene, lost), lost.map(([id]) => id), newElementId, isGone);
+    for (const [id] of lost) this.#shadow.delete(id);
     this.#api.updateScene({ elements, captureUpdate: "NEVER" });
   }
 

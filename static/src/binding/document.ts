@@ -23,6 +23,8 @@ export interface RemoteChange {
   background: boolean;
 }
 
+/** The root map of elements. */
+export const ELEMENTS = "elements";
 const SCHEMA_VERSION = 1;
 /** The server takes updates of up to 1 MiB; 5,000 elements in one transaction are 1.9 MB. */
 export const MAX_TRANSACTION_BYTES = 256 * 1024;
@@ -35,7 +37,7 @@ export class RoomDocument {
 
   constructor(doc: Y.Doc) {
     this.#doc = doc;
-    this.#elements = doc.getMap("elements");
+    this.#elements = doc.getMap(ELEMENTS);
     this.#meta = doc.getMap("meta");
   }
 

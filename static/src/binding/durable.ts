@@ -37,6 +37,8 @@ interface Waiting {
 export class Durable {
   readonly #durable = new Map<number, number>();
   readonly #local = new Map<number, number>();
+  /** What the last message raised of the durable clocks, as they were before it. */
+  readonly #before = new Map<number, number>();
   #waiting: Waiting[] = [];
 
   /** A change of the local document that didn't come from the server. */
@@ -55,7 +57,8 @@ export class Durable {
 
   /** The server's state vector. */
   confirmState(clocks: Clocks): void {
-    for (const [client, clock] of clocks) this.#raise(this.#durable, client, clock);
+    this.#before.clear();
+    for (const [client, clock] of clocks) this.#confirm(client, clock);
     this.#settle(new Map());
   }
 
@@ -65,13 +68,19 @@ export class Durable {
    * An extent that starts beyond what is durable proves nothing about the clocks below it, so it doesn't count.
    */
   confirmUpdate(extent: Extent, deletes: Ranges): void {
+    this.#before.clear();
     for (const [client, to] of extent.to) {
       const from = extent.from.get(client) ?? 0;
-      if (from <= (this.#durable.get(client) ?? 0)) this.#raise(this.#durable, client, to);
+      if (from <= (this.#durable.get(client) ?? 0)) this.#confirm(client, to);
       // The server's structs are part of the local document from now on.
       this.#raise(this.#local, client, to);
     }
     this.#settle(deletes);
+  }
+
+  /** True when the server had this struct before the last message, by what it had said until then. */
+  wasDurable(client: number, clock: number): boolean {
+    return clock < (this.#before.get(client) ?? this.#durable.get(client) ?? 0);
   }
 
   /** True when the server has everything the local document has. */
@@ -94,6 +103,13 @@ export class Durable {
   /** True when the deletions of an update are of interest; reading them costs a full decode. */
   get hasOpenDeletes(): boolean {
     return this.#waiting.some((waiting) => waiting.deletes.size > 0);
+  }
+
+  #confirm(client: number, clock: number): void {
+    const before = this.#durable.get(client) ?? 0;
+    if (clock <= before) return;
+    if (!this.#before.has(client)) this.#before.set(client, before);
+    this.#durable.set(client, clock);
   }
 
   #raise(clocks: Map<number, number>, client: number, clock: number): void {

@@ -4,16 +4,40 @@
  * Pure. Source: DESIGN.md "The document" (a tombstone is purged by a delete-only update; what was written into it is gone).
  */
 import type { ExcalidrawElement } from "@excalidraw/excalidraw/element/types";
+import { join } from "./elements";
+import type { Groups } from "./groups";
 
 type Fields = Record<string, unknown>;
 
-/** The scene with these elements under new ids, and everything that named them naming the new ones. */
+/** The scene with these elements, those that aren't in it any more in the place that their index says. */
+export function addLost(
+  scene: readonly ExcalidrawElement[], lost: readonly (readonly [id: string, groups: Groups])[],
+): ExcalidrawElement[] {
+  const elements = [...scene];
+  const present = new Set(scene.map(({ id }) => id));
+  for (const [id, groups] of lost) {
+    const element = present.has(id) ? null : join(id, groups);
+    if (!element) continue;
+    const next = elements.findIndex(({ index }) => index !== null && element.index !== null && index > element.index);
+    elements.splice(next < 0 ? elements.length : next, 0, element);
+  }
+  return elements;
+}
+
+/**
+ * The scene with these elements under new ids, and everything that named them naming the new ones.
+ *
+ * What was purged along with them (`isGone`) stays so: it isn't touched, and words don't wait for a shape that is gone.
+ */
 export function renew(
-  scene: readonly ExcalidrawElement[], lost: readonly string[], newId: () => string,
+  scene: readonly ExcalidrawElement[], lost: readonly string[], newId: () => string, isGone: (id: string) => boolean,
 ): ExcalidrawElement[] {
   const names = new Map(lost.map((id) => [id, newId()]));
   return scene.map((element) => {
+    if (!names.has(element.id) && isGone(element.id)) return element;
     const changes = renamed(element as unknown as Fields, names);
+    const container = element.type === "text" && names.has(element.id) ? element.containerId : null;
+    if (container !== null && !names.has(container) && isGone(container)) changes["containerId"] = null;
     if (Object.keys(changes).length === 0) return element;
     return { ...element, ...changes, version: element.version + 1, versionNonce: newNonce() } as ExcalidrawElement;
   });

@@ -59,6 +59,11 @@ export class Saved {
     return this.#status;
   }
 
+  /** True when the server had said that it has this struct, before the message it sent last. */
+  wasDurable(client: number, clock: number): boolean {
+    return this.#durable.wasDurable(client, clock);
+  }
+
   /** Calls back at once and after each change; the answer unsubscribes. */
   subscribe(listener: (status: SavedStatus) => void): () => void {
     this.#listeners.add(listener);

@@ -80,7 +80,7 @@ export default function Editor(props: {
       awareness: open.provider.awareness,
       color: tintOf(userId),
       assets: open.assets,
-      saved: open.saved,
+      losses: open.losses,
     });
     binding.current = made;
     session.attach(made);

@@ -11,7 +11,7 @@ import { WebsocketProvider } from "y-websocket";
 import * as Y from "yjs";
 import { ApiError, wordsFor, type Words } from "../api/errors";
 import type { Room } from "../api/types";
-import { type Binding, Saved, sendOwnAwarenessOnly } from "../binding";
+import { type Binding, Losses, Saved, sendOwnAwarenessOnly } from "../binding";
 import type { Identity } from "../identity/session";
 import { Assets } from "./assets";
 import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
@@ -31,6 +31,7 @@ export interface OpenRoom {
   readonly doc: Y.Doc;
   readonly provider: WebsocketProvider;
   readonly saved: Saved;
+  readonly losses: Losses;
   readonly assets: Assets;
 }
 
@@ -156,8 +157,9 @@ export class RoomSession {
     });
     sendOwnAwarenessOnly(provider);
     const saved = new Saved(provider);
+    const losses = new Losses(doc, saved);
     const assets = new Assets({ api: this.#identity.api, room: room.id, user: this.#user, complain: this.#complain });
-    const open: OpenRoom = { doc, provider, saved, assets };
+    const open: OpenRoom = { doc, provider, saved, losses, assets };
 
     const copy = await this.#loadCopy(doc, room);
     if (turn === this.#opening && copy.empty && navigator.onLine) await this.#fetchState(open);
@@ -337,6 +339,7 @@ export class RoomSession {
   }
 
   #end(open: OpenRoom, persistence: IndexeddbPersistence | null): void {
+    open.losses.destroy();
     open.saved.destroy();
     open.provider.awareness.setLocalState(null);
     open.provider.destroy();

@@ -428,21 +428,6 @@ describe("the binding", () => {
     expect(made.document.groups("small")!.deleted).toBe(true);
   });
 
-  it("brings an edit of a purged element back under a new id", async () => {
-    const made = desk();
-    made.editor.act("r", { x: 77 });
-    const other = new Y.Doc();
-    Y.applyUpdate(other, Y.encodeStateAsUpdate(made.doc));
-    other.getMap("elements").delete("r");
-    Y.applyUpdate(made.doc, Y.encodeStateAsUpdate(other), "remote");
-    await made.frame();
-    made.clock.advance(150);
-    const [id] = [...made.document.ids()];
-    expect(id).not.toBe("r");
-    expect(made.document.groups(id!)).toMatchObject({ geometry: { x: 77 }, kind: { type: "rectangle" }, deleted: false });
-    expect(made.editor.elements.map((element) => element.id)).toEqual([id]);
-  });
-
   it("takes an element away that was purged without an edit of mine", async () => {
     const made = desk();
     const other = new Y.Doc();

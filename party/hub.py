@@ -2,7 +2,7 @@
 
 Owns: single-flight load, what a tick does, checkpoints, idle unload, drain. Does not own: when a room is
 visited (ticker), how a batch becomes durable (committer), what a room decides (room), sockets, SQL. Every
-task lives in the hub's TaskGroup. Keeps rules H1-H8, J1-J6.
+task lives in the hub's TaskGroup. Keeps rules H1-H8, J1-J7, C9.
 """
 
 import asyncio

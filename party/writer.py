@@ -1,10 +1,10 @@
 """The writer: a room's live document, and what is let into it.
 
 Owns: admission of updates in arrival order, the account of what the document reaches, repairs of the
-server's own, and finding the culprit when the library fails. Does not own: the mailbox, sessions' lives,
-when it is committed (room). Nobody but the room's loop reads the live document, and only when nothing is
-between apply and commit.
-Keeps rules D3-D10, O1-O5, R6, S3.
+server's own, the removal of what was deleted long ago, and finding the culprit when the library fails. Does
+not own: the mailbox, sessions' lives, when it is committed (room). Nobody but the room's loop reads the live
+document, and only when nothing is between apply and commit.
+Keeps rules D3-D10, O1-O5, C8, R6, S3.
 """
 
 from collections import deque

@@ -70,7 +70,7 @@ async def test_an_edit_made_offline_in_it_comes_back_as_a_new_element(
 
 
 async def test_an_undone_deletion_writes_it_anew(meet: Meet) -> None:
-    """C8: the editor still has the tombstone, and the document gets all of it again."""
+    """C8: the editor's history still has the element, and the document gets all of it again."""
     meeting = await meet()
     ada = meeting.people[0]
     box = await ada.draw("r", (300, 120), (400, 200))

@@ -120,11 +120,8 @@ export class Painter {
 
   #look(id: string, old: ExcalidrawElement | undefined): (Shown & { element: ExcalidrawElement }) | "gone" | null {
     const overlaid = this.#overlays.apply(id, this.#document.groups(id), (of) => this.#document.groups(of));
-    if (!overlaid) {
-      const trace = this.#shadow.get(id);
-      // A ghost whose preview ended, or an element purged from the document. Its tombstone stays: my undo needs it.
-      return old && trace && (trace.ghost || !old.isDeleted) ? "gone" : null;
-    }
+    // A ghost whose preview ended, or an element purged from the document.
+    if (!overlaid) return old && this.#shadow.get(id) ? "gone" : null;
     const joined = join(id, overlaid.groups);
     // Of a type this editor doesn't know; or deleted before it was ever seen here.
     if (!joined || (joined.isDeleted && !old)) return null;

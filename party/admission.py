@@ -120,8 +120,9 @@ class Anatomy:
                 return True
         for client, spans in self.deletions.items():
             end = reach.get(client) or known.get(client, 0)
-            if any(stop > end for _, stop in spans):
-                return True
+            for _, stop in spans:
+                if stop > end:
+                    return True
         return False
 
     def overlaps(self, known: dict[int, int]) -> bool:
@@ -134,8 +135,12 @@ class Anatomy:
 
     def advances(self, known: dict[int, int]) -> dict[int, int]:
         """The client ids it moves beyond `known`, each with its new next clock."""
-        ends = {client: max(stop for _, stop in spans) for client, spans in self.spans.items()}
-        return {client: end for client, end in ends.items() if end > known.get(client, 0)}
+        # a client's spans are in order
+        return {
+            client: spans[-1][1]
+            for client, spans in self.spans.items()
+            if spans[-1][1] > known.get(client, 0)
+        }
 
 
 def dissect(update: bytes, max_depth: int = DEFAULT_DEPTH, *, with_places: bool = True) -> Anatomy:

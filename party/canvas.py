@@ -6,10 +6,10 @@ Keeps rules C1-C7. Pure. Source: Excalidraw 0.18 element types.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from party.document import Document, Fix, NotPlain
+from party.document import UNREAD, Document, Fix, NotPlain
 
 MAX_ID: Final = 128
 MAX_TEXT: Final = 100_000
@@ -188,15 +188,20 @@ def check_value(element_id: str, key: str, value: Any) -> Fix | None:
     return Fix(element_id, key, remove=True) if isinstance(value, NotPlain) else None
 
 
-def check_touched(document: Document, touched: Iterable[tuple[str, str | None]]) -> list[Fix]:
-    """Check the values a batch touched; (id, None) stands for all of an element's."""
+def check_touched(document: Document, touched: Mapping[tuple[str, str | None], Any]) -> list[Fix]:
+    """Check the values a batch touched, as `Changes` lists them; (id, None) is all of an element."""
     fixes: list[Fix] = []
-    by_element: dict[str, set[str | None]] = {}
-    for element_id, key in touched:
-        by_element.setdefault(element_id, set()).add(key)
-    for element_id, keys in sorted(by_element.items()):
-        named = [key for key in keys if key is not None]
-        values = document.values(element_id, named if len(named) == len(keys) else None)
+    by_element: dict[str, dict[str | None, Any]] = {}
+    for (element_id, key), value in touched.items():
+        by_element.setdefault(element_id, {})[key] = value
+    for element_id, by_key in sorted(by_element.items()):
+        values: dict[str, Any] | None
+        if None in by_key:
+            values = document.values(element_id)
+        elif UNREAD in by_key.values():
+            values = document.values(element_id, [key for key in by_key if key is not None])
+        else:
+            values = {key: value for key, value in by_key.items() if key is not None}
         if values is None:
             if document.has_element(element_id):
                 fixes.append(Fix(element_id, None, remove=True))

@@ -22,6 +22,13 @@ EMPTY_UPDATE: Final = b"\x00\x00"
 ELEMENTS: Final = "elements"
 
 
+class Unread:
+    """Stands for a value nobody has read yet."""
+
+
+UNREAD: Final = Unread()
+
+
 @dataclass(frozen=True, slots=True)
 class Fix:
     """A forward change: set `key` of element `element_id` to `value`, or remove it.
@@ -37,10 +44,14 @@ class Fix:
 
 @dataclass(slots=True)
 class Changes:
-    """What one transaction did: the update to send on (b"" when nothing) and the values it touched."""
+    """What one transaction did: the update to send on (b"" when nothing) and the values it touched.
+
+    `touched`: (element id, key) -> the plain value that is there now, UNREAD when it has to be read. With key
+    None the whole element. What was removed is not listed.
+    """
 
     update: bytes = b""
-    touched: set[tuple[str, str | None]] = field(default_factory=set)
+    touched: dict[tuple[str, str | None], Any] = field(default_factory=dict)
 
 
 def _translate(exc: BaseException) -> BaseException:
@@ -72,12 +83,15 @@ class Document:
         self._subscriptions: list[tuple[Any, Subscription]] = [
             (self._doc, self._doc.observe(self._on_update))
         ]
+        self._watch: Any = None
         if watch_elements:
             self._watch_elements()
 
     def _watch_elements(self) -> None:
         elements: Map[Any] = self._doc.get(ELEMENTS, type=Map)
-        self._subscriptions.append((elements, elements.observe_deep(self._on_elements)))
+        # past pycrdt's own wrapper, which turns every part of every event into an object of its own: half of
+        # the time that a small edit spends in a room. Pinned with the library's version.
+        self._watch = elements.integrated.observe_deep(self._on_elements)
 
     @classmethod
     def load(
@@ -219,30 +233,43 @@ class Document:
             with suppress(Exception):
                 source.unobserve(subscription)
         self._subscriptions.clear()
+        if self._watch is not None:
+            self._watch.drop()
+            self._watch = None
 
     def _on_update(self, event: TransactionEvent) -> None:
         self._changes.update = event.update
 
     def _on_elements(self, events: list[Any]) -> None:
+        """The library's own events: `path` and, of a map, `keys` with what became of each."""
         touched = self._changes.touched
         for event in events:
             path = event.path
-            if not path:
-                touched.update((key, None) for key in event.keys)
-            elif len(path) == 1 and hasattr(event, "keys"):
-                touched.update((str(path[0]), key) for key in event.keys)
-            else:
-                touched.add((str(path[0]), str(path[1]) if len(path) > 1 else None))
+            depth = len(path)
+            # asked for once: the library makes it anew each time
+            keys = getattr(event, "keys", None)
+            if depth > 1 or keys is None:
+                touched[str(path[0]), str(path[1]) if depth > 1 else None] = UNREAD
+                continue
+            for key, change in keys.items():
+                if change["action"] == "delete":
+                    continue
+                if depth == 0:
+                    touched[key, None] = UNREAD
+                else:
+                    # a format mark has no new value
+                    touched[path[0], key] = _plain(change.get("newValue", UNREAD))
 
 
 class NotPlain:
     """Stands for a shared type where a plain JSON value belongs."""
 
 
+_PLAIN: Final = frozenset({type(None), bool, int, float, str, list, dict, Unread})
+
+
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float | str | list | dict):
-        return value
-    return NotPlain()
+    return value if type(value) in _PLAIN else NotPlain()
 
 
 def compact(checkpoint: bytes | None, updates: Sequence[bytes]) -> bytes:

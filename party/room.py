@@ -314,9 +314,7 @@ class Room:
             raise RuntimeError("There is no batch in flight.")
         self._in_flight = None
         self.frozen = False
-        before = self.view.seq, self.view.state_vector
         self._writer.ownership.commit(batch.claims)
-        self.view.commit(seq, batch.frames, batch.advances)
         self.bytes_since_checkpoint += sum(len(entry.update) for entry in batch.entries)
         frames = tuple(map(wire.encode_update, batch.frames))
         payload = self.presence.drain()
@@ -333,9 +331,11 @@ class Room:
                 if buffered <= outbox_bytes:
                     session.send(now, *frames)
                 else:
-                    session.state = Lagging(*before, now)
+                    session.state = Lagging(self.view.seq, self.view.state_vector, now)
             elif payload is not None:
                 self._send_presence(session, messages[-1], now)
+        # after the loop: who fell behind has what the view held before
+        self.view.commit(seq, batch.frames, batch.advances)
         for reply in batch.replies:
             reply(self.view.version)
         self.answer_waiting(now)

@@ -77,6 +77,12 @@ class Session:
     def is_closed(self) -> bool:
         return isinstance(self.state, Closed)
 
+    @property
+    def is_void(self) -> bool:
+        """We closed it: what it still has in the mailbox does not count."""
+        state = self.state
+        return type(state) is Closed and state.by_us
+
     def send(self, now: float, *messages: bytes) -> None:
         """Hand messages to the socket, in one write."""
         self.sent_at_s = now

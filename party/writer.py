@@ -10,7 +10,7 @@ Keeps rules D3-D10, O1-O5, C8, R6, S3.
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from party import admission, canvas
 from party.cut import cut
@@ -28,7 +28,7 @@ from party.layout import Layout
 from party.limits import Limits
 from party.ownership import Announcer, Ownership, nobody
 from party.ports import NO_CLAIMS, SERVER, Entry, Owner, Principal, StoredRoom
-from party.session import Closed, Session
+from party.session import Session
 from party.surrogates import SurrogatePairs, check_own_pairs, delete_update
 from party.view import CommittedView
 
@@ -153,9 +153,7 @@ class Writer:
                     purge = mail
                     batch.left += mails[at + 1 :]
                     break
-                if mail.session is not None and (
-                    mail.session in void or mail.session.state == Closed(by_us=True)
-                ):
+                if mail.session is not None and (mail.session in void or mail.session.is_void):
                     continue
                 try:
                     admitted = self._admit_update(mail, view)
@@ -297,7 +295,10 @@ class Writer:
             batch.replies.append(mail.reply)
 
     def _repair(
-        self, batch: Batch, touched: set[tuple[str, str | None]], authors: set[Session | None]
+        self,
+        batch: Batch,
+        touched: Mapping[tuple[str, str | None], Any],
+        authors: set[Session | None],
     ) -> None:
         """Mend what the batch left invalid by a forward change of the server's own (D6)."""
         if self.schema != "canvas" or not touched:

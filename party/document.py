@@ -85,9 +85,10 @@ class Document:
         ]
         self._watch: Any = None
         if watch_elements:
-            self._watch_elements()
+            self.watch_elements()
 
-    def _watch_elements(self) -> None:
+    def watch_elements(self) -> None:
+        """From now on `Changes` say what was touched. After a load: 17 ms for 1 MB, and 27 when watched."""
         elements: Map[Any] = self._doc.get(ELEMENTS, type=Map)
         # past pycrdt's own wrapper, which turns every part of every event into an object of its own: half of
         # the time that a small edit spends in a room. Pinned with the library's version.
@@ -104,12 +105,17 @@ class Document:
         in two batches could never be loaded from one transaction.
         """
         document = cls()
-        for update in updates if checkpoint is None else (checkpoint, *updates):
-            document.replay(update)
+        for _ in document.replaying(checkpoint, updates):
+            pass
         if watch_elements:
-            # only now: 17 ms for a document of 1 MB, and 27 with somebody watching
-            document._watch_elements()
+            document.watch_elements()
         return document
+
+    def replaying(self, checkpoint: bytes | None, updates: Iterable[bytes]) -> Iterator[None]:
+        """As `load`, step by step into this empty document."""
+        for update in updates if checkpoint is None else (checkpoint, *updates):
+            self.replay(update)
+            yield
 
     def replay(self, update: bytes) -> Changes:
         """Apply an update of the journal's in a transaction of its own. Raises DocumentBroken."""

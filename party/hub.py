@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from party.committer import Committer
-from party.document import make_checkpoint
+from party.document import Document, make_checkpoint
 from party.errors import (
     DocumentBroken,
     KanvasError,
@@ -27,6 +27,7 @@ from party.ports import Checkpoint, Connection, Journal, Principal, StoredRoom
 from party.room import Room
 from party.session import Session
 from party.ticker import Ticker
+from party.writer import Chore
 
 log = logging.getLogger("kanvas.hub")
 
@@ -59,6 +60,7 @@ class Hub:
         self._ticker = Ticker(self._loop, self._visit, slice_s=limits.tick_slice_s)
         self._committer = Committer(journal, limits, self, self._spawn)
         self._checkpointing: set[Room] = set()
+        self._chores: set[Room] = set()
         self._draining = False
 
     # -- the public verbs -----------------------------------------------------------------------
@@ -228,17 +230,7 @@ class Hub:
     async def _load(self, room_id: str, opening: asyncio.Future[Room]) -> None:
         try:
             stored = await self._journal.load(room_id)
-            start = time.monotonic()
-            room = self._rooms[room_id] = Room(stored, self._limits, now=self._loop.time())
-            if (spent_s := time.monotonic() - start) > SLOW_LOAD_S:
-                log.warning(
-                    "room is large, others waited for its load",
-                    extra={
-                        "room_id": room_id,
-                        "stalled_s": round(spent_s, 3),
-                        "size_bytes": room.view.size_bytes,
-                    },
-                )
+            room = self._rooms[room_id] = await self._build(stored)
         except KanvasError as error:
             opening.set_exception(error)
         except Exception as exc:
@@ -255,6 +247,24 @@ class Hub:
             # mark it as seen: there may be nobody left who asks
             if opening.done() and not opening.cancelled():
                 opening.exception()
+
+    async def _build(self, stored: StoredRoom) -> Room:
+        """Replay in slices, so that others go on in between; the longest one is told when it is long."""
+        document = Document()
+        longest_s = 0.0
+        start = time.monotonic()
+        for _ in document.replaying(stored.checkpoint, stored.updates):
+            now = time.monotonic()
+            if now - start >= self._limits.tick_slice_s:
+                longest_s = max(longest_s, now - start)
+                await asyncio.sleep(0)
+                start = time.monotonic()
+        room = Room(stored, self._limits, now=self._loop.time(), document=document)
+        longest_s = max(longest_s, time.monotonic() - start)
+        if longest_s > SLOW_LOAD_S:
+            told = {"room_id": room.id, "stalled_s": round(longest_s, 3), "size_bytes": room.view.size_bytes}
+            log.warning("room is large, others waited for its load", extra=told)
+        return room
 
     def _drop(self, room: Room, error: KanvasError) -> None:
         """Send everybody away and forget the room; what is committed stays in the journal."""
@@ -285,7 +295,23 @@ class Hub:
         room.set_pace(now, late_s)
         if batch is not None:
             self._committer.commit(room, batch)
+        if room.chore is not None and room not in self._chores:
+            self._chores.add(room)
+            self._spawn(self._do_chore(room, room.chore))
         if room.has_work:
+            self.wake(room)
+
+    async def _do_chore(self, room: Room, chore: Chore) -> None:
+        """In a thread: it is Python, so the others go on in between, 5 ms later at most (H2)."""
+        try:
+            found = await asyncio.to_thread(chore.work)
+            if self.is_open(room):
+                room.chore_done(found)
+        except Exception:
+            self.fail(room)
+        finally:
+            self._chores.discard(room)
+        if self.is_open(room) and room.has_work:
             self.wake(room)
 
     def fail(self, room: Room) -> None:

@@ -11,6 +11,7 @@ Keeps rules R1-R10, S1-S7, P4-P6. Time is passed in.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from party import wire
 from party.document import Document
@@ -20,13 +21,16 @@ from party.ports import SERVER, Principal, StoredRoom
 from party.presence import Presence
 from party.session import LIVE, Closed, Joining, Lagging, Live, Session
 from party.view import CommittedView
-from party.writer import Batch, Mail, Reply, Writer
+from party.writer import Batch, Chore, Mail, Reply, Writer
 
 
 class Room:
     """One open room."""
 
-    def __init__(self, stored: StoredRoom, limits: Limits, *, now: float) -> None:
+    def __init__(
+        self, stored: StoredRoom, limits: Limits, *, now: float, document: Document | None = None
+    ) -> None:
+        """`document` is what `stored` replays to; it is loaded here when left out."""
         self.id = stored.room_id
         self.schema = stored.schema
         self.sessions: dict[Session, None] = {}
@@ -53,7 +57,7 @@ class Room:
         self._limits = limits
         self._mail: list[Mail] = []
         self._in_flight: Batch | None = None
-        self._writer = Writer(stored, limits, self.presence.announcer)
+        self._writer = Writer(stored, limits, self.presence.announcer, document)
         # a checkpoint without rows after it is the state already: 13 ms saved at 5 MB
         is_base = stored.checkpoint is not None and not stored.updates
         self.view = CommittedView(
@@ -215,7 +219,9 @@ class Room:
 
     @property
     def has_work(self) -> bool:
-        return self.presence.is_dirty or (self._in_flight is None and bool(self._mail))
+        return self.presence.is_dirty or (
+            self._in_flight is None and self._writer.chore is None and bool(self._mail)
+        )
 
     @property
     def is_settled(self) -> bool:
@@ -227,7 +233,7 @@ class Room:
 
         None when there was nothing, or nothing of it changed the document.
         """
-        if self._in_flight is not None or not self._mail:
+        if self._in_flight is not None or self._writer.chore is not None or not self._mail:
             return None
         mails = self._next_mails()
         try:
@@ -252,6 +258,17 @@ class Room:
         if self.view.is_overgrown(now):
             self.view.renew(self._writer.document.encode(), now)
         return None
+
+    @property
+    def chore(self) -> Chore | None:
+        """What has to be done beside the loop before the next batch; the hub sees to it."""
+        return self._writer.chore
+
+    def chore_done(self, found: Any) -> None:
+        """The chore is done: mail goes on where it stopped."""
+        chore, self._writer.chore = self._writer.chore, None
+        if chore is not None:
+            chore.done(found)
 
     def _next_mails(self) -> list[Mail]:
         """What one batch takes: all of it, or as much as other rooms can wait for."""

@@ -50,6 +50,8 @@ class Mail:
     reply: Reply | None = None
     notice: str = ""
     """What to tell the session: something of it was not taken."""
+    anatomy: admission.Anatomy | BadUpdate | None = None
+    """What a chore found in it."""
     purge: Sequence[str] = ()
 
 
@@ -94,12 +96,36 @@ FOREIGN: Final = (
     "Some edits were made under a client id of somebody else and were not taken; they come with his own."
 )
 
+CHORE_BYTES: Final = 64 * 1024
+"""A walk over more is done beside the loop; this much takes some 5 ms."""
+
 ROOTS: Final = frozenset({"elements", "meta"})
 """The root types of a canvas room (C1)."""
 
 
-class SplitsPairs(Exception):
-    """The update would cut these characters in half (D9)."""
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Work on bytes that would hold up the other rooms: `work` runs beside the loop, then `done` on it.
+
+    Until then the room takes no batch; its mail waits in order.
+    """
+
+    work: Callable[[], Any]
+    done: Callable[[Any], None]
+
+
+class Held(Exception):
+    """The update can't be applied yet: something has to be done first, and then it is its turn again."""
+
+    pairs: Sequence[admission.Reference] = ()
+
+
+class Postponed(Held):
+    """It waits for the writer's chore."""
+
+
+class SplitsPairs(Held):
+    """It would cut these characters in half (D9)."""
 
     def __init__(self, pairs: list[admission.Reference]) -> None:
         super().__init__(pairs)
@@ -109,11 +135,22 @@ class SplitsPairs(Exception):
 class Writer:
     """The live document of one room."""
 
-    def __init__(self, stored: StoredRoom, limits: Limits, announcer: Announcer = nobody) -> None:
+    def __init__(
+        self,
+        stored: StoredRoom,
+        limits: Limits,
+        announcer: Announcer = nobody,
+        document: Document | None = None,
+    ) -> None:
         self.schema = stored.schema
         self.ownership = Ownership(stored.owners, announcer)
         self._limits = limits
-        self.document = self._load(stored.checkpoint, stored.updates)
+        if document is None:
+            self.document = self._load(stored.checkpoint, stored.updates)
+        else:
+            self.document = document
+            if self.schema == "canvas":
+                document.watch_elements()
         self.reach = self.document.vector()
         """The live document's vector: the committed one plus the batch in flight."""
 
@@ -122,6 +159,12 @@ class Writer:
         self._batch_bytes = 0
         self._pending: dict[int, Owner] = {}
         """The client ids the batch in hand binds."""
+
+        self.chore: Chore | None = None
+        """What has to be done before the next batch."""
+
+        self._at_once = False
+        """Do it all on the loop: what is in hand can't wait."""
 
     def write(self, mails: Sequence[Mail], view: CommittedView) -> Batch:
         """Admit and apply the mails, in order. Raises DocumentBroken when the room can't even be rebuilt.
@@ -145,7 +188,7 @@ class Writer:
         crossing = False
         authors: set[Session | None] = set()
         void: set[Session] = set()
-        split: list[admission.Reference] = []
+        split: Sequence[admission.Reference] = ()
         purge: Mail | None = None
         with self.document.batch() as changes:
             for at, mail in enumerate(mails):
@@ -157,8 +200,8 @@ class Writer:
                     continue
                 try:
                     admitted = self._admit_update(mail, view)
-                except SplitsPairs as splits:
-                    split = splits.pairs
+                except Held as held:
+                    split = held.pairs
                     batch.left += mails[at:]
                     break
                 except KanvasError as error:
@@ -203,7 +246,7 @@ class Writer:
                 return None
             raise Forbidden("You may look at this room, not edit it; ask its owner.")
         update = mail.update
-        anatomy = self._dissect(update)
+        anatomy = self._dissect_mail(mail)
         if anatomy.is_empty:
             return None
         advances = anatomy.advances(self.reach)
@@ -237,6 +280,19 @@ class Writer:
         self._pairs.add(anatomy.pairs)
         return Admitted(update, advances, claims)
 
+    def _dissect_mail(self, mail: Mail) -> admission.Anatomy:
+        if mail.anatomy is None and len(mail.update) > CHORE_BYTES and not self._at_once:
+
+            def found(anatomy: admission.Anatomy | BadUpdate) -> None:
+                mail.anatomy = anatomy
+
+            depth = self._limits.max_value_depth
+            self.chore = Chore(lambda: dissect_or_error(mail.update, depth), found)
+            raise Postponed
+        if isinstance(mail.anatomy, BadUpdate):
+            raise mail.anatomy
+        return mail.anatomy or self._dissect(mail.update)
+
     def _dissect(self, update: bytes) -> admission.Anatomy:
         with_places = self.schema == "open" or self._layout is not None
         return admission.dissect(update, self._limits.max_value_depth, with_places=with_places)
@@ -268,12 +324,28 @@ class Writer:
             if self._layout is None and anatomy.is_plain and not anatomy.overlaps(self.reach):
                 return
         if self._layout is None:
-            layout = Layout(self._limits.max_type_depth)
-            layout.add(admission.dissect(self.document.encode()), {})
-            self._layout = layout
-            if not anatomy.places:
-                anatomy = self._dissect(update)
+            self._survey()
+        if not anatomy.places:
+            anatomy = admission.dissect(update, self._limits.max_value_depth)
+        assert self._layout is not None  # noqa: S101 - the survey made it, or raised
         self._layout.add(anatomy, self.reach)
+
+    def _survey(self) -> None:
+        """Make the account of the whole room. Raises Postponed when that takes long."""
+        state = self.document.encode()
+
+        def work() -> Layout:
+            layout = Layout(self._limits.max_type_depth)
+            layout.add(admission.dissect(state), {})
+            return layout
+
+        if len(state) > CHORE_BYTES and not self._at_once:
+            self.chore = Chore(work, self._surveyed)
+            raise Postponed
+        self._layout = work()
+
+    def _surveyed(self, layout: Layout) -> None:
+        self._layout = layout
 
     def _delete_pairs(self, batch: Batch, pairs: Sequence[admission.Reference]) -> None:
         """Delete characters that the next update splits, before it is applied (D9)."""
@@ -330,6 +402,7 @@ class Writer:
         self._rebuild(whole, view)
         good: dict[int, Owner] = {}
         todo = deque(mails)
+        self._at_once = True
         while todo:
             mail = todo.popleft()
             self._pending = dict(good)
@@ -344,6 +417,7 @@ class Writer:
             whole.absorb(part)
             if part.entries:
                 good = self._pending
+        self._at_once = False
         whole.claims = good
         return whole
 
@@ -365,3 +439,11 @@ class Writer:
 
     def _load(self, checkpoint: bytes | None, updates: Sequence[bytes]) -> Document:
         return Document.load(checkpoint, updates, watch_elements=self.schema == "canvas")
+
+
+def dissect_or_error(update: bytes, max_depth: int) -> admission.Anatomy | BadUpdate:
+    """As `admission.dissect`, for a chore: an error is a finding, too."""
+    try:
+        return admission.dissect(update, max_depth)
+    except BadUpdate as error:
+        return error

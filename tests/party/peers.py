@@ -290,6 +290,8 @@ def settle(room: Room, now: float = 0.0) -> int:
     for _ in range(1000):
         room.send_presence(now)
         batch = room.take_batch(now)
+        if room.chore is not None:
+            room.chore_done(room.chore.work())
         if batch is not None:
             room.commit(room.view.seq + len(batch.entries), now)
             batches += 1

@@ -363,6 +363,7 @@ class Cursed(Document):
 async def test_a_room_that_fails_is_dropped_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """H6, R9: its sessions get 1013, whoever waits over HTTP an error; it is loaded anew."""
     monkeypatch.setattr("party.writer.Document", Cursed)
+    monkeypatch.setattr("party.hub.Document", Cursed)
     async with running(rooms=("r", "s")) as (hub, journal):
         anna, bert = await Peer(ANNA).connect(hub), await Peer(BERT).connect(hub, "s")
         anna.draw("good")

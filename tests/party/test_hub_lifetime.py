@@ -1,6 +1,7 @@
 """party.hub: the end of rooms: checkpoints, idle unload, drain, evict."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -14,9 +15,9 @@ from party.errors import (
 )
 from party.hub import compact_inline, open_hub
 from party.limits import Limits
-from party.ports import Checkpoint, StoredRoom
+from party.ports import Checkpoint, Entry, StoredRoom
 from tests.party.peers import ANNA, BERT, Peer, TestJournal, Wire, content, doc_of, everything, quiet, vector
-from tests.party.test_hub import drawn_rows, running, until, value
+from tests.party.test_hub import QUICK, drawn_rows, running, until, value
 
 # -- checkpoints and unloading ------------------------------------------------------------------
 
@@ -229,3 +230,44 @@ async def test_a_commit_that_succeeds_after_the_room_was_dropped() -> None:
         await quiet(bert)
         assert content(bert.doc)["elements"].keys() == {"a"}
         assert vector(bert.doc) == vector(anna.doc)
+
+
+async def test_a_room_is_loaded_in_slices(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H1: others go on between its rows, and a long step is told."""
+    peer = Peer()
+    for number in range(30):
+        peer.draw(f"e{number}")
+    async with running(replace(QUICK, tick_slice_s=0.0)) as (hub, journal):
+        await journal.append("r", 1, [Entry(update, "u") for update in peer.outgoing])
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count())
+        monkeypatch.setattr("party.hub.SLOW_LOAD_S", 0.0)
+        assert (await hub.state("r"))[0] == "1-30"
+        counting.cancel()
+        assert turns >= 30
+        assert any("others waited" in record.message for record in caplog.records)
+
+
+async def test_a_chore_is_done_while_other_rooms_go_on() -> None:
+    """R13: the edit that waits for it lands, whatever becomes of its sender meanwhile."""
+    peer = Peer()
+    for number in range(600):
+        peer.draw(f"e{number}")
+    async with running(rooms=("r", "s")) as (hub, journal):
+        anna, bert = await Peer(ANNA).connect(hub), await Peer(BERT).connect(hub, "s")
+        await quiet(anna, bert)
+        anna.send(wire.encode_step_2(peer.doc.get_update()))
+        bert.draw("b")
+        bert.flush()
+        await until(lambda: drawn_rows(journal, "s") == {"b"})
+        anna.disconnect()
+        await until(lambda: len(drawn_rows(journal)) == 600)

@@ -18,6 +18,7 @@ from party.limits import Limits
 from party.ports import Schema
 from party.room import Room
 from party.session import Closed, Joining, Lagging, Live, Session
+from party.writer import CHORE_BYTES
 from tests.party.peers import (
     ANNA,
     BERT,
@@ -474,3 +475,58 @@ def test_who_missed_more_than_is_kept_gets_a_difference() -> None:
     assert b"long ago" not in difference
     bert.read()
     assert content(bert.doc) == content(anna.doc)
+
+
+# -- work beside the loop -----------------------------------------------------------------------
+
+
+def big_drawing(count: int = 400) -> bytes:
+    peer = Peer()
+    for number in range(count):
+        peer.draw(f"e{number}", x=number)
+    return peer.doc.get_update()
+
+
+def test_a_large_update_is_read_beside_the_loop_and_the_mail_behind_it_waits() -> None:
+    """R13, R2: in the order it came; a bad one is its sender's error all the same."""
+    room = open_room(limits=Limits(max_repairs=10**6))
+    anna, bert = Peer(ANNA), Peer(BERT)
+    for peer in (anna, bert):
+        peer.enter(room)
+        peer.read()
+    settle(room)
+    big = big_drawing()
+    assert len(big) > CHORE_BYTES
+    anna.send(wire.encode_step_2(big))
+    bert.draw("small")
+    bert.flush()
+    assert room.take_batch(0.0) is None
+    assert room.chore is not None
+    assert not room.has_work
+    room.chore_done(room.chore.work())
+    batch = room.take_batch(0.0)
+    assert batch is not None
+    assert [entry.user_id for entry in batch.entries] == [ANNA.user_id, BERT.user_id]
+    room.commit(room.view.seq + 2, 0.0)
+    anna.send(wire.encode_step_2(big[:-1]))
+    settle(room)
+    assert anna.wire.code == 4400
+    assert len(content(doc_of(room.state(1.0)[1]))["elements"]) == 401
+
+
+def test_the_account_of_a_large_room_is_made_beside_the_loop() -> None:
+    """R13, D10: made once, right before the first update that needs it; from then on kept."""
+    room = open_room(updates=[big_drawing()])
+    anna = Peer(ANNA)
+    anna.enter(room)
+    anna.read()
+    settle(room)
+    # a key the element did not have: its parent is only known by its id
+    anna.elements["e7"]["style"] = {"opacity": 50}
+    anna.flush()
+    assert room.take_batch(0.0) is None
+    assert room.chore is not None
+    settle(room)
+    anna.elements["e8"]["style"] = {"opacity": 50}
+    anna.flush()
+    assert room.take_batch(0.0) is not None

@@ -23,6 +23,7 @@ from party.errors import (
     Unavailable,
 )
 from party.limits import Limits
+from party.outstanding import Outstanding
 from party.ports import Checkpoint, Connection, Journal, Principal, StoredRoom
 from party.room import Room
 from party.session import Session
@@ -60,6 +61,7 @@ class Hub:
         self._ticker = Ticker(self._loop, self._visit, slice_s=limits.tick_slice_s)
         self._committer = Committer(journal, limits, self, self._spawn)
         self._checkpointing: set[Room] = set()
+        self._outstanding = Outstanding(limits.max_answer_bytes)
         self._chores: set[Room] = set()
         self._draining = False
 
@@ -259,7 +261,13 @@ class Hub:
                 longest_s = max(longest_s, now - start)
                 await asyncio.sleep(0)
                 start = time.monotonic()
-        room = Room(stored, self._limits, now=self._loop.time(), document=document)
+        room = Room(
+            stored,
+            self._limits,
+            now=self._loop.time(),
+            document=document,
+            outstanding=self._outstanding,
+        )
         longest_s = max(longest_s, time.monotonic() - start)
         if longest_s > SLOW_LOAD_S:
             told = {"room_id": room.id, "stalled_s": round(longest_s, 3), "size_bytes": room.view.size_bytes}

@@ -46,6 +46,13 @@ class Limits:
     outbox_bytes: int = 1 * MIB
     """Unsent bytes of a connection above which updates are withheld until it drains."""
 
+    max_answer_bytes: int = 256 * MIB
+    """Answers to sync steps, made for one connection each, that may be unread in the whole process."""
+
+    answer_s_per_byte: float = 0.5e-6
+    """How long after an answer of so many bytes a connection may ask again: 2.5 s after 5 MB, which takes
+    some 30 ms to encode."""
+
     lag_deadline_s: float = 60.0
     """A connection that has not drained for this long is closed with 1013."""
 

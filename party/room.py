@@ -17,6 +17,7 @@ from party import wire
 from party.document import Document
 from party.errors import DocumentBroken, IncompleteUpdate, KanvasError, RepeatedRepair, TooLarge, TooSlow
 from party.limits import Limits
+from party.outstanding import Outstanding
 from party.ports import SERVER, Principal, StoredRoom
 from party.presence import Presence
 from party.session import LIVE, Closed, Joining, Lagging, Live, Session
@@ -28,9 +29,18 @@ class Room:
     """One open room."""
 
     def __init__(
-        self, stored: StoredRoom, limits: Limits, *, now: float, document: Document | None = None
+        self,
+        stored: StoredRoom,
+        limits: Limits,
+        *,
+        now: float,
+        document: Document | None = None,
+        outstanding: Outstanding | None = None,
     ) -> None:
-        """`document` is what `stored` replays to; it is loaded here when left out."""
+        """`document` is what `stored` replays to; it is loaded here when left out.
+
+        `outstanding` is the process's.
+        """
         self.id = stored.room_id
         self.schema = stored.schema
         self.sessions: dict[Session, None] = {}
@@ -55,7 +65,11 @@ class Room:
         """The journal failed on the batch in flight; joins are answered from bytes meanwhile (R7)."""
 
         self._limits = limits
+        self._outstanding = outstanding or Outstanding(limits.max_answer_bytes)
         self._mail: list[Mail] = []
+        self._waiting: dict[Session, None] = {}
+        """Those whose step 1 is not answered yet."""
+
         self._in_flight: Batch | None = None
         self._writer = Writer(stored, limits, self.presence.announcer, document)
         # a checkpoint without rows after it is the state already: 13 ms saved at 5 MB
@@ -88,6 +102,8 @@ class Room:
         if session not in self.sessions:
             return
         self.sessions.pop(session, None)
+        self._waiting.pop(session, None)
+        self._outstanding.remove(session.connection)
         if not session.is_closed:
             session.state = Closed(by_us=False)
         self.presence.leave(session)
@@ -174,16 +190,22 @@ class Room:
         It waits for a commit that is under way, and in the queue when it takes a walk over a large document.
         """
         theirs = wire.decode_state_vector(state_vector)
+        empty = not any(client in self.view.vector for client in theirs)
+        is_early = now < session.answer_after_s or (not empty and self._outstanding.is_full)
         is_behind = session.connection.buffered_bytes > self._limits.outbox_bytes
-        if is_behind or (self._in_flight is not None and not self.frozen):
+        if is_early or is_behind or (self._in_flight is not None and not self.frozen):
             before = session.state.since_s if isinstance(session.state, Joining) else None
             session.state = Joining(state_vector, now if before is None else before)
+            self._waiting[session] = None
             return
-        empty = not any(client in self.view.vector for client in theirs)
         if self._in_flight is None and not empty:
-            session.send(now, wire.encode_step_2(self._writer.document.diff(state_vector)))
+            answers = [wire.encode_step_2(self._writer.document.diff(state_vector))]
+            self._outstanding.add(session.connection, len(answers[0]))
         else:
-            session.send(now, *self._base_messages(now))
+            answers = self._base_messages(now)
+        session.send(now, *answers)
+        # whoever asks again and again makes the room encode itself again and again (S8)
+        session.answer_after_s = now + sum(map(len, answers)) * self._limits.answer_s_per_byte
         session.state = LIVE
 
     def _base_messages(self, now: float) -> list[bytes]:
@@ -210,8 +232,11 @@ class Room:
         return self.view.base
 
     def answer_waiting(self, now: float) -> None:
-        """Answer the step 1s that waited for the commit."""
-        for session in list(self.sessions):
+        """Answer the step 1s that had to wait."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, {}
+        for session in waiting:
             if isinstance(session.state, Joining) and session.state.wants is not None:
                 self._answer(session, session.state.wants, now)
 
@@ -402,7 +427,8 @@ class Room:
         session.send(now, *missed)
 
     def beat(self, now: float) -> None:
-        """Once a second: end laggards, keep quiet connections alive (R8, P6)."""
+        """Once a second: end laggards, answer who had to wait, keep quiet connections alive (R8, S8, P6)."""
+        self.answer_waiting(now)
         for session in list(self.sessions):
             since_s = session.state.since_s if isinstance(session.state, Lagging | Joining) else None
             if since_s is not None and now - since_s > self._limits.lag_deadline_s:

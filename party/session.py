@@ -68,6 +68,9 @@ class Session:
     waiting_bytes: int = 0
     paused: bool = False
     sent_at_s: float = 0.0
+    answer_after_s: float = 0.0
+    """A further step 1 is answered from then on."""
+
     repairs: Counter[tuple[str, str | None]] = field(default_factory=Counter)
     dropped_presence: int = 0
     notices: set[str] = field(default_factory=set)

@@ -5,6 +5,7 @@ import pytest
 from party import wire
 from party.errors import Forbidden, KanvasError, ShuttingDown
 from party.limits import Limits
+from party.room import Room
 from party.session import Closed, Joining, Live, Session, shorten
 from tests.party.peers import ANNA, BERT, VERA, Peer, Wire, content, doc_of, open_room, settle
 from tests.party.updates import ANY, ANY_FIVE, item, update
@@ -215,3 +216,65 @@ def test_live_after_the_answer() -> None:
     """S2: the sync step 2 is what makes a session live."""
     anna = Peer(ANNA)
     assert anna.enter(open_room()).state == Live()
+
+
+# -- asking again and again ---------------------------------------------------------------------
+
+
+def drawn_room(limits: Limits | None = None) -> tuple[Room, Peer]:
+    room = open_room(limits=limits)
+    anna = Peer(ANNA)
+    anna.enter(room)
+    anna.read()
+    anna.draw("a")
+    anna.flush()
+    settle(room)
+    anna.read()
+    return room, anna
+
+
+def test_asking_again_and_again_is_answered_now_and_then() -> None:
+    """S8: one answer for many questions, and the edits that came meanwhile are in it."""
+    room, anna = drawn_room(Limits(answer_s_per_byte=1.0))
+    bert = Peer(BERT)
+    session = bert.enter(room)
+    assert len(bert.wire.of(wire.Step2)) == 1
+    frames = len(bert.wire.of(wire.Update))
+    for _ in range(50):
+        room.receive(session, wire.encode_step_1(b"\x00"), 1.0)
+    assert len(bert.wire.of(wire.Step2)) == 1
+    anna.draw("b")
+    anna.flush()
+    settle(room, 2.0)
+    room.beat(3.0)
+    assert len(bert.wire.of(wire.Step2)) == 1
+    assert len(bert.wire.of(wire.Update)) == frames
+    room.beat(10_000.0)
+    assert len(bert.wire.of(wire.Step2)) == 2
+    bert.read()
+    assert set(bert.elements) == {"a", "b"}
+
+
+def test_unread_answers_are_bounded_for_the_whole_process() -> None:
+    """S8: one at least; who waits is answered when others have read or gone. What all share is free."""
+    room, anna = drawn_room(Limits(max_answer_bytes=1, answer_s_per_byte=0.0))
+    vector = wire.encode_state_vector({anna.doc.client_id: 0})
+    crowd = [Peer(BERT) for _ in range(3)]
+    sessions = []
+    for peer in crowd:
+        sessions.append(peer.enter(room))
+        peer.wire.sent.clear()
+        peer.wire.buffered_bytes = 10
+    for session in sessions:
+        room.receive(session, wire.encode_step_1(vector), 0.0)
+    assert [len(peer.wire.of(wire.Step2)) for peer in crowd] == [1, 0, 0]
+    newcomer = Peer(BERT)
+    newcomer.enter(room)
+    newcomer.read()
+    assert newcomer.synced
+    crowd[0].wire.buffered_bytes = 0
+    room.beat(1.0)
+    assert [len(peer.wire.of(wire.Step2)) for peer in crowd] == [1, 1, 0]
+    room.leave(sessions[1], 2.0)
+    room.beat(2.0)
+    assert [len(peer.wire.of(wire.Step2)) for peer in crowd] == [1, 1, 1]

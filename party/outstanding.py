@@ -1,7 +1,7 @@
 """Outstanding: answers to sync steps that their readers have not taken yet.
 
 Owns: the process's byte budget for answers that are made for one connection alone. Does not own: the bytes
-that all who join share, and the frames (each connection's own bound). Keeps rule S8. Pure.
+that all who join share, and the frames (each connection's own bound). Keeps rule S11. Pure.
 """
 
 from party.ports import Connection

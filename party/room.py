@@ -204,7 +204,7 @@ class Room:
         else:
             answers = self._base_messages(now)
         session.send(now, *answers)
-        # whoever asks again and again makes the room encode itself again and again (S8)
+        # whoever asks again and again makes the room encode itself again and again (S11)
         session.answer_after_s = now + sum(map(len, answers)) * self._limits.answer_s_per_byte
         session.state = LIVE
 
@@ -427,7 +427,7 @@ class Room:
         session.send(now, *missed)
 
     def beat(self, now: float) -> None:
-        """Once a second: end laggards, answer who had to wait, keep quiet connections alive (R8, S8, P6)."""
+        """Once a second: end laggards, answer who had to wait, keep quiet connections alive (R8, S11, P6)."""
         self.answer_waiting(now)
         for session in list(self.sessions):
             since_s = session.state.since_s if isinstance(session.state, Lagging | Joining) else None

@@ -12,7 +12,6 @@ import asyncio
 import socket
 import struct
 from asyncio.transports import BaseTransport
-from operator import is_
 from typing import Any, Final, Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -43,30 +42,37 @@ class Receiver(Protocol):
     def leave(self) -> None: ...
 
 
-def frame(message: bytes) -> bytes:
-    """One unmasked, final binary frame."""
-    size = len(message)
+FRAMES_KEPT_BYTES: Final = 1024 * 1024
+"""Larger frames, sync steps mostly, go to one connection and are not kept."""
+
+_last: tuple[tuple[bytes, ...], bytes] = ((), b"")
+_before: tuple[tuple[bytes, ...], bytes] = ((), b"")
+
+
+def head(size: int) -> bytes:
+    """The header of an unmasked, final binary frame of `size` bytes."""
     if size < 126:
-        head = struct.pack("!BB", 0x82, size)
-    elif size < 65536:
-        head = struct.pack("!BBH", 0x82, 126, size)
-    else:
-        head = struct.pack("!BBQ", 0x82, 127, size)
-    return head + message
-
-
-_framed: tuple[tuple[bytes, ...], bytes] = ((), b"")
+        return struct.pack("!BB", 0x82, size)
+    if size < 65536:
+        return struct.pack("!BBH", 0x82, 126, size)
+    return struct.pack("!BBQ", 0x82, 127, size)
 
 
 def frames(messages: tuple[bytes, ...]) -> bytes:
-    """One frame for each message. The last ones are kept: a fan-out encodes its messages once."""
-    global _framed  # noqa: PLW0603 - a one-entry cache, 0.1 µs a hit against a copy per connection
-    known, framed = _framed
-    # by identity: comparing 5 MB of bytes with themselves is free, with their equals it is not
-    if len(known) == len(messages) and all(map(is_, known, messages)):
-        return framed
-    framed = frame(messages[0]) if len(messages) == 1 else b"".join(map(frame, messages))
-    _framed = (messages, framed)
+    """One unmasked, final binary frame for each message, in one piece.
+
+    The last two are kept, for a fan-out sends the same to everybody, with or without presence: a hit takes
+    0.1 µs, framing 100 bytes 0.6 µs. One write of two messages costs a loopback send 4.1 µs, two writes 8.0.
+    """
+    global _last, _before
+    if messages == _last[0]:
+        return _last[1]
+    if messages == _before[0]:
+        _last, _before = _before, _last
+        return _last[1]
+    framed = b"".join([part for message in messages for part in (head(len(message)), message)])
+    if len(framed) <= FRAMES_KEPT_BYTES:
+        _last, _before = (messages, framed), _last
     return framed
 
 
@@ -84,7 +90,7 @@ class Socket:
 
     def send(self, *messages: bytes) -> None:
         protocol = self._protocol
-        if messages and not protocol.close_sent and not protocol.transport.is_closing():
+        if not protocol.close_sent and not protocol.transport.is_closing():
             protocol.transport.write(frames(messages))
 
     def close(self, code: int, reason: str) -> None:

@@ -160,6 +160,22 @@ class TooSlow(KanvasError):
     close_code = 1013
 
 
+class TooManyPings(KanvasError):
+    """More pings and pongs came than a client needs; send one every few seconds at most."""
+
+    code = "too_many_pings"
+    status = 429
+    close_code = 4429
+
+
+class TooManyConnections(KanvasError):
+    """There are as many connections as the operator allows; close some or try again later."""
+
+    code = "too_many_connections"
+    status = 503
+    close_code = 1013
+
+
 class Unavailable(KanvasError):
     """The database does not answer, so edits can't be saved now; they are kept, try again soon."""
 

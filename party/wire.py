@@ -71,6 +71,11 @@ class ClientState:
     state: Any
 
 
+def is_sync_step(start: bytes) -> bool:
+    """Whether a message that begins so is a sync step 1 or 2; the first two bytes are enough."""
+    return len(start) >= 2 and start[0] == SYNC and start[1] in (SYNC_STEP_1, SYNC_STEP_2)
+
+
 class Reader:
     """A cursor over bytes. Raises `error` when the bytes end early or a number is too large."""
 

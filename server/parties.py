@@ -1,15 +1,16 @@
 """The way into a room: /parties/{room_id} as a WebSocket, and over HTTP.
 
-Owns: admission at the door (origin, token), handing the socket to the hub, the HTTP reading and writing of a
-room's state. Does not own: what a message means (party/), frames (`transport.py`).
+Owns: admission at the door (origin, token, place), handing the line to the hub, the HTTP reading and writing
+of a room's state. Does not own: what a message means (party/), sockets and frames (`line.py`).
 Rules: a refusal accepts the socket and closes it with its code and words, because an HTTP status on an
 upgrade reaches a browser as 1006 and is retried for ever (S5); over HTTP the same rules and the same
 durability hold (R9); what is read is committed (R4).
 """
 
+import asyncio
 import base64
 import binascii
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import structlog
 from pydantic import Field
@@ -17,9 +18,15 @@ from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from db.rooms import record_participant
-from db.users import put_user
-from party.errors import BadUpdate, Forbidden, IncompleteUpdate, KanvasError, TooLarge, Unauthenticated
+from party.errors import (
+    BadUpdate,
+    Forbidden,
+    IncompleteUpdate,
+    KanvasError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from server.auth import Identity, check_cookie_origin, check_origin, find_token
 from server.conditions import is_known_to_client, make_etag
 from server.problems import FieldError, InvalidFields
@@ -38,27 +45,37 @@ JSON: Final = "application/json"
 
 
 async def party_socket(websocket: WebSocket) -> None:
-    """Accept, check, take a seat, and wait until the socket is gone."""
+    """Accept, check, and take a seat; from then on the line and the room do without us."""
     protocol: KanvasProtocol = websocket.scope["extensions"][EXTENSION]["protocol"]
     services = services_of(websocket)
     offered: list[str] = websocket.scope["subprotocols"]
     # Chromium fails a connection that offered some and had none selected
     await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    line = protocol.take_over(services.traffic)
     room_id = websocket.path_params["room_id"]
     structlog.contextvars.bind_contextvars(room_id=room_id)
     try:
-        identity = await _identify(websocket, services, offered)
-        structlog.contextvars.bind_contextvars(user_id=identity.user_id)
-        seat = await services.hub.join(room_id, identity.principal(), protocol.socket)
+        # a journal that hangs must not keep people waiting without a word
+        async with asyncio.timeout(services.traffic.bounds.join_s):
+            identity = await _identify(websocket, services, offered)
+            structlog.contextvars.bind_contextvars(user_id=identity.user_id)
+            line.keep(services.places.take(identity.user_id, room_id))
+            seat = await services.hub.join(room_id, identity.principal(), line)
     except KanvasError as error:
         log.info("party refused", code=error.code)
-        protocol.refuse(error)
-        await protocol.gone()
+        line.fail(error)
         return
-    protocol.seat_at(seat)
+    except TimeoutError:
+        log.warning("party refused", code=Unavailable.code, reason="the room did not open in time")
+        line.fail(Unavailable("The room could not be opened in time; try again soon."))
+        return
+    except BaseException:
+        # a bug or the end of the process: nobody else will close it
+        line.fail(KanvasError())
+        raise
+    line.seat_at(seat)
     log.info("party joined")
-    await _note_visit(services, room_id, identity)
-    await protocol.gone()
+    services.visits.note(room_id, identity.user_id, identity.name)
 
 
 async def _identify(websocket: WebSocket, services: Services, offered: list[str]) -> Identity:
@@ -76,20 +93,6 @@ async def _identify(websocket: WebSocket, services: Services, offered: list[str]
         # "*" lets any page connect with a token of its own, not with somebody's cookie
         check_cookie_origin(websocket.headers, services.settings)
     return await services.tokens.verify(found[0])
-
-
-async def _note_visit(services: Services, room_id: str, identity: Identity) -> None:
-    """Put the room among "my rooms". Nobody is kept out because this could not be written."""
-    now = services.now()
-
-    def note(conn: Any) -> None:
-        put_user(conn, identity.user_id, identity.name, now)
-        record_participant(conn, room_id, identity.user_id, now)
-
-    try:
-        await services.database.write(note)
-    except KanvasError as error:
-        log.warning("visit not noted", reason=error.message)
 
 
 def routes() -> list[WebSocketRoute]:

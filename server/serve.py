@@ -21,7 +21,7 @@ from uvicorn.server import HANDLED_SIGNALS
 from server.app import create_app
 from server.services import Services, open_services
 from server.settings import Settings
-from server.transport import KanvasProtocol
+from server.transport import KanvasHttp, KanvasProtocol
 
 DRAIN_S: Final = 5.0
 """For the rooms: settle what is in flight, send everybody away (1012), checkpoint."""
@@ -114,16 +114,15 @@ class KanvasServer(uvicorn.Server):
         yield
 
 
-def server_config(
-    app: Any, *, max_message_bytes: int, ws: type[asyncio.Protocol] = KanvasProtocol
-) -> uvicorn.Config:
-    """uvicorn as we need it: no deflate (a small frame may inflate a thousandfold), no own logs."""
+def server_config(app: Any) -> uvicorn.Config:
+    """uvicorn as we need it: no deflate (a small frame may inflate a thousandfold), no pings, no own logs."""
     return uvicorn.Config(
         app,
-        http="httptools",
-        ws=ws,
-        ws_max_size=max_message_bytes,
+        http=KanvasHttp,
+        ws=KanvasProtocol,
         ws_per_message_deflate=False,
+        # one ticker pings for all (traffic.py)
+        ws_ping_interval=None,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -139,8 +138,7 @@ async def serve(settings: Settings, sockets: Sequence[socket.socket], on_start: 
     """Serve on `sockets` until SIGINT or SIGTERM. The database must be migrated."""
     async with open_services(settings) as services:
         app = create_app(settings, services)
-        config = server_config(app, max_message_bytes=services.limits.max_document_bytes + 64)
-        await KanvasServer(config, services, on_start).serve(list(sockets))
+        await KanvasServer(server_config(app), services, on_start).serve(list(sockets))
 
 
 def run(settings: Settings, sockets: Sequence[socket.socket], on_start: Callable[[], None]) -> None:

@@ -26,10 +26,14 @@ from party.limits import Limits
 from server.auth import Tokens
 from server.blobs.base import Blobs
 from server.blobs.files import FileBlobs
+from server.bounds import Bounds
 from server.compactor import open_compactor
+from server.places import Places
 from server.purging import purge_elements
 from server.secret import ensure_data_dir, load_secret
 from server.settings import Settings
+from server.traffic import Traffic, open_traffic
+from server.visits import Visits, open_visits
 
 log = structlog.get_logger("kanvas.services")
 
@@ -60,6 +64,9 @@ class Services:
     tokens: Tokens
     blobs: Blobs
     limits: Limits
+    traffic: Traffic
+    places: Places
+    visits: Visits
     readiness: Readiness = field(default_factory=Readiness)
 
     @staticmethod
@@ -76,7 +83,9 @@ def services_of(connection: HTTPConnection) -> Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, limits: Limits | None = None) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, limits: Limits | None = None, bounds: Bounds | None = None
+) -> AsyncIterator[Services]:
     """Open everything; on leaving, drain the rooms first and close the database last.
 
     The database must be migrated. Raises SettingsError, Unavailable.
@@ -85,10 +94,18 @@ async def open_services(settings: Settings, limits: Limits | None = None) -> Asy
     ensure_data_dir(settings)
     tokens = Tokens(load_secret(settings), ttl_s=settings.token_ttl_s)
     blobs = FileBlobs(settings.data_dir / "blobs")
+    places = Places(settings.max_user_connections, settings.max_room_connections)
     async with open_database(settings.effective_database_url) as database:
         journal = SqlJournal(database)
-        async with open_compactor() as compactor, open_hub(journal, limits, compactor) as hub:
-            services = Services(settings, database, journal, hub, tokens, blobs, limits)
+        async with (
+            open_visits(database, Services.now) as visits,
+            open_traffic(bounds or Bounds.of(limits)) as traffic,
+            open_compactor() as compactor,
+            open_hub(journal, limits, compactor) as hub,
+        ):
+            services = Services(
+                settings, database, journal, hub, tokens, blobs, limits, traffic, places, visits
+            )
             async with asyncio.TaskGroup() as tasks:
                 cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))
                 services.readiness.phase = "ready"

@@ -194,6 +194,24 @@ class Settings(BaseSettings):
         ge=1024,
         le=512 * 1024 * 1024,
     )
+    max_user_connections: int = setting(
+        64,
+        "integer",
+        "a whole number from 1 to 1000000",
+        "Most connections to rooms one user may have at once; each open tab is one.",
+        shown="64",
+        ge=1,
+        le=1_000_000,
+    )
+    max_room_connections: int = setting(
+        1000,
+        "integer",
+        "a whole number from 1 to 1000000",
+        "Most connections one room may have at once.",
+        shown="1000",
+        ge=1,
+        le=1_000_000,
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = setting(
         "info", "word", "debug, info, warning or error", "Least important log lines to write.", shown="info"
     )

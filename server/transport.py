@@ -1,25 +1,25 @@
-"""The WebSocket transport: uvicorn's own protocol, shortened for parties.
+"""The way from a TCP connection to a line: uvicorn's protocols, with a deadline and a hand-over.
 
-Owns: handing complete messages to a seat in a room and frames to the socket, without a task or an await
-per message. Does not own: handshake, fragments, masking, the size cap and pings, which stay uvicorn's; who
-may connect (server/parties.py). Keeps rules S5, S6, W1. Source: uvicorn 0.54 websockets_sansio_impl.
+Owns: the deadline for a request's headers, the kernel's send buffer, taking a WebSocket over from uvicorn
+once it is accepted. Does not own: HTTP and the handshake, which stay uvicorn's; frames (frames.py), the
+accepted socket (line.py), who may connect (parties.py). Keeps rules S5, S9.
+Source: uvicorn 0.54 httptools_impl and websockets_sansio_impl.
 
-The endpoint accepts as usual, takes the protocol from the scope and calls `seat_at`; from then on messages
-go straight to the seat. Frames to clients are unmasked, so one frame serves a whole fan-out (RFC 6455 5.1).
+The endpoint accepts as usual, takes the protocol from the scope and calls `take_over`; from then on there is
+a Line, and the endpoint may return.
 """
 
 import asyncio
 import socket
-import struct
+from asyncio import Transport
 from asyncio.transports import BaseTransport
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final
 
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.exceptions import InvalidState
-from websockets.frames import CloseCode
 
-from party.errors import KanvasError, TooLarge
-from party.session import shorten
+from server.line import HIGH_WATER_BYTES, LOW_WATER_BYTES, Line
+from server.traffic import Traffic
 
 EXTENSION: Final = "kanvas.transport"
 """Where the endpoint finds the protocol: scope["extensions"][EXTENSION]["protocol"]."""
@@ -27,99 +27,58 @@ EXTENSION: Final = "kanvas.transport"
 SEND_BUFFER_BYTES: Final = 256 * 1024
 """Kernel send buffer; Linux would grow it to 3 MB per slow reader, out of our sight."""
 
-LOW_WATER_BYTES: Final = 16 * 1024
-HIGH_WATER_BYTES: Final = 64 * 1024
-CLOSE_DEADLINE_S: Final = 2.0
 
+class KanvasHttp(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with a deadline: a request whose headers do not come is not waited for."""
 
-class Receiver(Protocol):
-    """What a protocol hands its messages to: a seat in a room."""
+    headers_s: ClassVar[float] = 5.0
+    """From the connection, or from the first byte of a later request, to the end of its headers."""
 
-    def receive(self, data: bytes) -> None: ...
+    _deadline: asyncio.TimerHandle | None = None
 
-    def drained(self) -> None: ...
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_headers()
 
-    def leave(self) -> None: ...
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # uvicorn stops its keep-alive timer at the first byte, whatever that byte is
+        if self._deadline is None and self.timeout_keep_alive_task is None and self._is_between_requests():
+            self._expect_headers()
 
+    def on_headers_complete(self) -> None:
+        self._stop_deadline()
+        super().on_headers_complete()
 
-FRAMES_KEPT_BYTES: Final = 1024 * 1024
-"""Larger frames, sync steps mostly, go to one connection and are not kept."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_deadline()
+        super().connection_lost(exc)
 
-_last: tuple[tuple[bytes, ...], bytes] = ((), b"")
-_before: tuple[tuple[bytes, ...], bytes] = ((), b"")
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        # the parser and this object hold each other, 5 KiB for the garbage collector to find
+        self.parser = self.scope = self.headers = self.flow = None  # type: ignore[assignment]
+        self.transport = LET_GO
 
+    def _is_between_requests(self) -> bool:
+        if self.transport.is_closing():
+            return False
+        return self.cycle is None or self.cycle.response_complete
 
-def head(size: int) -> bytes:
-    """The header of an unmasked, final binary frame of `size` bytes."""
-    if size < 126:
-        return struct.pack("!BB", 0x82, size)
-    if size < 65536:
-        return struct.pack("!BBH", 0x82, 126, size)
-    return struct.pack("!BBQ", 0x82, 127, size)
+    def _expect_headers(self) -> None:
+        self._deadline = self.loop.call_later(self.headers_s, self.transport.abort)
 
-
-def frames(messages: tuple[bytes, ...]) -> bytes:
-    """One unmasked, final binary frame for each message, in one piece.
-
-    The last two are kept, for a fan-out sends the same to everybody, with or without presence: a hit takes
-    0.1 µs, framing 100 bytes 0.6 µs. One write of two messages costs a loopback send 4.1 µs, two writes 8.0.
-    """
-    global _last, _before
-    if messages == _last[0]:
-        return _last[1]
-    if messages == _before[0]:
-        _last, _before = _before, _last
-        return _last[1]
-    framed = b"".join([part for message in messages for part in (head(len(message)), message)])
-    if len(framed) <= FRAMES_KEPT_BYTES:
-        _last, _before = (messages, framed), _last
-    return framed
-
-
-class Socket:
-    """The Connection port over one uvicorn protocol. Its verbs never wait."""
-
-    __slots__ = ("_protocol",)
-
-    def __init__(self, protocol: "KanvasProtocol") -> None:
-        self._protocol = protocol
-
-    @property
-    def buffered_bytes(self) -> int:
-        return self._protocol.transport.get_write_buffer_size()
-
-    def send(self, *messages: bytes) -> None:
-        protocol = self._protocol
-        if not protocol.close_sent and not protocol.transport.is_closing():
-            protocol.transport.write(frames(messages))
-
-    def close(self, code: int, reason: str) -> None:
-        self._protocol.close_with(code, reason)
-
-    def pause_reading(self) -> None:
-        protocol = self._protocol
-        if not protocol.read_paused:
-            protocol.read_paused = True
-            protocol.transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        protocol = self._protocol
-        if protocol.read_paused:
-            protocol.read_paused = False
-            if not protocol.transport.is_closing():
-                protocol.transport.resume_reading()
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class KanvasProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol with a direct way to a room."""
-
-    _receiver: Receiver | None = None
-    _gone: asyncio.Event | None = None
-    _abort_timer: asyncio.TimerHandle | None = None
+    """uvicorn's WebSocket protocol for the handshake alone."""
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
-        self.socket = Socket(self)
         self.transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         raw = transport.get_extra_info("socket")
         if raw is not None:
@@ -131,96 +90,39 @@ class KanvasProtocol(WebSocketsSansIOProtocol):
             # the application's task starts in a later turn of the loop, so it finds this in the scope
             extensions: Any = self.scope["extensions"]
             extensions[EXTENSION] = {"protocol": self}
+            # what the client sends before its line is there stays in the kernel
+            self.transport.pause_reading()
 
-    def seat_at(self, receiver: Receiver) -> None:
-        """From now on complete messages go to `receiver`, first those that already wait in the queue."""
-        self._receiver = receiver
-        self._gone = asyncio.Event()
-        while not self.queue.empty():
-            event: Any = self.queue.get_nowait()
-            if event["type"] == "websocket.receive":
-                self._deliver(event.get("bytes"))
-            elif event["type"] == "websocket.disconnect":
-                self._leave()
-        self.socket.resume_reading()
-
-    def refuse(self, error: KanvasError) -> None:
-        """Close instead of taking a seat; what the client sends meanwhile is dropped (S5)."""
-        self._gone = asyncio.Event()
-        self.close_with(error.close_code, shorten(error.message))
-
-    async def gone(self) -> None:
-        """Wait until the socket is gone, after `seat_at` or `refuse`."""
-        if self._gone is not None and not self.disconnected:
-            await self._gone.wait()
-
-    def close_with(self, code: int, reason: str) -> None:
-        """Send a close frame; end after 2 s whatever the peer or the buffer does. Idempotent."""
-        if self.close_sent or self.transport.is_closing():
-            return
-        try:
-            self.conn.send_close(code, reason)
-        except InvalidState:
-            self.transport.abort()
-            return
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self._end_soon()
-
-    def _end_soon(self) -> None:
-        self.close_sent = True
+    def take_over(self, traffic: Traffic) -> Line:
+        """The accepted socket as a line, which nobody reads yet. This protocol has no part in it any more."""
+        transport, self.transport = self.transport, LET_GO
+        line = Line(transport, traffic, self.connections)
+        if self.disconnected:
+            line.connection_lost(None)
+            return line
+        transport.set_protocol(line)
         self.stop_keepalive()
-        self.socket.resume_reading()
-        self._abort_timer = self.loop.call_later(CLOSE_DEADLINE_S, self.transport.abort)
+        self.connections.discard(self)
+        self.disconnected = True
+        # the scope and this object hold each other, 15 KiB for the garbage collector to find
+        extensions: Any = self.scope["extensions"]
+        extensions.pop(EXTENSION, None)
+        # and so do the parser and its generator
+        self.conn.parser.close()
+        return line
 
-    def send_receive_event_to_app(self) -> None:
-        if self._receiver is None:
-            super().send_receive_event_to_app()
-            return
-        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
-        self.frames = []
-        if not self.close_sent:
-            self._deliver(bytes(data) if self.curr_msg_data_type == "bytes" else None)
 
-    def _deliver(self, data: bytes | None) -> None:
-        if data is None:
-            self.close_with(4400, "Send binary messages of the y-protocols, not text.")
-        elif self._receiver is not None:
-            self._receiver.receive(data)
+class _LetGo(Transport):
+    """Stands where a transport was that went to a line: uvicorn closes what its application leaves behind."""
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._receiver is not None:
-            self._receiver.drained()
+    def is_closing(self) -> bool:
+        return True
 
-    def handle_close(self, event: Any) -> None:
-        if self.close_sent:
-            # the peer echoed our close frame: the closing handshake is complete
-            self.transport.close()
-            return
-        super().handle_close(event)
+    def close(self) -> None:
+        """It is not ours to close."""
 
-    def handle_parser_exception(self) -> None:
-        """A frame the parser refuses. Too large is 4413 and not 1009, which clients retry for ever."""
-        sent = self.conn.close_sent
-        if not self.handshake_complete or sent is None or sent.code != CloseCode.MESSAGE_TOO_BIG:
-            super().handle_parser_exception()
-            return
-        self.conn.data_to_send()
-        reason = shorten(f"One message may have {self.config.ws_max_size} bytes; split it.").encode()
-        payload = struct.pack("!H", TooLarge.close_code) + reason
-        self.transport.write(struct.pack("!BB", 0x88, len(payload)) + payload)
-        self._end_soon()
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """It is not ours to write to."""
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self._abort_timer is not None:
-            self._abort_timer.cancel()
-            self._abort_timer = None
-        self._leave()
 
-    def _leave(self) -> None:
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None:
-            receiver.leave()
-        if self._gone is not None:
-            self._gone.set()
+LET_GO: Final = _LetGo()

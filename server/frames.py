@@ -86,7 +86,6 @@ class Reader:
     __slots__ = (
         "_at",
         "_bounds",
-        "_data",
         "_final",
         "_fragments",
         "_in_frame",
@@ -96,11 +95,14 @@ class Reader:
         "_left",
         "_mask",
         "_message",
+        "waiting",
     )
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._data = b""
+        self.waiting = b""
+        """What came and was not taken yet."""
+
         self._at = 0
         self._message: bytearray | None = None
         self._mask = b""
@@ -115,17 +117,20 @@ class Reader:
     @property
     def is_midway(self) -> bool:
         """A frame or a message has begun and is not complete."""
-        return bool(self._data) or self._in_frame or self._message is not None
+        return bool(self.waiting) or self._in_frame or self._message is not None
 
     def feed(self, data: bytes) -> None:
         """Take bytes in; `next` hands out what they make."""
         if self._is_deaf:
             return
-        self._data = self._data[self._at :] + data if self._data else data
+        self.waiting = self.waiting[self._at :] + data if self.waiting else data
         self._at = 0
 
     def skim(self) -> None:
-        """From now on look for the close frame alone: messages are dropped as they come."""
+        """From now on look for the close frame alone: what comes of messages is empty.
+
+        It comes still, a frame at a time, so that whoever calls `next` keeps count of a flood.
+        """
         self._is_skimming = True
         if self._message is not None:
             self._message = bytearray()
@@ -133,7 +138,7 @@ class Reader:
     def drop(self) -> None:
         """Nothing is read any more; what has come of a message is let go."""
         self._is_deaf = True
-        self._data, self._message = b"", None
+        self.waiting, self._message = b"", None
 
     def next(self) -> Event | None:
         """The next event; None when it takes more bytes. Raises Violation.
@@ -149,27 +154,26 @@ class Reader:
                 if self._left:
                     return None
                 self._in_frame = False
-                if not self._final:
-                    continue
-                message = self._finish()
-                if message is not None:
-                    return message
+                if self._final:
+                    return self._finish()
+                if self._is_skimming:
+                    return b""
                 continue
-            if not self._data:
+            if not self.waiting:
                 return None
             event = self._begin()
             if event is MORE:
                 return None
             if event is not None:
                 return event
-        self._data = b""
+        self.waiting = b""
         return None
 
     # -- headers --------------------------------------------------------------------------------
 
     def _begin(self) -> Event | None:
         """Read one header, and the frame with it when it is all there; None when there is nothing to tell."""
-        data, at = self._data, self._at
+        data, at = self.waiting, self._at
         there = len(data) - at
         if there < 2:
             return self._wait()
@@ -252,27 +256,27 @@ class Reader:
             raise self._broken("There is no such opcode.")
         start = self._at + 6
         stop = start + size
-        if len(self._data) < stop:
+        if len(self.waiting) < stop:
             return self._wait()
-        mask = self._data[start - 4 : start]
-        payload = apply_mask(self._data[start:stop], mask)
+        mask = self.waiting[start - 4 : start]
+        payload = apply_mask(self.waiting[start:stop], mask)
         self._move_to(stop)
         if opcode != CLOSE:
-            return None if self._is_skimming else Control(opcode, payload)
+            return Control(opcode, payload)
         self._is_deaf = True
         return _closing(payload)
 
     def _wait(self) -> Control:
         """Keep what is left for when more comes."""
-        self._data = self._data[self._at :]
+        self.waiting = self.waiting[self._at :]
         self._at = 0
         return MORE
 
     def _move_to(self, at: int) -> None:
-        if at < len(self._data):
+        if at < len(self.waiting):
             self._at = at
         else:
-            self._data, self._at = b"", 0
+            self.waiting, self._at = b"", 0
 
     def _broken(self, reason: str) -> Violation:
         self.drop()
@@ -282,7 +286,7 @@ class Reader:
 
     def _absorb(self) -> None:
         """Move what has come of the frame's payload into the message."""
-        data, at = self._data, self._at
+        data, at = self.waiting, self._at
         if not data or not self._left:
             return
         stop = min(len(data), at + self._left)
@@ -307,9 +311,9 @@ class Reader:
         size = total if self._final and self._fragments == 1 else self._bounds.max_message_bytes
         return Large(size, bytes(self._message[:2]))
 
-    def _finish(self) -> bytes | None:
+    def _finish(self) -> bytes:
         message, self._message = self._message, None
-        return bytes(message) if message is not None and not self._is_skimming else None
+        return bytes(message or b"")
 
 
 def _closing(payload: bytes) -> Closing:

@@ -214,7 +214,15 @@ class Line(asyncio.Protocol):
             if event is None:
                 self._note_progress()
                 return
-            self._handle(event)
+            if type(event) is bytes:
+                self._deliver(event)
+                if not reader.waiting and not self._holds:
+                    # nearly always: that was all
+                    if self._traffic.unfinished:
+                        self._traffic.unfinished.pop(self, None)
+                    return
+            else:
+                self._handle(event)
             left -= 1
             if left == 0:
                 self._hold(BY_TURN)
@@ -229,9 +237,7 @@ class Line(asyncio.Protocol):
             unfinished.pop(self, None)
 
     def _handle(self, event: Event) -> None:
-        if type(event) is bytes:
-            self._deliver(event)
-        elif isinstance(event, Control):
+        if isinstance(event, Control):
             self._answer(event)
         elif isinstance(event, Closing):
             self._part(event)

@@ -109,6 +109,11 @@ class Peer:
         self.reader = reader
         self.writer = writer
 
+    @property
+    def is_gone(self) -> bool:
+        """The other side has ended it, politely or not."""
+        return self.reader.at_eof() or self.reader.exception() is not None or self.writer.is_closing()
+
     def send(self, opcode: int, data: bytes = b"", *, fin: bool = True) -> None:
         self.writer.write(frame(opcode, data, fin=fin))
 

@@ -36,7 +36,7 @@ async def test_a_request_that_does_not_come_is_not_waited_for() -> None:
             assert await peer.end() == b""
         dribbler = await door.connect()
         dribbler.writer.write(b"GET / HTTP/1.1\r\n")
-        while not dribbler.reader.at_eof():
+        while not dribbler.is_gone:
             dribbler.writer.write(b"X: y\r\n")
             await asyncio.sleep(0.01)
 

@@ -9,7 +9,7 @@ connection costs the process 3 KiB, uvloop's part included, where it was 32 KiB.
 
 A write of 100 bytes over loopback costs 4.1 µs (uvloop 0.23), all of it the kernel's: `os.write` past the
 event loop costs the same. uvloop writes at once, so two writes cost twice (8.0 µs): send in one.
-`get_write_buffer_size` costs 0.1 µs.
+`get_write_buffer_size` costs 0.1 µs. A document for many who join goes out without a copy (5 MB each).
 """
 
 import asyncio
@@ -98,8 +98,13 @@ class Line(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def send(self, *messages: bytes) -> None:
-        if not self._is_closing and not self._transport.is_closing():
-            self._transport.write(frames.frames(messages))
+        if not messages or self._is_closing or self._transport.is_closing():
+            return
+        framed = frames.frames(messages)
+        if isinstance(framed, bytes):
+            self._transport.write(framed)
+        else:
+            self._transport.writelines(framed)
 
     def pause_reading(self) -> None:
         self._hold(BY_RECEIVER)

@@ -1,7 +1,7 @@
 """Every table of Kanvas, in SQLAlchemy Core, neutral between SQLite and PostgreSQL.
 
 Owns: names, types, keys, checks and indexes. The migrations in alembic/versions build the same thing (a
-test compares the two). Does not own: queries (users.py, rooms.py, journal.py, idempotency.py).
+test compares the two). Does not own: queries (users.py, rooms.py, journal.py, idempotency.py, quarantine.py).
 
 Rules: every constraint has a name (SQLite can only alter what it can name); times are aware datetimes in
 UTC; ids are text, made above this floor; nothing hot shares a row with anything cold (`room_heads` is its
@@ -195,6 +195,25 @@ tombstones = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_tombstones_deleted", tombstones.c.deleted_at, tombstones.c.room_id)
+
+# room_id and user_id are no foreign keys: a hold may outlive both, for a day or two.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("room_id", Text, nullable=False),
+    Column("user_id", Text, nullable=True),
+    Column("client_id", BigInteger, nullable=True),
+    Column("stage", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("strikes", Integer, nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("kind IN ('client', 'user', 'room', 'care')", name="kind"),
+)
 
 idempotency_keys = Table(
     "idempotency_keys",

@@ -152,6 +152,26 @@ class Poison(KanvasError):
     close_code = 4422
 
 
+class Quarantined(KanvasError):
+    """Edits of yours made this room fail, so none are taken for a while; reload to take a fresh client id."""
+
+    code = "quarantined"
+    status = 422
+    close_code = 4422
+
+
+class RoomHeld(KanvasError):
+    """This room made the server fail when it was opened, so it stays closed for a while; try again later."""
+
+    code = "room_held"
+    status = 503
+    close_code = 1013
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float = 30.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class TooSlow(KanvasError):
     """The connection did not keep up with the room; reconnect to catch up."""
 

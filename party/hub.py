@@ -8,7 +8,7 @@ task lives in the hub's TaskGroup. Keeps rules H1-H8, J1-J7, C9.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from party.errors import (
     ShuttingDown,
     Unavailable,
 )
+from party.guard import Guard
 from party.limits import Limits
 from party.outstanding import Outstanding
 from party.ports import Checkpoint, Connection, Journal, Principal, StoredRoom
@@ -32,7 +33,7 @@ from party.writer import Chore
 
 log = logging.getLogger("kanvas.hub")
 
-Compact = Callable[[StoredRoom], Awaitable[Checkpoint]]
+Compact = Callable[[StoredRoom], Coroutine[Any, Any, Checkpoint]]
 """Replay a room to a checkpoint at its `seq`; the production one uses a child process."""
 
 SLOW_LOAD_S = 0.02
@@ -48,11 +49,17 @@ class Hub:
     """All open rooms of this process. Make one with `open_hub`."""
 
     def __init__(
-        self, journal: Journal, limits: Limits, compact_state: Compact, tasks: asyncio.TaskGroup
+        self,
+        journal: Journal,
+        limits: Limits,
+        compact_state: Compact,
+        tasks: asyncio.TaskGroup,
+        guard: Guard | None = None,
     ) -> None:
         self._journal = journal
         self._limits = limits
         self._compact = compact_state
+        self._guard = guard or Guard()
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -70,8 +77,9 @@ class Hub:
     async def join(self, room_id: str, principal: Principal, connection: Connection) -> "Seat":
         """Open the room if need be and take the connection in.
 
-        Raises RoomNotFound, Unavailable, ShuttingDown.
+        Raises RoomNotFound, Unavailable, ShuttingDown, RoomHeld, Quarantined.
         """
+        self._guard.check_entry(room_id, principal.user_id)
         room = await self._open(room_id)
         session = Session(principal, connection, sent_at_s=self._loop.time())
         room.join(session, self._loop.time())
@@ -231,8 +239,10 @@ class Hub:
 
     async def _load(self, room_id: str, opening: asyncio.Future[Room]) -> None:
         try:
+            self._guard.check_entry(room_id)
             stored = await self._journal.load(room_id)
-            room = self._rooms[room_id] = await self._build(stored)
+            room = await self._guard.noted(room_id, self._build(stored), "load")
+            self._rooms[room_id] = room
         except KanvasError as error:
             opening.set_exception(error)
         except Exception as exc:
@@ -267,6 +277,7 @@ class Hub:
             now=self._loop.time(),
             document=document,
             outstanding=self._outstanding,
+            guard=self._guard,
         )
         longest_s = max(longest_s, time.monotonic() - start)
         if longest_s > SLOW_LOAD_S:
@@ -363,7 +374,7 @@ class Hub:
         try:
             stored = await self._journal.load(room.id)
             if stored.updates:
-                made = await self._compact(stored)
+                made = await self._guard.noted(room.id, self._compact(stored))
                 if not await self._journal.checkpoint(
                     room.id,
                     stored.epoch,
@@ -474,11 +485,14 @@ class Seat:
 
 @asynccontextmanager
 async def open_hub(
-    journal: Journal, limits: Limits | None = None, compact_state: Compact = compact_inline
+    journal: Journal,
+    limits: Limits | None = None,
+    compact_state: Compact = compact_inline,
+    guard: Guard | None = None,
 ) -> AsyncIterator[Hub]:
     """A running hub; leaving it drains it."""
     async with asyncio.TaskGroup() as tasks:
-        hub = Hub(journal, limits or Limits(), compact_state, tasks)
+        hub = Hub(journal, limits or Limits(), compact_state, tasks, guard)
         beat = tasks.create_task(hub.beat_forever())
         try:
             yield hub

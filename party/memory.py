@@ -1,14 +1,14 @@
 """The in-memory adapters: what a room needs when nothing else is there, and what tests use.
 
-Owns: MemoryJournal. Nothing here survives the process.
+Owns: MemoryJournal, MemoryRecorder. Nothing here survives the process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from party.errors import RoomNotFound
-from party.ports import NO_TOMBSTONES, Entry, Schema, StoredRoom, Tombstones
+from party.ports import NO_TOMBSTONES, Entry, Schema, Stage, StoredRoom, Tombstones
 
 
 class MemoryJournal:
@@ -69,3 +69,17 @@ class MemoryJournal:
             element_id: before.get(element_id, now) for element_id in tombstones.old
         }
         return True
+
+
+class MemoryRecorder:
+    """The Recorder port for a process that nobody watches: nothing would read what it wrote."""
+
+    def begin(self, stage: Stage, room_id: str) -> None: ...
+
+    def take(self, user_id: str) -> None: ...
+
+    def name(self, client_ids: Collection[int]) -> None: ...
+
+    def let_go(self) -> None: ...
+
+    def end(self) -> None: ...

@@ -16,6 +16,7 @@ from typing import Any
 from party import wire
 from party.document import Document
 from party.errors import DocumentBroken, IncompleteUpdate, KanvasError, RepeatedRepair, TooLarge, TooSlow
+from party.guard import Guard
 from party.limits import Limits
 from party.outstanding import Outstanding
 from party.ports import SERVER, Principal, StoredRoom
@@ -36,6 +37,7 @@ class Room:
         now: float,
         document: Document | None = None,
         outstanding: Outstanding | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """`document` is what `stored` replays to; it is loaded here when left out.
 
@@ -71,7 +73,8 @@ class Room:
         """Those whose step 1 is not answered yet."""
 
         self._in_flight: Batch | None = None
-        self._writer = Writer(stored, limits, self.presence.announcer, document)
+        self._guard = guard or Guard()
+        self._writer = Writer(stored, limits, self.presence.announcer, document, self._guard)
         # a checkpoint without rows after it is the state already: 13 ms saved at 5 MB
         is_base = stored.checkpoint is not None and not stored.updates
         self.view = CommittedView(
@@ -199,7 +202,8 @@ class Room:
             self._waiting[session] = None
             return
         if self._in_flight is None and not empty:
-            answers = [wire.encode_step_2(self._writer.document.diff(state_vector))]
+            with self._guard.reading(self.id, session.principal.user_id):
+                answers = [wire.encode_step_2(self._writer.document.diff(state_vector))]
             self._outstanding.add(session.connection, len(answers[0]))
         else:
             answers = self._base_messages(now)
@@ -223,13 +227,18 @@ class Room:
         """The committed document as one update; encoded at most once per commit, however many join."""
         if self.view.frames:
             if self._in_flight is None:
-                encoded = self._writer.document.encode()
+                encoded = self._encode()
             else:
-                scratch = Document.load(self.view.base, [frame for _, frame in self.view.frames])
-                encoded = scratch.encode()
-                scratch.close()
+                with self._guard.reading(self.id):
+                    scratch = Document.load(self.view.base, [frame for _, frame in self.view.frames])
+                    encoded = scratch.encode()
+                    scratch.close()
             self.view.renew(encoded, now)
         return self.view.base
+
+    def _encode(self) -> bytes:
+        with self._guard.reading(self.id):
+            return self._writer.document.encode()
 
     def answer_waiting(self, now: float) -> None:
         """Answer the step 1s that had to wait."""
@@ -281,7 +290,7 @@ class Room:
         for reply in batch.replies:
             reply(self.view.version)
         if self.view.is_overgrown(now):
-            self.view.renew(self._writer.document.encode(), now)
+            self.view.renew(self._encode(), now)
         return None
 
     @property
@@ -382,7 +391,7 @@ class Room:
             reply(self.view.version)
         self.answer_waiting(now)
         if self.view.is_overgrown(now):
-            self.view.renew(self._writer.document.encode(), now)
+            self.view.renew(self._encode(), now)
 
     def freeze(self, now: float) -> None:
         """The journal failed on the batch in flight: edits wait, presence and joins go on (R7)."""

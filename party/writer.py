@@ -4,7 +4,7 @@ Owns: admission of updates in arrival order, the account of what the document re
 server's own, the removal of what was deleted long ago, and finding the culprit when the library fails. Does
 not own: the mailbox, sessions' lives, when it is committed (room). Nobody but the room's loop reads the live
 document, and only when nothing is between apply and commit.
-Keeps rules D3-D10, O1-O5, C8, R6, S3.
+Keeps rules D3-D10, O1-O5, C8, R6, S3, Q3-Q5 (by its guard).
 """
 
 from collections import deque
@@ -24,6 +24,7 @@ from party.errors import (
     Poison,
     TooLarge,
 )
+from party.guard import Guard
 from party.layout import Layout
 from party.limits import Limits
 from party.ownership import Announcer, Ownership, nobody
@@ -141,8 +142,11 @@ class Writer:
         limits: Limits,
         announcer: Announcer = nobody,
         document: Document | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.schema = stored.schema
+        self._room_id = stored.room_id
+        self._guard = guard or Guard()
         self.ownership = Ownership(stored.owners, announcer)
         self._limits = limits
         if document is None:
@@ -173,12 +177,16 @@ class Writer:
         """
         self._batch_bytes = 0
         self._pending = {}
+        mails, later = self._guard.begin(self._room_id, mails)
         try:
             batch = self._admit(mails, view)
             batch.claims = self._pending
-            return batch
         except DocumentBroken:
-            return self._admit_one_by_one(mails, view)
+            batch = self._admit_one_by_one(mails, view)
+        finally:
+            self._guard.end()
+        batch.left += later
+        return batch
 
     def close(self) -> None:
         self.document.close()
@@ -220,6 +228,7 @@ class Writer:
                     batch.notices.append((mail.session, mail.notice))
                 if mail.reply is not None:
                     batch.replies.append(mail.reply)
+            self._guard.let_go()
         if crossing and self.document.vector() != self.reach:
             # two clients' structs that point at each other in a ring are never integrated (D4)
             raise DocumentBroken("The document did not take in all of the batch.")
@@ -238,6 +247,7 @@ class Writer:
 
     def _admit_update(self, mail: Mail, view: CommittedView) -> "Admitted | None":
         """Apply one update if it may be; None when it has nothing new. Raises KanvasError."""
+        self._guard.take(mail.principal.user_id)
         if not mail.principal.can_edit:
             # a viewer's step 2 is what its cache holds, not an attempt to edit
             if mail.is_step_2:
@@ -262,6 +272,7 @@ class Writer:
             raise IncompleteUpdate(state_vector=view.state_vector)
         if not advances and not anatomy.deletions:
             return None
+        self._guard.admit(self._room_id, advances)
         if view.size_bytes + self._batch_bytes + len(update) > self._limits.max_document_bytes:
             raise TooLarge("The room is full; start a new one and copy over what you still need.")
         check_own_pairs(anatomy, self.reach)
@@ -359,7 +370,14 @@ class Writer:
 
     def _purge(self, batch: Batch, mail: Mail) -> None:
         """Remove what is deleted still, after all that came before it; the batch ends here (C8)."""
+        self._guard.take(SERVER.user_id)
+        try:
+            self._guard.admit(self._room_id, ())
+        except KanvasError as error:
+            batch.refused.append((mail, error))
+            return
         update = self.document.purge(mail.purge) if self.schema == "canvas" else b""
+        self._guard.let_go()
         if update:
             batch.frames.append(update)
             batch.entries.append(Entry(update, SERVER.user_id))
@@ -409,6 +427,7 @@ class Writer:
             try:
                 part = self._admit([mail], view)
             except DocumentBroken:
+                self._guard.poisoned(self._room_id)
                 self._rebuild(whole, view)
                 whole.refused.append((mail, Poison()))
                 continue

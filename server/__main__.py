@@ -1,5 +1,26 @@
-"""`python -m server` is `kanvas`."""
+"""The entry point: `kanvas`, and `python -m server`.
 
-from server.cli import main
+Owns: that `kanvas serve` is supervised before anything is imported that takes memory or time. Does not own:
+commands and their words (cli.py), which say the same without it.
+"""
 
-main()
+import os
+import sys
+from typing import NoReturn
+
+from server import supervisor
+
+
+def main() -> NoReturn:
+    """Serve under supervision, or do any other command."""
+    # whatever else the setting says is told by who reads the settings, in the worker
+    is_off = os.environ.get("KANVAS_SUPERVISOR", "").strip().lower() == "off"
+    if sys.argv[1:] == ["serve"] and not is_off and supervisor.is_possible():
+        supervisor.supervise()
+    from server.cli import main as command  # noqa: PLC0415
+
+    command()
+
+
+if __name__ == "__main__":
+    main()

@@ -44,6 +44,8 @@ class Identity:
     is_guest: bool
     issued_at: datetime
     expires_at: datetime
+    is_admin: bool = False
+    """The operator: the token was made by `kanvas token --admin`."""
 
     def principal(self, role: Role = "editor") -> Principal:
         """The identity as the engine knows it, with its role in one room."""
@@ -67,7 +69,13 @@ class Tokens:
         self._clock = clock
 
     def issue(
-        self, user_id: str, name: str, *, is_guest: bool = False, ttl_s: int | None = None
+        self,
+        user_id: str,
+        name: str,
+        *,
+        is_guest: bool = False,
+        is_admin: bool = False,
+        ttl_s: int | None = None,
     ) -> IssuedToken:
         """A token for this user, valid for `ttl_s` seconds (default: the server's)."""
         now_s = int(self._clock())
@@ -82,6 +90,8 @@ class Tokens:
         }
         if is_guest:
             claims["guest"] = True
+        if is_admin:
+            claims["admin"] = True
         return IssuedToken(
             token=jwt.encode(claims, self._secret, algorithm=ALGORITHM),
             expires_at=datetime.fromtimestamp(end_s, UTC),
@@ -136,7 +146,14 @@ class Tokens:
             raise refused
         if issued_at.timestamp() > self._clock() + LEEWAY_S:
             raise refused
-        return Identity(sub, name, claims.get("guest") is True, issued_at, expires_at)
+        return Identity(
+            sub,
+            name,
+            claims.get("guest") is True,
+            issued_at,
+            expires_at,
+            is_admin=claims.get("admin") is True,
+        )
 
 
 def bearer_token(headers: Headers) -> str | None:

@@ -67,23 +67,36 @@ def load() -> Settings:
 
 @app.command()
 def serve() -> None:
-    """Migrate the database, then serve until Ctrl+C or SIGTERM."""
+    """Migrate the database, then serve until Ctrl+C or SIGTERM.
+
+    A small supervisor replaces the serving process when it hangs or crashes (KANVAS_SUPERVISOR=off: none).
+    """
     settings = load()
+    from server.secret import ensure_data_dir  # noqa: PLC0415
+    from server.supervisor import Told, current_link, is_possible, supervise  # noqa: PLC0415
+
+    ensure_data_dir(settings)
+    link = current_link()
+    if link is None and settings.supervisor and is_possible():
+        # started by another way than the entry point: the supervisor is the larger for what is imported
+        link = supervise()
     from db.migrate import upgrade  # noqa: PLC0415
     from server.logs import configure_logs  # noqa: PLC0415
-    from server.secret import ensure_data_dir  # noqa: PLC0415
-    from server.serve import CannotListen, bind, run  # noqa: PLC0415
+    from server.serve import CannotListen, bind_patiently, run  # noqa: PLC0415
 
-    configure_logs(settings)
-    ensure_data_dir(settings)
+    is_json = configure_logs(settings)
     try:
-        sockets = bind(settings.host, settings.port)
+        sockets = link.sockets if link and link.sockets else bind_patiently(settings.host, settings.port)
     except CannotListen as error:
         complain(str(error))
         raise typer.Exit(1) from None
+    if link:
+        if not link.sockets:
+            link.hand_up(sockets, Told(settings.hung_after_s, str(settings.data_dir), is_json))
+        link.set_phase("migrating")
     upgrade(settings.effective_database_url)
     port = sockets[0].getsockname()[1]
-    run(settings, sockets, lambda: _greet(settings, port))
+    run(settings, sockets, lambda: _greet(settings, port), link)
     say("Kanvas has stopped.")
 
 
@@ -134,6 +147,7 @@ def token(
     name: Annotated[str, typer.Option(help="Name that others see.")] = "Script",
     sub: Annotated[str | None, typer.Option(help="User id; default: a new one.")] = None,
     ttl: Annotated[int | None, typer.Option(min=1, max=315_360_000, help="Seconds it is valid.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="It may see and lift the quarantine.")] = False,
 ) -> None:
     """Print a bearer token for a script, and nothing else."""
     settings = load()
@@ -152,7 +166,7 @@ def token(
     if len(checked) > 64 or len(user_id) > 128:
         raise typer.BadParameter("A name has at most 64 characters, an id 128.")
     tokens = Tokens(load_secret(settings), ttl_s=settings.token_ttl_s)
-    say(tokens.issue(user_id, checked, ttl_s=ttl).token)
+    say(tokens.issue(user_id, checked, ttl_s=ttl, is_admin=admin).token)
 
 
 @app.command()

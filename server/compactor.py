@@ -19,6 +19,9 @@ from party.document import make_checkpoint
 from party.errors import Unavailable
 from party.ports import Checkpoint, StoredRoom
 
+DEADLINE_S: Final = 120.0
+"""For one checkpoint, the wait for the one before included; 64 MiB take a tenth of it."""
+
 INLINE_BYTES: Final = 64 * 1024
 """Below this replaying takes about a millisecond, less than asking a child."""
 
@@ -38,40 +41,56 @@ def _end_with_parent() -> None:
 class Compactor:
     """Computes checkpoints: small ones at once, large ones in a child process that starts on first use."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline_s: float = DEADLINE_S) -> None:
         self._pool: ProcessPoolExecutor | None = None
+        self._deadline_s = deadline_s
 
     async def __call__(self, stored: StoredRoom) -> Checkpoint:
-        """The room's checkpoint at its `seq`. Raises DocumentBroken, Unavailable (the child died)."""
+        """The room's checkpoint at its `seq`. Raises DocumentBroken, Unavailable (the child died or hung)."""
         if len(stored.checkpoint or b"") + sum(map(len, stored.updates)) <= INLINE_BYTES:
             return make_checkpoint(stored)
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+        pool = self._pool
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, make_checkpoint, stored)
+            async with asyncio.timeout(self._deadline_s):
+                return await asyncio.get_running_loop().run_in_executor(pool, make_checkpoint, stored)
+        except TimeoutError as exc:
+            # one document must not keep all others from their checkpoints
+            self._end(pool)
+            raise Unavailable("A checkpoint took too long; the process that computes them is ended.") from exc
         except BrokenProcessPool as exc:
-            self._pool = None
+            if self._pool is pool:
+                self._pool = None
             raise Unavailable("The process that computes checkpoints ended; it is started anew.") from exc
 
     def close(self) -> None:
         """End the child without waiting for what it is doing: a checkpoint can always be made later."""
-        children = self.children()
-        pool, self._pool = self._pool, None
-        if pool is None:
-            return
+        if self._pool is not None:
+            self._end(self._pool)
+
+    def _end(self, pool: ProcessPoolExecutor) -> None:
+        if self._pool is pool:
+            self._pool = None
+        children = _children(pool)
         pool.shutdown(wait=False, cancel_futures=True)
         for child in children:
-            child.terminate()
+            # not terminate: native code that hangs runs no handler, and there is nothing to tidy
+            child.kill()
 
     def children(self) -> list[BaseProcess]:
         """The child process, once there is one."""
-        return list((self._pool._processes or {}).values()) if self._pool is not None else []
+        return _children(self._pool) if self._pool is not None else []
+
+
+def _children(pool: ProcessPoolExecutor) -> list[BaseProcess]:
+    return list((pool._processes or {}).values())
 
 
 @asynccontextmanager
-async def open_compactor() -> AsyncIterator[Compactor]:
-    compactor = Compactor()
+async def open_compactor(deadline_s: float = DEADLINE_S) -> AsyncIterator[Compactor]:
+    compactor = Compactor(deadline_s)
     try:
         yield compactor
     finally:

@@ -53,8 +53,11 @@ def _dumps(event: MutableMapping[str, Any], **_: Any) -> str:
     return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode().translate(_BREAKS)
 
 
-def configure_logs(settings: Settings) -> None:
-    """Send structlog and the standard library's loggers through one chain. May be called again."""
+def configure_logs(settings: Settings) -> bool:
+    """Send structlog and the standard library's loggers through one chain; whether lines are JSON now.
+
+    May be called again.
+    """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -95,3 +98,4 @@ def configure_logs(settings: Settings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.log_level.upper())),
         cache_logger_on_first_use=False,
     )
+    return not console

@@ -8,6 +8,7 @@ Source: RFC 9457 (problem details), RFC 6901 (JSON pointers), RFC 9110 section 1
 import base64
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import orjson
@@ -119,6 +120,18 @@ class AssetNotFound(NotFound):
     code = "asset_not_found"
 
 
+class AdminsOnly(Forbidden):
+    """This is for the operator; send a token that was made by: kanvas token --admin"""
+
+    code = "admins_only"
+
+
+class HoldNotFound(NotFound):
+    """There is no such hold; it was lifted, or it has ended and is forgotten."""
+
+    code = "hold_not_found"
+
+
 class NotReady(KanvasError):
     """This process takes no traffic now; ask again soon."""
 
@@ -182,7 +195,8 @@ def problem_response(
     if isinstance(error, Unauthenticated):
         all_headers["WWW-Authenticate"] = 'Bearer realm="kanvas"'
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        all_headers["Retry-After"] = "2"
+        # a room that is held says when; everything else is tried again soon
+        all_headers["Retry-After"] = str(ceil(getattr(error, "retry_after_s", 2.0)))
     return Response(
         orjson.dumps(problem_body(error, request_id)),
         status_code=error.status,

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -18,9 +19,11 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
+from party.ports import Recorder
 from server.app import create_app
 from server.services import Services, open_services
 from server.settings import Settings
+from server.supervisor import Link
 from server.transport import KanvasHttp, KanvasProtocol
 
 DRAIN_S: Final = 5.0
@@ -69,6 +72,21 @@ def bind(host: str, port: int) -> list[socket.socket]:
     if not sockets:
         raise CannotListen(_why(failed or OSError(errno.EADDRNOTAVAIL, ""), host, port)) from failed
     return sockets
+
+
+def bind_patiently(host: str, port: int) -> list[socket.socket]:
+    """As `bind`; a port in use is tried again for a second. Blocks.
+
+    Of a Kanvas that was killed the supervisor is gone at once and the worker, perhaps in a write, soon after.
+    """
+    for _ in range(10):
+        try:
+            return bind(host, port)
+        except CannotListen as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
+                raise
+        time.sleep(0.1)
+    return bind(host, port)
 
 
 def _why(error: OSError, host: str, port: int) -> str:
@@ -134,17 +152,50 @@ def server_config(app: Any) -> uvicorn.Config:
     )
 
 
-async def serve(settings: Settings, sockets: Sequence[socket.socket], on_start: Callable[[], None]) -> None:
+async def serve(
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    on_start: Callable[[], None],
+    recorder: Recorder | None = None,
+) -> None:
     """Serve on `sockets` until SIGINT or SIGTERM. The database must be migrated."""
-    async with open_services(settings) as services:
+    async with open_services(settings, recorder=recorder) as services:
         app = create_app(settings, services)
         await KanvasServer(server_config(app), services, on_start).serve(list(sockets))
 
 
-def run(settings: Settings, sockets: Sequence[socket.socket], on_start: Callable[[], None]) -> None:
-    """Serve in a fresh event loop: uvloop's where there is one (it shares one buffer over all sockets)."""
+def run(
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    on_start: Callable[[], None],
+    link: Link | None = None,
+) -> None:
+    """Serve in a fresh event loop: uvloop's where there is one (it shares one buffer over all sockets).
+
+    With a link, the supervisor at its other end is shown that the loop turns; only a first worker greets.
+    """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(settings, sockets, on_start))
+        if link is None:
+            runner.run(serve(settings, sockets, on_start))
+            return
+
+        has_started = False
+
+        def started() -> None:
+            nonlocal has_started
+            has_started = True
+            link.set_phase("serving")
+            if link.starts == 0:
+                on_start()
+
+        link.set_phase("starting")
+        stop_beating = link.beat_with(runner.get_loop())
+        try:
+            runner.run(serve(settings, sockets, started, link.recorder))
+        finally:
+            stop_beating()
+            if has_started:
+                link.set_phase("ending")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -23,11 +23,13 @@ from db.rooms import purge_trash
 from party.errors import KanvasError
 from party.hub import Hub, open_hub
 from party.limits import Limits
+from party.ports import Recorder
 from server.auth import Tokens
 from server.blobs.base import Blobs
 from server.blobs.files import FileBlobs
 from server.bounds import Bounds
 from server.compactor import open_compactor
+from server.keeper import Keeper, open_keeper
 from server.places import Places
 from server.purging import purge_elements
 from server.secret import ensure_data_dir, load_secret
@@ -67,6 +69,7 @@ class Services:
     traffic: Traffic
     places: Places
     visits: Visits
+    keeper: Keeper
     readiness: Readiness = field(default_factory=Readiness)
 
     @staticmethod
@@ -84,7 +87,10 @@ def services_of(connection: HTTPConnection) -> Services:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, limits: Limits | None = None, bounds: Bounds | None = None
+    settings: Settings,
+    limits: Limits | None = None,
+    bounds: Bounds | None = None,
+    recorder: Recorder | None = None,
 ) -> AsyncIterator[Services]:
     """Open everything; on leaving, drain the rooms first and close the database last.
 
@@ -100,11 +106,12 @@ async def open_services(
         async with (
             open_visits(database, Services.now) as visits,
             open_traffic(bounds or Bounds.of(limits)) as traffic,
+            open_keeper(database, settings.data_dir, recorder) as keeper,
             open_compactor() as compactor,
-            open_hub(journal, limits, compactor) as hub,
+            open_hub(journal, limits, compactor, keeper.guard) as hub,
         ):
             services = Services(
-                settings, database, journal, hub, tokens, blobs, limits, traffic, places, visits
+                settings, database, journal, hub, tokens, blobs, limits, traffic, places, visits, keeper
             )
             async with asyncio.TaskGroup() as tasks:
                 cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))
@@ -122,6 +129,7 @@ async def clean_up(services: Services) -> None:
 
     gone = await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT))
     await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
+    await services.keeper.clean_up()
     for room_id in gone:
         await services.blobs.delete_room(room_id)
     if gone:

@@ -212,6 +212,22 @@ class Settings(BaseSettings):
         ge=1,
         le=1_000_000,
     )
+    supervisor: Annotated[bool, BeforeValidator(_switch)] = setting(
+        True,
+        "on or off",
+        "on or off",
+        "Whether a small process replaces the serving one when it hangs or crashes; not on Windows.",
+        shown="on",
+    )
+    hung_after_s: int = setting(
+        10,
+        "integer",
+        "a whole number of seconds from 2 to 600",
+        "Seconds without a sign of life after which the serving process is replaced.",
+        shown="10",
+        ge=2,
+        le=600,
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = setting(
         "info", "word", "debug, info, warning or error", "Least important log lines to write.", shown="info"
     )

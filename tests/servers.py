@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +16,7 @@ from typing import Any, Self
 import httpx2
 
 START_S = 90.0
+KANVAS = (str(Path(sys.executable).with_name("kanvas")),)
 
 
 class LiveServer:
@@ -24,8 +25,11 @@ class LiveServer:
     The port is chosen once, so that clients find the server again after a restart.
     """
 
-    def __init__(self, data_dir: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, env: Mapping[str, str] | None = None, program: Sequence[str] = KANVAS
+    ) -> None:
         self.data_dir = data_dir
+        self._program = [*program, "serve"]
         self.port = 0
         self._env = dict(env or {})
         self.started_in_s = 0.0
@@ -59,7 +63,7 @@ class LiveServer:
         env |= {"KANVAS_PORT": str(self.port), "KANVAS_DATA_DIR": str(self.data_dir)} | self._env
         with self.log_path.open("ab") as out:
             self._process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("kanvas")), "serve"],
+                self._program,
                 env=env,
                 cwd=self.data_dir,
                 stdin=subprocess.DEVNULL,
@@ -129,6 +133,13 @@ class LiveServer:
         assert answer.status_code == 201, answer.text
         token: str = answer.json()["token"]
         return token
+
+    def admin(self) -> str:
+        """An operator's token, as `kanvas token --admin` makes it."""
+        from server.auth import Tokens
+
+        secret = (self.data_dir / "secret").read_bytes().strip()
+        return Tokens(secret, ttl_s=3600).issue("operator", "Operator", is_admin=True).token
 
     def room(self, token: str, **fields: Any) -> str:
         """Create a room; returns its id."""

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
 from pycrdt import Doc, Map
 
-from party.ports import StoredRoom, Tombstones
+from party.errors import Unavailable
+from party.ports import Checkpoint, StoredRoom, Tombstones
 from server.compactor import INLINE_BYTES, open_compactor
 from tests.party.peers import content, doc_of
 
@@ -73,6 +76,29 @@ async def test_a_large_document_is_compacted_beside_the_event_loop() -> None:
         (child,) = compactor.children()
         assert child.pid is not None
     await asyncio.to_thread(until_gone, child.pid)
+
+
+def hang(_stored: StoredRoom) -> Checkpoint:
+    """Runs in the child: native code that never comes back and lets nothing else run."""
+    while True:
+        ctypes.PyDLL(None).sleep(1000)
+
+
+async def test_a_checkpoint_that_hangs_costs_the_others_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R1: its child is killed at the deadline, the next checkpoint gets a new one."""
+    stored = large_room()
+    async with open_compactor(deadline_s=60) as compactor:
+        await compactor(stored)
+        (child,) = compactor.children()
+        compactor._deadline_s = 0.5
+        with monkeypatch.context() as patch:
+            patch.setattr("server.compactor.make_checkpoint", hang)
+            with pytest.raises(Unavailable, match="took too long"):
+                await compactor(stored)
+        assert child.pid is not None
+        await asyncio.to_thread(until_gone, child.pid)
+        compactor._deadline_s = 60
+        assert content(doc_of((await compactor(stored)).state)) == content(doc_of(*stored.updates))
 
 
 def test_the_child_ends_when_the_server_is_killed(tmp_path: Path) -> None:

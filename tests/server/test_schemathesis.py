@@ -40,7 +40,8 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 409, 422]
 async def test_no_5xx_and_no_undocumented_answer(tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     with LiveServer(tmp_path / "data", {"KANVAS_LOG_FORMAT": "json"}) as server:
-        token = server.guest()
+        server.guest()
+        token = server.admin()
         process = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("schemathesis")),
             "run",

@@ -1,0 +1,198 @@
+"""The keeper of the quarantine: what the rooms ask, what the database remembers, what the supervisor saw.
+
+Owns: loading the holds at start, taking in the crashes the supervisor noted, storing every change, lifting.
+Does not own: the rules (party/quarantine.py), queries (db/quarantine.py), the list over HTTP (admin.py).
+Rules: a crash is stored before its note is deleted, and counts once although it may be taken in twice; a
+change of the rooms' own is stored in the background, because no room waits for it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+import orjson
+import structlog
+
+from db.database import Database
+from db.quarantine import HoldRow, delete_hold, list_holds, purge_holds, put_holds
+from party.errors import KanvasError
+from party.guard import Guard
+from party.ports import Recorder, Stage
+from party.quarantine import QUIET_S, Crash, Hold, Kind, Quarantine, Reason
+from server.supervisor import CRASHES
+
+log = structlog.get_logger("kanvas.quarantine")
+
+MOST_WAITING: Final = 1_000
+"""Changes not stored yet; above this the oldest is dropped, and holds in this process only."""
+
+
+class Keeper:
+    """The quarantine of this process. Make one with `open_keeper`."""
+
+    def __init__(
+        self, database: Database, holds: Sequence[Hold], recorder: Recorder | None, clock: Callable[[], float]
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._quarantine = Quarantine(holds)
+        self._changed: dict[str, Hold] = {}
+        self._wake = asyncio.Event()
+        self.guard = Guard(recorder, self._quarantine, clock=clock, on_change=self._note)
+
+    def holds(self) -> list[Hold]:
+        """Everything that is remembered, the latest first."""
+        return self._quarantine.holds(self._clock())
+
+    async def lift(self, hold_id: str) -> bool:
+        """Forget one hold and its strikes at once; False when there is no such. Raises Unavailable."""
+        await self._database.write(lambda conn: delete_hold(conn, hold_id))
+        self._changed.pop(hold_id, None)
+        hold = self._quarantine.lift(hold_id)
+        if hold is not None:
+            log.info("quarantine lifted", **_told(hold))
+        return hold is not None
+
+    async def clean_up(self) -> None:
+        """Forget what ended more than a day ago."""
+        before = datetime.fromtimestamp(self._clock() - QUIET_S, UTC)
+        await self._database.write(lambda conn: purge_holds(conn, before))
+
+    async def take_in(self, notes: Path) -> None:
+        """Blame the crashes the supervisor noted, store that, then delete the notes."""
+        lines = _read_lines(notes)
+        if not lines:
+            return
+        changed: dict[str, Hold] = {}
+        for line in lines:
+            crash = _read_crash(line)
+            if crash is None:
+                log.warning("a note of a crash can't be read", note=line[:200].decode(errors="replace"))
+                continue
+            for hold in self._quarantine.blame(crash):
+                changed[hold.id] = hold
+        await self._database.write(lambda conn: put_holds(conn, map(_row, changed.values())))
+        _delete(notes)
+        for hold in changed.values():
+            log.warning("quarantined", **_told(hold))
+
+    def _note(self, holds: Sequence[Hold]) -> None:
+        """The rooms changed these; called by the guard."""
+        for hold in holds:
+            log.warning("quarantined", **_told(hold))
+            self._changed[hold.id] = hold
+            if len(self._changed) > MOST_WAITING:
+                del self._changed[next(iter(self._changed))]
+        self._wake.set()
+
+    async def store_forever(self) -> None:
+        """Store what changed, as it changes."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self.store()
+
+    async def store(self) -> None:
+        """Store what changed and is not stored yet. Cancel-safe: what was not stored is, the next time."""
+        changed = list(self._changed.values())
+        if not changed:
+            return
+        try:
+            await self._database.write(lambda conn: put_holds(conn, map(_row, changed)))
+        except KanvasError as error:
+            log.warning("quarantine not stored", reason=error.message, holds=len(changed))
+            return
+        for hold in changed:
+            if self._changed.get(hold.id) is hold:
+                del self._changed[hold.id]
+
+
+@asynccontextmanager
+async def open_keeper(
+    database: Database,
+    data_dir: Path,
+    recorder: Recorder | None = None,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Keeper]:
+    """The quarantine as it was, and what the supervisor saw since. Raises Unavailable."""
+    rows = await database.read(list_holds)
+    keeper = Keeper(database, [_hold(row) for row in rows], recorder, clock)
+    await keeper.take_in(data_dir / CRASHES)
+    async with asyncio.TaskGroup() as tasks:
+        storing = tasks.create_task(keeper.store_forever())
+        try:
+            yield keeper
+        finally:
+            storing.cancel()
+            await keeper.store()
+
+
+def _read_lines(notes: Path) -> list[bytes]:
+    try:
+        return notes.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _delete(notes: Path) -> None:
+    notes.unlink(missing_ok=True)
+
+
+def _read_crash(line: bytes) -> Crash | None:
+    """A note of the supervisor's; None when it is none, such as one that was cut off by a full disk."""
+    try:
+        told: dict[str, Any] = orjson.loads(line)
+        return Crash(
+            at=float(told["at"]),
+            reason=cast(Reason, str(told["reason"])),
+            stage=cast(Stage, str(told["stage"])),
+            room_id=str(told["room_id"]),
+            user_id=None if told["user_id"] is None else str(told["user_id"]),
+            client_ids=tuple(map(int, told["client_ids"])),
+            is_exact=bool(told["is_exact"]),
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _told(hold: Hold) -> dict[str, Any]:
+    return {
+        "hold_id": hold.id,
+        "kind": hold.kind,
+        "room_id": hold.room_id,
+        "user_id": hold.user_id,
+        "client_id": hold.client_id,
+        "stage": hold.stage,
+        "reason": hold.reason,
+        "strikes": hold.strikes,
+        "until": datetime.fromtimestamp(hold.until, UTC).isoformat(),
+    }
+
+
+TIMES: Final = ("first_at", "last_at", "until")
+
+
+def _row(hold: Hold) -> HoldRow:
+    values = {one.name: getattr(hold, one.name) for one in fields(Hold)}
+    values |= {name: datetime.fromtimestamp(values[name], UTC) for name in TIMES}
+    return HoldRow(id=hold.id, **values)
+
+
+def _hold(row: HoldRow) -> Hold:
+    return Hold(
+        kind=cast(Kind, row.kind),
+        room_id=row.room_id,
+        user_id=row.user_id,
+        client_id=row.client_id,
+        stage=cast(Stage, row.stage),
+        reason=cast(Reason, row.reason),
+        strikes=row.strikes,
+        first_at=row.first_at.timestamp(),
+        last_at=row.last_at.timestamp(),
+        until=row.until.timestamp(),
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from tests.load import search
+from tests.load import joins, memory, search, slow
 from tests.load.scenarios import Row, Run, cursors, edits, latency, rooms
 
 Action = Callable[[Run, str], Awaitable[Row]]
@@ -103,6 +103,56 @@ SCENARIOS: Final = {
             0.20,
         ),
         Scenario("latency", "one writer, ten clients: p50 and p99", latency, 1.5, is_default=True),
+        Scenario(
+            "join",
+            "join a 5 MB document, alone: p50",
+            _of(joins.large, how="alone"),
+            30.0,
+        ),
+        Scenario(
+            "join-crowd",
+            "100 join a 5 MB document at once: time until the last has it",
+            _of(joins.large, how="crowd"),
+            1.0,
+        ),
+        Scenario(
+            "join-start",
+            "start, then the first join of a 5 MB document",
+            _of(joins.large, how="start"),
+            0.2,
+        ),
+        Scenario(
+            "memory-connections",
+            "1,000 idle connections in 10 rooms: memory of each",
+            _of(
+                memory.growth,
+                rooms=10,
+                clients=100,
+                draws=False,
+                what="an idle connection (1,000 in 10 rooms)",
+                per_rooms=False,
+            ),
+            10.0,
+        ),
+        Scenario(
+            "memory-rooms",
+            "1,000 small rooms with one client: memory of each",
+            _of(
+                memory.growth,
+                rooms=1000,
+                clients=1,
+                draws=True,
+                what="a small room with one client (900)",
+                per_rooms=True,
+            ),
+            25.0,
+        ),
+        Scenario(
+            "slow-readers",
+            "100 clients that never read: p99 of the others, memory of each",
+            _of(slow.slow, count=100),
+            5.0,
+        ),
         Scenario("own", "--clients, --writers and --rate as you say: CPU per delivery", own),
     )
 }

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Final, Self
 
@@ -136,8 +136,3 @@ async def wait_until(is_done: Callable[[], bool], deadline_s: float, every_s: fl
             return False
         await asyncio.sleep(every_s)
     return True
-
-
-async def first_to_fail(*tasks: Awaitable[None]) -> None:
-    """All of them, or the first error."""
-    await asyncio.gather(*tasks)

@@ -100,7 +100,7 @@ def drawing(size_bytes: int) -> bytes:
     doc: Doc[Any] = Doc(client_id=MODEL_ID)
     elements: Map[Any] = doc.get("elements", type=Map)
     points = [[round(n * 3.7, 2), round(n * n * 0.31, 2)] for n in range(60)]
-    per_element = 1200
+    per_element = 1390
     with doc.transaction():
         for number in range(max(1, size_bytes // per_element)):
             elements[f"load-{number:012x}"] = Map(

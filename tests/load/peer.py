@@ -42,7 +42,6 @@ class Peer:
     """The room is in the address."""
 
     notes: tuple[str, ...] = (NOT_DURABLE,)
-    can_restart: bool = False
 
     @contextmanager
     def running(self, core: int | None) -> "Iterator[PeerServer]":
@@ -70,9 +69,8 @@ class PeerServer:
         self._peer = peer
         self._rooms = count(1)
 
-    @property
-    def log_path(self) -> Path:
-        return self.child.log_path
+    def death(self) -> str | None:
+        return self.child.death()
 
     def usage(self) -> Usage | None:
         return self.child.usage()

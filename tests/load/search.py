@@ -38,6 +38,7 @@ async def most(run: Run, name: str, clients: int, writers: int) -> Row:
     worst: Measured | None = None
     limited = False
     low, high = 0.0, 0.0
+    measured: Measured | None
     with run.server() as server:
         rate = 20_000 / (clients - 1) / writers
         for _ in range(MOST_STEPS):

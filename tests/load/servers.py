@@ -45,7 +45,9 @@ class Server(Protocol):
     """A server that runs."""
 
     name: str
-    log_path: Path | None
+
+    def death(self) -> str | None:
+        """What to tell when it has ended by itself: how, and the end of its log; None when it runs."""
 
     def seats(self, rooms: int, clients: int) -> list[list[Seat]]:
         """For each of so many new rooms a seat for each client."""
@@ -59,7 +61,6 @@ class Target(Protocol):
 
     name: str
     notes: tuple[str, ...]
-    can_restart: bool
 
     @contextmanager
     def running(self, core: int | None) -> Iterator[Server]:
@@ -92,6 +93,12 @@ class Child:
     @property
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def death(self) -> str | None:
+        process = self._process
+        if process is None or process.poll() is None:
+            return None
+        return f"{self.name} ended by itself ({process.returncode}). The end of its log:\n{self.last_lines()}"
 
     def usage(self) -> Usage | None:
         return read_tree(self._process.pid) if self._process is not None else None
@@ -168,7 +175,6 @@ class Kanvas:
 
     name = "kanvas"
     notes: tuple[str, ...] = ()
-    can_restart = True
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self._settings = OUR_SETTINGS | dict(settings or {})
@@ -198,12 +204,17 @@ class KanvasServer:
         self._users = count(1)
         self._tokens = Tokens((data_dir / "secret").read_text(encoding="ascii").strip().encode(), ttl_s=86400)
 
-    @property
-    def log_path(self) -> Path:
-        return self.child.log_path
+    def death(self) -> str | None:
+        return self.child.death()
 
     def usage(self) -> Usage | None:
         return self.child.usage()
+
+    def restart(self) -> float:
+        """Stop it and start it again over the same data; the seconds until it was ready."""
+        self.child.stop()
+        self.child.start()
+        return self.child.started_in_s
 
     def token(self) -> str:
         number = next(self._users)
@@ -258,8 +269,6 @@ class Deployment:
     """A server that runs already, at an address with `{room}` in it (or of one room)."""
 
     notes: tuple[str, ...] = ()
-    can_restart = False
-    log_path: Path | None = None
 
     def __init__(
         self,
@@ -288,6 +297,9 @@ class Deployment:
     def running(self, core: int | None) -> "Iterator[Deployment]":
         del core
         yield self
+
+    def death(self) -> str | None:
+        return None
 
     def usage(self) -> Usage | None:
         return read_tree(self._pid) if self._pid is not None else None

@@ -18,5 +18,6 @@ run setup test lint format lock:
 
 clean:
 	rm -rf .venv .make/state static/node_modules static/dist static/*.tsbuildinfo dist build
+	rm -rf tests/load/peers/node_modules tests/load/peers/.venv
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache test-results
 	echo "Removed what was installed and built. Rooms and their data are untouched."

@@ -11,9 +11,8 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.conventions.tree import LOCKS, ROOT
+from tests.conventions.tree import CLIENT_LOCKS, PYTHON_LOCKS, ROOT
 
-PYTHON_LOCKS = [name for name in LOCKS if name.startswith("requirements")]
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))? \\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
 LINK = re.compile(r"[a-z+]+://\S+")
@@ -39,9 +38,10 @@ def test_a_python_lock_is_names_versions_and_hashes_and_nothing_else(name: str) 
                 Marker(pin["marker"])
 
 
-def test_the_client_lock_names_no_registry() -> None:
+@pytest.mark.parametrize("name", CLIENT_LOCKS)
+def test_a_client_lock_names_no_registry(name: str) -> None:
     """Links to funding pages come with the packages' metadata; nothing is downloaded from them."""
-    lock = json.loads((ROOT / "static" / "package-lock.json").read_text(encoding="utf-8"))
+    lock = json.loads((ROOT / name).read_text(encoding="utf-8"))
     assert [
         (place, text) for place, text in texts(lock) if LINK.search(text) and "funding" not in place
     ] == []
@@ -53,9 +53,10 @@ def test_the_client_lock_names_no_registry() -> None:
     ] == []
 
 
-def test_the_client_lock_fits_package_json() -> None:
-    root = json.loads((ROOT / "static" / "package-lock.json").read_text(encoding="utf-8"))["packages"][""]
-    asked = json.loads((ROOT / "static" / "package.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", CLIENT_LOCKS)
+def test_a_client_lock_fits_package_json(name: str) -> None:
+    root = json.loads((ROOT / name).read_text(encoding="utf-8"))["packages"][""]
+    asked = json.loads((ROOT / name).with_name("package.json").read_text(encoding="utf-8"))
     for kind in ("dependencies", "devDependencies"):
         assert root.get(kind, {}) == asked.get(kind, {})
 

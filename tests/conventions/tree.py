@@ -10,7 +10,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NOT_OURS = frozenset({"node_modules", "dist", "build", "test-results", "__pycache__"})
 OUR_DOT_FOLDERS = frozenset({".make", ".ci"})
-LOCKS = ("requirements.lock", "requirements-test.lock", "requirements-node.lock", "static/package-lock.json")
+PEERS = "tests/load/peers/"
+PYTHON_LOCKS = (
+    "requirements.lock",
+    "requirements-test.lock",
+    "requirements-node.lock",
+    f"{PEERS}requirements.lock",
+)
+CLIENT_LOCKS = ("static/package-lock.json", f"{PEERS}package-lock.json")
+LOCKS = (*PYTHON_LOCKS, *CLIENT_LOCKS)
 
 
 def our_files(*suffixes: str, below: str = ".") -> Iterator[Path]:

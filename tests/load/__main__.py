@@ -8,7 +8,8 @@ import gc
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise_file_limit()
         rows = run_all(console, chosen, targets, scenarios)
     except (ServerError, CrowdError) as error:
-        Console(stderr=True).print(str(error), markup=False, highlight=False)
+        Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped.")
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         facts = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
         table.store(chosen.json, rows, facts)
         console.print(f"All of it is in {chosen.json}.", highlight=False)
-    return 0 if rows else 1
+    return 1 if any(row.failed for row in rows) else 0
 
 
 def choose_targets(chosen: argparse.Namespace) -> list[Target]:
@@ -136,7 +137,7 @@ def run_all(
     rows: list[Row] = []
     # what the load allocates stays until a scenario is over: no pause of ours ends up in a latency
     gc.disable()
-    with pinned(load_core), console.status("") as status:
+    with pinned(load_core), collecting_again(), console.status("") as status:
         for number, scenario in enumerate(scenarios, 1):
             for target in targets:
                 head = f"[{number}/{len(scenarios)}] {scenario.name}, {target.name}"
@@ -156,6 +157,15 @@ def run_all(
     return rows
 
 
+@contextmanager
+def collecting_again() -> Iterator[None]:
+    """Python's collector works again afterwards."""
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def run_one(scenario: Scenario, run: Run) -> Row:
     """One scenario with one server; what a server can't do is a remark in its row, not the end."""
 
@@ -165,7 +175,9 @@ def run_one(scenario: Scenario, run: Run) -> Row:
     try:
         return uvloop.run(work())
     except CrowdError as error:
-        return Row(scenario.name, run.target.name, scenario.about, "", None, notes=[str(error)])
+        failed = Row(scenario.name, run.target.name, scenario.about, "", None, notes=[str(error)])
+        failed.failed = True
+        return failed
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import asyncio
 import socket
 import ssl
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Final, cast
+from typing import Final, Generic, TypeVar, cast
 
 from party.wire import encode_uint
 from tests.load.deliveries import Author, Digest, Ledger, Room
@@ -28,7 +29,7 @@ from tests.load.dialect import (
     encode_cursor,
     read_cursors,
 )
-from tests.load.edits import Edits, read_ranges
+from tests.load.edits import Edits, Range, read_ranges
 from tests.load.frames import (
     BINARY,
     CLOSE,
@@ -41,7 +42,7 @@ from tests.load.frames import (
     upgrade_request,
 )
 
-DIGESTS_BYTES: Final = 32 * 1024 * 1024
+MEANINGS_BYTES: Final = 32 * 1024 * 1024
 """Of how many bytes that arrived the meaning is remembered."""
 
 
@@ -57,19 +58,30 @@ class Seat:
     tls: ssl.SSLContext | None = None
 
 
-class Digests:
+Meaning = TypeVar("Meaning")
+
+
+class Meanings(Generic[Meaning]):
     """What pieces of bytes meant, the last ones, for all clients."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[bytes, Digest] = OrderedDict()
+        self._known: OrderedDict[bytes, Meaning] = OrderedDict()
         self._bytes = 0
         self.get = self._known.get
 
-    def put(self, data: bytes, digest: Digest) -> None:
-        self._known[data] = digest
+    def put(self, data: bytes, meaning: Meaning) -> None:
+        self._known[data] = meaning
         self._bytes += len(data)
-        while self._bytes > DIGESTS_BYTES:
+        while self._bytes > MEANINGS_BYTES:
             self._bytes -= len(self._known.popitem(last=False)[0])
+
+
+class Memory:
+    """What was read once: pieces as they arrived, and the updates in them."""
+
+    def __init__(self) -> None:
+        self.digests: Meanings[Digest] = Meanings()
+        self.ranges: Meanings[Sequence[Range]] = Meanings()
 
 
 class Client(asyncio.Protocol):
@@ -77,7 +89,7 @@ class Client(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, seat: Seat, room: Room, ledger: Ledger, digests: Digests, client_id: int) -> None:
+    def __init__(self, seat: Seat, room: Room, ledger: Ledger, memory: Memory, client_id: int) -> None:
         self.seat = seat
         self.room = room
         self.client_id = client_id
@@ -93,6 +105,7 @@ class Client(asyncio.Protocol):
         self.closed: str | None = None
         """Why the server ended the connection."""
 
+        self.on_lost: Callable[[], None] = lambda: None
         self.synced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.answer: bytes = seat.dialect.step_2()
         """What it says when the server asks for what it lacks."""
@@ -101,7 +114,8 @@ class Client(asyncio.Protocol):
         """Of everybody in the room: when each cursor clock left; shared."""
 
         self._ledger = ledger
-        self._digests = digests
+        self._digests = memory.digests
+        self._ranges = memory.ranges
         self._reader = FrameReader()
         self._head = b""
         self._is_open = False
@@ -138,9 +152,10 @@ class Client(asyncio.Protocol):
         if self._is_leaving:
             return
         self.closed = self.closed or f"the connection ended ({exc or 'without a close frame'})"
-        if self.author is not None or self.synced.done():
-            self.room.listeners -= self.synced.done()
-        if not self.synced.done():
+        if self.synced.done():
+            self.room.listeners -= 1
+            self.on_lost()
+        else:
             self.synced.set_exception(BadAnswer(f"The server sent a client away: {self.closed}"))
 
     def leave(self) -> None:
@@ -207,9 +222,13 @@ class Client(asyncio.Protocol):
                 return False
             if self._reader.keep_bytes is None:
                 authors = self._ledger.authors
+                ranges = self._ranges.get(part.body)
+                if ranges is None:
+                    ranges = read_ranges(part.body)
+                    self._ranges.put(part.body, ranges)
                 digest.ranges += [
                     (authors[client], start, stop)
-                    for client, start, stop in read_ranges(part.body)
+                    for client, start, stop in ranges
                     if client in authors and authors[client].room is self.room
                 ]
             if part.step == STEP_2 and not self.synced.done():

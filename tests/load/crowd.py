@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Final, Self
 
-from tests.load.client import Client, Digests, Seat
+from tests.load.client import Client, Memory, Seat
 from tests.load.deliveries import Author, Ledger, Room
 from tests.load.edits import LEAST_ID, MOST_ID, Edits
 from tests.load.frames import BadAnswer
@@ -23,6 +23,9 @@ AT_ONCE: Final = 50
 ENTER_S: Final = 60.0
 BURST: Final = 64
 """Most edits in one go: arriving bytes wait no longer than these take to send (0.3 ms)."""
+
+LEAST_PAUSE_S: Final = 0.001
+"""Between two looks at what is due: a shorter one would only burn our core."""
 
 
 class CrowdError(Exception):
@@ -36,7 +39,8 @@ class Crowd:
         self.edits = edits
         self.ledger = Ledger()
         self.clients: list[Client] = []
-        self._digests = Digests()
+        self._memory = Memory()
+        self._lost = 0
         self._ids = random.Random(1)
 
     def __enter__(self) -> Self:
@@ -48,7 +52,7 @@ class Crowd:
 
     @property
     def lost(self) -> list[str]:
-        """Why connections ended that should not have."""
+        """Why connections ended that should have stayed."""
         return [client.closed for client in self.clients if client.closed is not None]
 
     def room(self, seats: Sequence[Seat], writers: int) -> list[Client]:
@@ -61,7 +65,8 @@ class Crowd:
             self.ledger.authors[client_id] = author
         clients = []
         for index, (seat, client_id) in enumerate(zip(seats, ids, strict=True)):
-            client = Client(seat, room, self.ledger, self._digests, client_id)
+            client = Client(seat, room, self.ledger, self._memory, client_id)
+            client.on_lost = self._note_lost
             client.author = room.authors[index] if index < writers else None
             clients.append(client)
         self.clients += clients
@@ -106,22 +111,22 @@ class Crowd:
         turns = itertools.cycle(acts)
         whole, done, start = max(1, round(per_s * seconds)), 0, perf_counter()
         while done < whole:
-            if self.lost_count():
+            if self._lost:
                 break
             due = min(whole, int((perf_counter() - start) * per_s) + 1)
             for _ in range(min(due - done, BURST)):
                 next(turns)(self.edits)
                 done += 1
             behind = done < due
-            await asyncio.sleep(0 if behind else max(0.0, start + done / per_s - perf_counter()))
+            await asyncio.sleep(0 if behind else max(LEAST_PAUSE_S, start + done / per_s - perf_counter()))
             # somebody who can't keep up is not waited for longer than twice the time
             if behind and perf_counter() - start > 2 * seconds:
                 break
         await asyncio.sleep(max(0.0, start + seconds - perf_counter()))
         return perf_counter() - start
 
-    def lost_count(self) -> int:
-        return sum(client.closed is not None for client in self.clients)
+    def _note_lost(self) -> None:
+        self._lost += 1
 
     async def settle(self, deadline_s: float = 10.0) -> bool:
         """Wait until every edit reached everybody it should; False when some do not come."""

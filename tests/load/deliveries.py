@@ -16,7 +16,9 @@ BINS_PER_S: Final = 100_000
 """Latencies are counted in steps of 10 µs."""
 
 FEW: Final = 32
-"""Send times of one digest that are kept apart; of more, those within 0.1 ms are put together."""
+"""Edits of one digest that are timed by 10 µs; of more, each by 0.1 ms."""
+
+COARSE: Final = 10
 
 
 @dataclass(slots=True, eq=False)
@@ -43,8 +45,8 @@ class Digest:
 class Gain:
     """What a digest brings to somebody who knows less."""
 
-    stamps: list[tuple[float, int]]
-    """When the edits left, each with how many left then."""
+    stamps: list[tuple[int, int]]
+    """In which bin of time edits left, and how many."""
     count: int
     own: dict[Author, list[float]]
 
@@ -106,22 +108,20 @@ class Room:
                 holes |= {(index, clock) for clock in range(have, start)}
             own.setdefault(author, []).extend(author.sent[max(start, have) - first : stop - first])
             clocks[index] = stop
-        stamps = sorted(one for times in own.values() for one in times)
+        stamps = [one for times in own.values() for one in times]
         if not stamps:
             return known, None
         return self._intern(tuple(clocks), holes), Gain(thin(stamps), len(stamps), own)
 
 
-def thin(stamps: list[float]) -> list[tuple[float, int]]:
-    """Send times in order with their number, those close together as one when there are many."""
-    within_s = 0.0001 if len(stamps) > FEW else 0.0
-    found: list[tuple[float, int]] = []
+def thin(stamps: list[float]) -> list[tuple[int, int]]:
+    """Send times as bins with their number."""
+    found: dict[int, int] = {}
+    grain = COARSE if len(stamps) > FEW else 1
     for one in stamps:
-        if found and one - found[-1][0] <= within_s:
-            found[-1] = (found[-1][0], found[-1][1] + 1)
-        else:
-            found.append((one, 1))
-    return found
+        bin_ = int(one * BINS_PER_S) // grain * grain
+        found[bin_] = found.get(bin_, 0) + 1
+    return list(found.items())
 
 
 class Ledger:
@@ -141,15 +141,16 @@ class Ledger:
         """A client, who may be an author, got these edits at `now` (perf_counter)."""
         bins = self._bins
         count = gain.count
-        for sent, number in gain.stamps:
-            bin_ = int((now - sent) * BINS_PER_S)
+        now_bin = int(now * BINS_PER_S)
+        for sent_bin, number in gain.stamps:
+            bin_ = now_bin - sent_bin
             bins[bin_] = bins.get(bin_, 0) + number
         if author is not None and (mine := gain.own.get(author)) is not None:
-            # the echo of an own edit is none; where its stamp was thinned this takes a neighbour's place
+            # the echo of an own edit is none
             count -= len(mine)
+            grain = COARSE if gain.count > FEW else 1
             for sent in mine:
-                bin_ = int((now - sent) * BINS_PER_S)
-                bins[bin_] = bins.get(bin_, 0) - 1
+                bins[now_bin - int(sent * BINS_PER_S) // grain * grain] -= 1
         self.delivered += count
 
     def note(self, seconds: float) -> None:

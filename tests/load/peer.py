@@ -19,8 +19,7 @@ from typing import Final
 from tests.load.client import Seat
 from tests.load.dialect import Dialect, hocuspocus
 from tests.load.processes import Usage
-from tests.load.servers import LOOPBACK, Child, ServerError, plain_environment
-from tests.servers import free_port
+from tests.load.servers import LOOPBACK, Child, ServerError, free_port, plain_environment
 
 HERE: Final = Path(__file__).resolve().parent / "peers"
 MODULES: Final = HERE / "node_modules"

@@ -53,6 +53,8 @@ class Row:
     notes: list[str] = field(default_factory=list)
     delivered: int = 0
     expected: int = 0
+    failed: bool = False
+    """The clients could not do what the scenario asks for; the last remark says why."""
 
 
 @dataclass(slots=True)

@@ -26,7 +26,6 @@ from urllib.parse import quote, urlsplit
 from server.auth import Tokens
 from tests.load.client import Seat
 from tests.load.processes import Usage, pinned, read_tree
-from tests.servers import free_port
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_S: Final = 30.0
@@ -159,6 +158,13 @@ class Child:
             return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-most:])
         except OSError:
             return "(there is no log)"
+
+
+def free_port() -> int:
+    """A port of the loopback nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
 
 
 def plain_environment() -> dict[str, str]:

@@ -25,7 +25,7 @@ def number(value: float | None) -> str:
 
 
 def ratio(ours: Row, other: Row) -> float | None:
-    """How many times better ours is."""
+    """How many times better ours is; below 1: how many times worse."""
     if not ours.value or not other.value:
         return None
     return ours.value / other.value if ours.more_is_better else other.value / ours.value
@@ -36,7 +36,7 @@ def show(console: Console, rows: Sequence[Row]) -> None:
     table = Table(title="Load", title_justify="left", show_lines=False, pad_edge=False)
     table.add_column("scenario", overflow="fold")
     table.add_column("server", no_wrap=True)
-    for name in ("result", "goal", "ours is", "CPU ms/1,000", "delivered/s", "p50 ms", "p99 ms", "RSS MiB"):
+    for name in ("result", "goal", "ours / it", "CPU ms/1,000", "delivered/s", "p50 ms", "p99 ms", "RSS MiB"):
         table.add_column(name, justify="right", no_wrap=name != "result")
     previous = None
     firsts: dict[str, Row] = {}
@@ -50,7 +50,7 @@ def show(console: Console, rows: Sequence[Row]) -> None:
             row.server,
             f"{number(row.value)} {row.unit}",
             "" if row.goal is None or row is not first else number(row.goal),
-            "" if times is None else f"{number(times)}x better",
+            "" if times is None else f"{number(times)}x",
             number(row.cpu_ms),
             number(row.per_s),
             number(row.p50_ms),

@@ -7,6 +7,7 @@ import argparse
 import gc
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -57,23 +58,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for one in SCENARIOS.values():
             console.print(f"{one.name:16} {one.about}", highlight=False)
         return 0
+    rows: list[Row] = []
+    was_stopped = False
     try:
         targets = choose_targets(chosen)
         scenarios = choose_scenarios(chosen)
         raise_file_limit()
-        rows = run_all(console, chosen, targets, scenarios)
+        for row in run_all(console, chosen, targets, scenarios):
+            rows.append(row)
     except (ServerError, CrowdError) as error:
         Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        Console(stderr=True).print("Stopped.")
+        was_stopped = True
+        Console(stderr=True).print("Stopped; this is what there is so far." if rows else "Stopped.")
+    if not rows:
         return 1
     table.show(console, rows)
     if chosen.json:
         facts = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
         table.store(chosen.json, rows, facts)
         console.print(f"All of it is in {chosen.json}.", highlight=False)
-    return 1 if any(row.failed for row in rows) else 0
+    return 1 if was_stopped or any(row.failed for row in rows) else 0
 
 
 def choose_targets(chosen: argparse.Namespace) -> list[Target]:
@@ -122,7 +128,7 @@ def raise_file_limit() -> None:
 
 def run_all(
     console: Console, chosen: argparse.Namespace, targets: Sequence[Target], scenarios: Sequence[Scenario]
-) -> list[Row]:
+) -> Iterator[Row]:
     """Every scenario with every server, one after the other."""
     if not can_read():
         console.print("This system has no /proc: processor time and memory of the server stay unknown.")
@@ -131,10 +137,11 @@ def run_all(
         console.print("There are no two cores to pin to here: server and load take turns on what there is.")
     server_core, load_core = both or (None, None)
     for target in targets:
+        with console.status(f"installing {target.name}"):
+            target.install()
         for note in target.notes:
             console.print(f"{target.name}: {note}", highlight=False)
     options = Options(chosen.seconds, chosen.relay, chosen.clients, chosen.writers, chosen.rate)
-    rows: list[Row] = []
     # what the load allocates stays until a scenario is over: no pause of ours ends up in a latency
     gc.disable()
     with pinned(load_core), collecting_again(), console.status("") as status:
@@ -148,13 +155,12 @@ def run_all(
                     else:
                         console.print(f"{head}: {text}", markup=False, highlight=False)
 
-                rows.append(
-                    replace(run_one(scenario, Run(target, options, server_core, say)), goal=scenario.goal)
-                )
-                row = rows[-1]
-                console.print(f"{head}: {table.number(row.value)} {row.unit}", markup=False, highlight=False)
+                run = Run(target, options, server_core, say)
+                row = replace(run_one(scenario, run), goal=scenario.goal)
+                result = "failed" if row.failed else f"{table.number(row.value)} {row.unit}"
+                console.print(f"{head}: {result}", markup=False, highlight=False)
+                yield row
                 gc.collect()
-    return rows
 
 
 @contextmanager
@@ -174,11 +180,13 @@ def run_one(scenario: Scenario, run: Run) -> Row:
 
     try:
         return uvloop.run(work())
-    except CrowdError as error:
+    except (CrowdError, ServerError) as error:
         failed = Row(scenario.name, run.target.name, scenario.about, "", None, notes=[str(error)])
         failed.failed = True
         return failed
 
 
 if __name__ == "__main__":
+    # who ends us with SIGTERM shall not leave our servers behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

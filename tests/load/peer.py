@@ -34,7 +34,7 @@ class Peer:
     """One peer: how it is installed and started, and how its clients talk."""
 
     name: str
-    install: Callable[[], None]
+    installer: Callable[[], None]
     command: Callable[[int], list[str]]
     dialect: Callable[[str], Dialect]
     in_path: bool = True
@@ -42,9 +42,12 @@ class Peer:
 
     notes: tuple[str, ...] = (NOT_DURABLE,)
 
+    def install(self) -> None:
+        """Once per lock; needs a way to the registry. Raises ServerError."""
+        self.installer()
+
     @contextmanager
     def running(self, core: int | None) -> "Iterator[PeerServer]":
-        self.install()
         folder = Path(tempfile.mkdtemp(prefix="kanvas-load-"))
         port = free_port()
         env = {**plain_environment(), "HOST": LOOPBACK, "PORT": str(port), "NODE_ENV": "production"}

@@ -68,7 +68,7 @@ class Run:
 
     @contextmanager
     def server(self) -> Iterator[Server]:
-        self.say("starting the server")
+        self.say("getting the server ready")
         with self.target.running(self.core) as server:
             try:
                 yield server

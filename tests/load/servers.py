@@ -61,6 +61,9 @@ class Target(Protocol):
     name: str
     notes: tuple[str, ...]
 
+    def install(self) -> None:
+        """Whatever it takes before it can be started. Raises ServerError."""
+
     @contextmanager
     def running(self, core: int | None) -> Iterator[Server]:
         """A fresh server with nothing in it, if it is ours to start."""
@@ -185,6 +188,9 @@ class Kanvas:
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         self._settings = OUR_SETTINGS | dict(settings or {})
 
+    def install(self) -> None:
+        """It runs from this tree."""
+
     @contextmanager
     def running(self, core: int | None) -> "Iterator[KanvasServer]":
         folder = Path(tempfile.mkdtemp(prefix="kanvas-load-"))
@@ -298,6 +304,9 @@ class Deployment:
             # a Kanvas: its rooms have to be made before anybody can enter
             scheme = "https" if where.scheme == "wss" else "http"
             self._api = Api(f"{scheme}://{where.netloc}", self._headers)
+
+    def install(self) -> None:
+        """It runs already."""
 
     @contextmanager
     def running(self, core: int | None) -> "Iterator[Deployment]":

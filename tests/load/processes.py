@@ -21,7 +21,8 @@ class Usage:
 
     cpu_s: float
     rss_bytes: int
-    processes: int
+    waited_s: float
+    """How long its threads could have run and others had the core."""
 
 
 def can_read() -> bool:
@@ -35,7 +36,7 @@ def read_tree(pid: int) -> Usage | None:
         return None
     tick_s = 1 / os.sysconf("SC_CLK_TCK")
     page_bytes = os.sysconf("SC_PAGE_SIZE")
-    cpu_s, rss_bytes, found = 0.0, 0, 0
+    cpu_s, waited_s, rss_bytes = 0.0, 0.0, 0
     for one in _tree(pid):
         try:
             # the name in brackets may hold anything, so count from behind it
@@ -47,9 +48,9 @@ def read_tree(pid: int) -> Usage | None:
         # ticks of 10 ms lose what nanoseconds tell, and those tell nothing of threads that ended
         exact_s = sum(int(thread[0]) for thread in threads if thread) / 1e9
         cpu_s += max(own_s, exact_s) + (int(stat[13]) + int(stat[14])) * tick_s
+        waited_s += sum(int(thread[1]) for thread in threads if len(thread) > 1) / 1e9
         rss_bytes += int(stat[21]) * page_bytes
-        found += 1
-    return Usage(cpu_s, rss_bytes, found) if found else None
+    return Usage(cpu_s, rss_bytes, waited_s) if rss_bytes else None
 
 
 def _tree(pid: int) -> list[int]:

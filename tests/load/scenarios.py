@@ -17,6 +17,9 @@ from tests.load.crowd import Crowd, CrowdError, wait_until
 from tests.load.edits import Edits
 from tests.load.servers import Server, Target
 
+CROWDED: Final = 0.2
+"""Part of the time that a server waited for its core, from which on its latencies are not its own."""
+
 BUSY: Final = 0.9
 """Part of a core from which on the load itself may be what limits the result."""
 
@@ -53,6 +56,8 @@ class Row:
     notes: list[str] = field(default_factory=list)
     delivered: int = 0
     expected: int = 0
+    is_behind: bool = False
+    """It delivered much less than was asked: what it used is no measure of the work."""
     failed: bool = False
     """The clients could not do what the scenario asks for; the last remark says why."""
 
@@ -125,6 +130,11 @@ async def measure(server: Server, crowd: Crowd, work: Awaitable[float], settle_s
         notes.append(f"{ledger.expected - ledger.delivered:,} of {ledger.expected:,} deliveries did not come")
     if lost := crowd.lost:
         notes.append(f"{len(lost)} connections ended: {lost[0]}")
+    waited = (after.waited_s - before.waited_s) / seconds if before and after else 0.0
+    if waited > CROWDED:
+        notes.append(
+            f"it waited for its core {waited:.0%} of the time: others ran there, or threads of its own"
+        )
     if load_cores > BUSY:
         notes.append(f"the load used {load_cores:.2f} cores: the server may do better than this")
     return Measured(
@@ -205,7 +215,18 @@ async def edits(run: Run, name: str, clients: int, writers: int, per_s: float) -
         run.say(f"{writers} of {clients} write {per_s:g}/s")
         measured = await measure(server, crowd, crowd.write(authors, per_s, run.options.seconds))
     what = f"{clients} clients, {writers} write {per_s:g}/s"
-    return row_of(measured, name, run, what, "CPU ms per 1,000", measured.cpu_ms_per_1000)
+    row = row_of(measured, name, run, what, "CPU ms per 1,000", measured.cpu_ms_per_1000)
+    return behind(row, writers * per_s * (clients - 1), 0.9)
+
+
+def behind(row: Row, asked_per_s: float, least: float) -> Row:
+    """Say so when less than this part of what was asked came in time."""
+    if row.per_s is not None and row.per_s < least * asked_per_s:
+        row.is_behind = True
+        row.notes.append(
+            f"it did not keep up: {row.per_s:,.0f} of {asked_per_s:,.0f} deliveries/s came in time"
+        )
+    return row
 
 
 async def latency(run: Run, name: str) -> Row:
@@ -236,7 +257,8 @@ async def cursors(run: Run, name: str, clients: int, per_s: float, *, relay: boo
     row.per_s = measured.cursors / measured.seconds
     row.cpu_ms = measured.cpu_s * 1e6 / measured.cursors if measured.cpu_s and measured.cursors else None
     row.notes.insert(0, "deliveries are states of presence")
-    return row
+    # states may be put together on the way: half of them is still a cursor that moves
+    return behind(row, clients * (clients - 1) * per_s, 0.5)
 
 
 async def rooms(run: Run, name: str, count: int, per_s: float) -> Row:
@@ -255,4 +277,4 @@ async def rooms(run: Run, name: str, count: int, per_s: float) -> Row:
         run.say(f"{count} rooms, {per_s:g} update/s each")
         measured = await measure(server, crowd, crowd.write(authors, per_s, run.options.seconds))
     what = f"{count:,} rooms x 2 clients, {per_s:g} update/s each"
-    return row_of(measured, name, run, what, "cores", measured.cores)
+    return behind(row_of(measured, name, run, what, "cores", measured.cores), count * per_s, 0.9)

@@ -18,6 +18,8 @@ IN_TIME: Final = 0.95
 FACTOR: Final = 1.7
 HALVINGS: Final = 2
 MOST_STEPS: Final = 16
+TRIES: Final = 3
+"""A rate breaks when it broke that often: others who use the machine for a moment shall not end the search."""
 
 
 def holds(measured: Measured, asked_per_s: float) -> bool:
@@ -44,7 +46,10 @@ async def most(run: Run, name: str, clients: int, writers: int) -> Row:
         for _ in range(MOST_STEPS):
             asked = rate * writers * (clients - 1)
             run.say(f"{clients} clients, {writers} write {rate:,.1f}/s: {asked:,.0f} deliveries/s")
-            measured = await step(run, server, made, clients, writers, rate, step_s)
+            for _ in range(TRIES):
+                measured = await step(run, server, made, clients, writers, rate, step_s)
+                if holds(measured, asked):
+                    break
             limited |= measured.load_cores > BUSY
             if holds(measured, asked):
                 best, low = measured, rate

@@ -50,7 +50,7 @@ def show(console: Console, rows: Sequence[Row]) -> None:
             row.server,
             f"{number(row.value)} {row.unit}",
             "" if row.goal is None or row is not first else number(row.goal),
-            "" if times is None else f"{number(times)}x",
+            "behind" if row.is_behind else "" if times is None else f"{number(times)}x",
             number(row.cpu_ms),
             number(row.per_s),
             number(row.p50_ms),

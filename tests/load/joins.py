@@ -7,8 +7,8 @@ of its sync step 2; of those bytes it keeps none, so that a hundred of them read
 import asyncio
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from tests.load.client import Client, Seat
@@ -33,8 +33,12 @@ def crowd_of(seats: list[Seat]) -> Iterator[tuple[Crowd, list[Client]]]:
         yield crowd, members
 
 
-async def upload(run: Run, server: Server, seats: list[Seat]) -> int:
-    """Put a large document into the room; returns its size as the server gives it. Raises CrowdError."""
+@asynccontextmanager
+async def uploaded(run: Run, server: Server, seats: list[Seat]) -> AsyncIterator[int]:
+    """A large document in the room, and its size as the server gives it. Raises CrowdError.
+
+    Who brought it stays: peers forget a document with its last client.
+    """
     run.say("uploading the document")
     update = await asyncio.to_thread(drawing, DOCUMENT_BYTES)
     first, *checks = seats
@@ -49,9 +53,9 @@ async def upload(run: Run, server: Server, seats: list[Seat]) -> int:
                 raise CrowdError(f"The document was not taken: {author.closed}")
             size, _ = await join(seat)
             if size > len(update) * 0.9:
-                # it stays connected until somebody else is in, so that no peer forgets the room
                 await quiet(server)
-                return size
+                yield size
+                return
             if time.monotonic() > end:
                 break
     raise CrowdError(f"The document of {len(update):,} bytes did not get in.")
@@ -70,27 +74,32 @@ async def large(run: Run, name: str, how: str) -> Row:
     with run.server() as server:
         (seats,) = server.seats(1, 160)
         holders, seats = seats[:30], seats[30:]
-        size = await upload(run, server, holders)
-        # somebody is in the room all the time: peers forget a document with its last client
-        with crowd_of(holders[:1]) as (crowd, stayer):
-            await crowd.enter(stayer)
+        async with uploaded(run, server, holders) as size:
             if how == "alone":
-                row = await alone(run, name, seats)
+                row = await alone(run, name, seats, size)
             elif how == "crowd":
-                row = await at_once(run, name, server, seats[:100])
+                row = await at_once(run, name, server, seats[:100], size)
             else:
-                row = await after_start(run, name, server, seats[0])
+                row = await after_start(run, name, server, seats[0], size)
         usage = server.usage()
         row.rss_bytes = usage.rss_bytes if usage else None
     row.notes.insert(0, f"the document's step 2 has {size / 1e6:.1f} MB")
     return row
 
 
-async def alone(run: Run, name: str, seats: list[Seat]) -> Row:
+def check_size(size: int, whole: int) -> None:
+    """Raises CrowdError when somebody got something else than the document."""
+    if size < whole * 0.9:
+        raise CrowdError(f"Somebody who joined got {size:,} bytes instead of {whole:,}.")
+
+
+async def alone(run: Run, name: str, seats: list[Seat], whole: int) -> Row:
     run.say(f"{ALONE} joins, one after the other")
     took_ms = []
     for seat in seats[:ALONE]:
-        took_ms.append((await join(seat))[1] * 1e3)
+        size, took_s = await join(seat)
+        check_size(size, whole)
+        took_ms.append(took_s * 1e3)
         await asyncio.sleep(0.1)
     p50 = statistics.median(took_ms)
     return Row(
@@ -98,13 +107,14 @@ async def alone(run: Run, name: str, seats: list[Seat]) -> Row:
     )
 
 
-async def at_once(run: Run, name: str, server: Server, seats: list[Seat]) -> Row:
+async def at_once(run: Run, name: str, server: Server, seats: list[Seat], whole: int) -> Row:
     run.say(f"{len(seats)} join at once")
     before = server.usage()
     with crowd_of(seats) as (crowd, members):
         began = time.perf_counter()
         await crowd.enter(members, at_once=len(members))
         took_s = sorted(member.synced_at - began for member in members)
+        check_size(min(member.step_2_bytes for member in members), whole)
         await quiet(server)
     after = server.usage()
     row = Row(name, run.target.name, f"{len(seats)} join it at once, until the last has it", "s", took_s[-1])
@@ -114,7 +124,7 @@ async def at_once(run: Run, name: str, server: Server, seats: list[Seat]) -> Row
     return row
 
 
-async def after_start(run: Run, name: str, server: Server, seat: Seat) -> Row:
+async def after_start(run: Run, name: str, server: Server, seat: Seat, whole: int) -> Row:
     row = Row(name, run.target.name, "the first join of it after a start", "s", None)
     restart = getattr(server, "restart", None)
     if restart is None:
@@ -122,7 +132,8 @@ async def after_start(run: Run, name: str, server: Server, seat: Seat) -> Row:
         return row
     run.say("stopping and starting the server")
     started_in_s = await asyncio.to_thread(restart)
-    row.value = (await join(seat))[1]
+    size, row.value = await join(seat)
+    check_size(size, whole)
     row.p50_ms = row.value * 1e3
     row.notes.append(f"it was ready {started_in_s:.2f} s after it was started, counted before")
     return row

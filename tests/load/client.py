@@ -120,6 +120,7 @@ class Client(asyncio.Protocol):
         self._head = b""
         self._is_open = False
         self._is_leaving = False
+        self._is_listening = False
         self._known = room.start()
         self._id = encode_uint(client_id)
         self._seen: dict[int, int] = {}
@@ -153,7 +154,7 @@ class Client(asyncio.Protocol):
             return
         self.closed = self.closed or f"the connection ended ({exc or 'without a close frame'})"
         if self.synced.done():
-            self.room.listeners -= 1
+            self._listen(False)
             self.on_lost()
         else:
             self.synced.set_exception(BadAnswer(f"The server sent a client away: {self.closed}"))
@@ -164,6 +165,11 @@ class Client(asyncio.Protocol):
         if hasattr(self, "transport"):
             self.transport.abort()
 
+    def _listen(self, is_listening: bool) -> None:
+        """Whether it is expected to hear every edit of the others."""
+        self.room.listeners += is_listening - self._is_listening
+        self._is_listening = is_listening
+
     def keep_only(self, count: int) -> None:
         """Of large messages keep `count` bytes: their size is all that matters."""
         self._reader = FrameReader(count)
@@ -171,7 +177,7 @@ class Client(asyncio.Protocol):
     def stop_reading(self) -> None:
         """From now on what the server sends stays in its buffers."""
         self.transport.pause_reading()
-        self.room.listeners -= 1
+        self._listen(False)
         self._known = self.room.start()
 
     # -- what it hears ------------------------------------------------------------------------
@@ -233,7 +239,7 @@ class Client(asyncio.Protocol):
                 ]
             if part.step == STEP_2 and not self.synced.done():
                 self.synced_at, self.step_2_bytes = now, size
-                self.room.listeners += 1
+                self._listen(True)
                 self.synced.set_result(None)
                 return False
         elif part.kind == AWARENESS:

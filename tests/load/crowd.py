@@ -41,7 +41,8 @@ class Crowd:
         self.clients: list[Client] = []
         self._memory = Memory()
         self._lost = 0
-        self._ids = random.Random(1)
+        # never the ids of an earlier run: a room that is still there would know their edits already
+        self._ids = random.Random()
 
     def __enter__(self) -> Self:
         return self

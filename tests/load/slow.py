@@ -12,8 +12,8 @@ from tests.load.scenarios import Measured, Row, Run, measure, quiet, row_of
 from tests.load.servers import Server
 
 READERS: Final = 10
-BULK_BYTES: Final = 16 * 1024
-"""One edit: at 40/s a slow reader falls 0.6 MiB behind every second."""
+BULK_BYTES: Final = 32 * 1024
+"""One edit: at 40/s a slow reader falls 1.3 MB behind every second, more than a kernel buffers for it."""
 
 PER_S: Final = 40.0
 RECEIVE_BYTES: Final = 4096
@@ -50,7 +50,7 @@ async def once(run: Run, server: Server, count: int) -> tuple[Measured, int | No
         for client in slow:
             client.stop_reading()
         await quiet(server)
-        run.say(f"writing {PER_S:g} edits/s of 16 KiB beside {count} slow readers")
+        run.say(f"writing {PER_S:g} edits/s of 32 KiB beside {count} slow readers")
         measured = await measure(server, crowd, crowd.write(normal[:1], PER_S, seconds))
         after = server.usage()
     await quiet(server)

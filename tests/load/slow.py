@@ -22,8 +22,12 @@ RECEIVE_BYTES: Final = 4096
 async def slow(run: Run, name: str, count: int) -> Row:
     """p99 of the others with `count` slow readers, and without."""
     with run.server() as server:
-        without, without_bytes = await once(run, server, 0)
-        beside, beside_bytes = await once(run, server, count)
+        # what comes with the first megabytes, such as a process for checkpoints, is no reader's cost
+        await once(run, server, 0)
+        # in turn, and the better one of each: what else runs on the machine is no reader's doing
+        runs = [(await once(run, server, 0), await once(run, server, count)) for _ in range(2)]
+    without, without_bytes = min((pair[0] for pair in runs), key=lateness)
+    beside, beside_bytes = min((pair[1] for pair in runs), key=lateness)
     row = row_of(beside, name, run, f"{count} clients never read: p99 of the others rises by", "ms", None)
     if beside.p99_ms is not None and without.p99_ms is not None:
         row.value = beside.p99_ms - without.p99_ms
@@ -32,6 +36,11 @@ async def slow(run: Run, name: str, count: int) -> Row:
         each = (beside_bytes - without_bytes) / count / 2**20
         row.notes.append(f"{each:.2f} MiB of the server for each slow reader (goal of ours: 1)")
     return row
+
+
+def lateness(result: tuple[Measured, int | None]) -> float:
+    """The p99 of a run."""
+    return result[0].p99_ms or 0.0
 
 
 async def once(run: Run, server: Server, count: int) -> tuple[Measured, int | None]:

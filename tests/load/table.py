@@ -26,7 +26,7 @@ def number(value: float | None) -> str:
 
 def ratio(ours: Row, other: Row) -> float | None:
     """How many times better ours is; below 1: how many times worse."""
-    if not ours.value or not other.value:
+    if not ours.value or not other.value or min(ours.value, other.value) < 0:
         return None
     return ours.value / other.value if ours.more_is_better else other.value / ours.value
 

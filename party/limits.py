@@ -56,6 +56,9 @@ class Limits:
     lag_deadline_s: float = 60.0
     """A connection that has not drained for this long is closed with 1013."""
 
+    lag_drain_bytes: int = 256 * KIB
+    """Bytes a slow connection must take within that time to be given as much again (35 kbit/s)."""
+
     quiet_s: float = 20.0
     """A connection sent nothing for this long gets an empty awareness message."""
 

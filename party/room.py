@@ -11,6 +11,7 @@ Keeps rules R1-R10, S1-S7, P4-P6. Time is passed in.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from party import wire
@@ -439,11 +440,15 @@ class Room:
         """Once a second: end laggards, answer who had to wait, keep quiet connections alive (R8, S11, P6)."""
         self.answer_waiting(now)
         for session in list(self.sessions):
-            since_s = session.state.since_s if isinstance(session.state, Lagging | Joining) else None
-            if since_s is not None and now - since_s > self._limits.lag_deadline_s:
-                session.close(TooSlow())
-                self.leave(session, now)
-            elif now - session.sent_at_s > self._limits.quiet_s:
+            state = session.state
+            if isinstance(state, Lagging | Joining) and state.since_s is not None:
+                if session.has_drained(self._limits.lag_drain_bytes):
+                    session.state = replace(state, since_s=now)
+                elif now - state.since_s > self._limits.lag_deadline_s:
+                    session.close(TooSlow())
+                    self.leave(session, now)
+                    continue
+            if now - session.sent_at_s > self._limits.quiet_s:
                 session.send(now, wire.NO_AWARENESS)
 
     def set_pace(self, now: float, late_s: float = 0.0) -> None:

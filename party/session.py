@@ -75,6 +75,8 @@ class Session:
     dropped_presence: int = 0
     notices: set[str] = field(default_factory=set)
     """What it was told once already."""
+    unsent_bytes: int = 0
+    """What was unsent when `has_drained` last looked."""
 
     @property
     def is_closed(self) -> bool:
@@ -90,6 +92,14 @@ class Session:
         """Hand messages to the socket, in one write."""
         self.sent_at_s = now
         self.connection.send(*messages)
+
+    def has_drained(self, least_bytes: int) -> bool:
+        """True when at least so many bytes left since this was last true; slow is not stuck."""
+        drained = self.unsent_bytes - self.connection.buffered_bytes
+        if 0 <= drained < least_bytes:
+            return False
+        self.unsent_bytes -= drained
+        return drained > 0
 
     def close(self, error: KanvasError) -> None:
         """End the session with the error's close code and words. Idempotent."""

@@ -14,7 +14,7 @@ from party.errors import (
     Poison,
     Unavailable,
 )
-from party.limits import Limits
+from party.limits import KIB, MIB, Limits
 from party.ports import Schema
 from party.room import Room
 from party.session import Closed, Joining, Lagging, Live, Session
@@ -356,6 +356,36 @@ def test_a_reader_that_does_not_drain_is_closed() -> None:
     assert bert.wire.code == 1013
     assert session not in room.sessions
     assert anna.wire.code is None
+
+
+def test_a_reader_that_drains_slowly_is_not_closed() -> None:
+    """R8: 5 MB at 1 Mbit/s take 40 s, 20 MB take 160 s; it goes when it takes too little for 60 s."""
+    room, anna, bert, session = slow_room()
+    unsent = 20 * MIB
+    for at in range(0, 151, 10):
+        bert.wire.buffered_bytes = unsent - at * 128 * KIB
+        draw(room, anna, f"a{at}", at)
+        room.beat(at)
+    assert isinstance(session.state, Lagging)
+    assert bert.wire.code is None
+    for at in range(160, 210, 10):
+        bert.wire.buffered_bytes -= 1000
+        room.beat(at)
+    assert bert.wire.code is None
+    room.beat(211.0)
+    assert bert.wire.code == 1013
+
+
+def test_a_join_that_waits_for_the_connection_has_time_while_it_drains() -> None:
+    """R8, S2: who asks again while a large answer is under way is answered when that has left."""
+    room, _, bert, session = slow_room()
+    for at in range(0, 151, 10):
+        bert.wire.buffered_bytes = (160 - at) * 128 * KIB
+        if at == 0:
+            bert.send(wire.encode_step_1(b"\x00"))
+        room.beat(at)
+    assert isinstance(session.state, Joining)
+    assert bert.wire.code is None
 
 
 def test_questions_of_a_slow_reader_wait() -> None:

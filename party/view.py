@@ -5,14 +5,29 @@ Does not own: the live document, which may be one uncommitted batch ahead (rule 
 Keeps rules R4, R8. Pure: time is passed in.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
+from party.ports import Schema
 from party.wire import encode_state_vector, encode_step_2, encode_update
 
 RENEW_S_PER_BYTE: Final = 0.5e-6
 """A full encode costs about 10 ns a byte; one per this many seconds and byte keeps it near 2 % of a core."""
 
 MAX_RENEW_S: Final = 5.0
+
+
+class Committed(NamedTuple):
+    """What is committed as it lies in memory: a base, and the frames since. Nothing is encoded for it."""
+
+    schema: Schema
+    version: str
+    """`"{epoch}-{seq}"` of all of it."""
+
+    base_version: str
+    """Of the base alone."""
+
+    base: bytes
+    frames: tuple[bytes, ...]
 
 
 class CommittedView:
@@ -34,6 +49,11 @@ class CommittedView:
     def version(self) -> str:
         """`"{epoch}-{seq}"`, the version of the room's state everywhere."""
         return f"{self.epoch}-{self.seq}"
+
+    @property
+    def base_version(self) -> str:
+        """The version of the base alone; what came since is in the frames."""
+        return f"{self.epoch}-{self.base_seq}"
 
     @property
     def size_bytes(self) -> int:

@@ -90,7 +90,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
                     "Idempotency-Key",
                     "X-Request-ID",
                 ),
-                expose_headers=("ETag", "Location", "Retry-After", "X-Request-ID"),
+                expose_headers=("ETag", parties.SIZE, "Location", "Retry-After", "X-Request-ID"),
                 max_age=3600,
             )
         )

@@ -29,6 +29,7 @@ from party.errors import (
 )
 from server.auth import Identity, check_cookie_origin, check_origin, find_token
 from server.conditions import is_known_to_client, make_etag
+from server.packs import share, takes_gzip
 from server.problems import FieldError, InvalidFields
 from server.registry import Api, Body, Call, Out, RawBody, Reply, RequestHeaders, answer
 from server.rooms import RoomPath
@@ -42,6 +43,8 @@ api = Api()
 SUBPROTOCOL: Final = "kanvas"
 BINARY: Final = "application/octet-stream"
 JSON: Final = "application/json"
+SIZE: Final = "Kanvas-Document-Bytes"
+"""Content-Length counts compressed bytes, and browsers hand out uncompressed ones."""
 
 
 async def party_socket(websocket: WebSocket) -> None:
@@ -150,6 +153,50 @@ async def read_state(call: Call, path: RoomPath, headers: StateHeaders) -> Respo
     if BINARY in (headers.accept or ""):
         return Response(update, media_type=BINARY, headers=known)
     return answer(StateOut(version=version, update=base64.b64encode(update).decode()), headers=known)
+
+
+class BaseHeaders(RequestHeaders):
+    """Headers of a read of the base."""
+
+    if_none_match: str | None = Field(default=None, alias="If-None-Match", description="ETags you have")
+    accept_encoding: str | None = Field(
+        default=None, alias="Accept-Encoding", description="With gzip it is about a quarter of the size"
+    )
+
+
+@api.route(
+    "GET",
+    "/parties/{room_id}/base",
+    summary="Read a large room's base before joining",
+    tag="parties",
+    replies=(
+        Reply(
+            200,
+            "A Yjs update (encoding version 1)",
+            media=(BINARY,),
+            headers={"ETag": "The base's version, weak", SIZE: "Bytes of the update, uncompressed"},
+        ),
+        Reply(304, "You have this base", headers={"ETag": "The base's version, weak"}),
+    ),
+)
+async def read_base(call: Call, path: RoomPath, headers: BaseHeaders) -> Response:
+    """A recent committed state, for clients that then connect and sync what was drawn since.
+
+    It costs the server next to nothing: it is what the room holds in memory, compressed once for everybody.
+    It may be older than `GET /parties/{room_id}`; apply it, then join with your state vector.
+    """
+    committed = await call.services.hub.read(path.room_id)
+    # weak: the library may write the same state in other bytes, and it is the same tag with and without gzip
+    etag = "W/" + make_etag(committed.base_version)
+    told = {"ETag": etag, "Vary": "Accept-Encoding", "Cache-Control": "private, no-cache"}
+    if is_known_to_client(headers.if_none_match, etag):
+        return Response(status_code=304, headers=told)
+    base = committed.base
+    told[SIZE] = str(len(base))
+    if not takes_gzip(headers.accept_encoding):
+        return share(base, told, BINARY)
+    packed = await call.services.packs.gzip(path.room_id, base)
+    return share(packed, told | {"Content-Encoding": "gzip"}, BINARY)
 
 
 @api.route(

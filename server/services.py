@@ -30,6 +30,7 @@ from server.blobs.files import FileBlobs
 from server.bounds import Bounds
 from server.compactor import open_compactor
 from server.keeper import Keeper, open_keeper
+from server.packs import Packs, open_packs
 from server.places import Places
 from server.purging import purge_elements
 from server.secret import ensure_data_dir, load_secret
@@ -65,6 +66,7 @@ class Services:
     hub: Hub
     tokens: Tokens
     blobs: Blobs
+    packs: Packs
     limits: Limits
     traffic: Traffic
     places: Places
@@ -108,10 +110,22 @@ async def open_services(
             open_traffic(bounds or Bounds.of(limits)) as traffic,
             open_keeper(database, settings.data_dir, recorder) as keeper,
             open_compactor() as compactor,
+            open_packs() as packs,
             open_hub(journal, limits, compactor, keeper.guard) as hub,
         ):
             services = Services(
-                settings, database, journal, hub, tokens, blobs, limits, traffic, places, visits, keeper
+                settings=settings,
+                database=database,
+                journal=journal,
+                hub=hub,
+                tokens=tokens,
+                blobs=blobs,
+                packs=packs,
+                limits=limits,
+                traffic=traffic,
+                places=places,
+                visits=visits,
+                keeper=keeper,
             )
             async with asyncio.TaskGroup() as tasks:
                 cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))

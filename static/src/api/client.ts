@@ -4,6 +4,7 @@
  * Owns: addresses, headers, deadlines, and one silent renewal when the token has run out.
  * Does not own the token: `Credentials` (identity/session.ts) hands it in and renews it.
  */
+import { readBase, type Base, type Reading } from "./base";
 import { ApiError, problemOf } from "./errors";
 import type { Grant, Page, Person, Room, Scope, ServerConfig, Visibility } from "./types";
 
@@ -157,16 +158,18 @@ export class Api {
     return answer.blob();
   }
 
-  /** The room's state as one Yjs update, compressed in transit; faster than the first sync of a large room. */
-  async fetchState(room: string, deadlineMs: number): Promise<Uint8Array> {
-    const answer = await this.#call(`/parties/${encodeURIComponent(room)}`, {
+  /**
+   * A recent state of the room as one Yjs update, compressed on the way: what a first sync would bring in one piece.
+   *
+   * `deadlineMs` is for the answer's beginning; after that only a stall ends it.
+   */
+  async fetchBase(room: string, call: { deadlineMs: number } & Reading): Promise<Base> {
+    const answer = await this.#call(`/parties/${encodeURIComponent(room)}/base`, {
       headers: { Accept: "application/octet-stream" },
-      deadlineMs,
+      deadlineMs: call.deadlineMs,
+      signal: call.signal,
     });
-    if (!(answer.headers.get("Content-Type") ?? "").startsWith("application/octet-stream")) {
-      throw new ApiError("The room's state came in another form.", { kind: "problem", status: answer.status });
-    }
-    return new Uint8Array(await answer.arrayBuffer());
+    return readBase(answer, call);
   }
 }
 

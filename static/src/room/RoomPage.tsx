@@ -12,6 +12,7 @@ import { useSay } from "../ui/toasts";
 import type { EditorHandle } from "./Editor";
 import { clearRoom } from "./caches";
 import { finish, handOver, takeOver, type Handover } from "./handover";
+import { Opening } from "./Opening";
 import { People } from "./People";
 import { RefusalDialog } from "./RefusalDialog";
 import { RoomSession } from "./roomsession";
@@ -123,7 +124,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
       </main>
     );
   }
-  if (!open || !room) return <Loading>Opening the room…</Loading>;
+  if (!open || !room) return <Opening progress={state.progress} />;
 
   const exportCopy = async () => {
     const { writeOut, download } = await import("./transfer");

@@ -9,19 +9,29 @@
 import { IndexeddbPersistence } from "y-indexeddb";
 import { WebsocketProvider } from "y-websocket";
 import * as Y from "yjs";
+import type { Progress } from "../api/base";
 import { ApiError, wordsFor, type Words } from "../api/errors";
 import type { Room } from "../api/types";
 import { type Binding, Losses, Saved, sendOwnAwarenessOnly } from "../binding";
 import type { Identity } from "../identity/session";
 import { Assets } from "./assets";
 import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
+import { bePatient } from "./patience";
 import type { Link, Refusal } from "./words";
 
 /** With a copy here, the server gets this long to say whether it is still the right one; later answers still count. */
 const HEAD_WAIT_MS = 1_200;
 /** IndexedDB can hang (another tab upgrades it, a full disk): the room then opens without its copy. */
 const COPY_WAIT_MS = 8_000;
-const STATE_WAIT_MS = 10_000;
+/** For the base's beginning, and between two pieces of it; then the sync brings all. */
+const BASE_WAIT_MS = 10_000;
+/** With a small copy here nobody waits long before seeing it. */
+const SMALL_BASE_WAIT_MS = 1_200;
+/** With fewer structs (about a hundred elements) the copy says little of how large the room is now. */
+const SMALL_COPY_STRUCTS = 1_000;
+/** A page that opens sooner shows no progress. */
+const PROGRESS_AFTER_MS = 1_000;
+const PROGRESS_EVERY_MS = 100;
 const RENEW_RETRY_MS = 5_000;
 /** The server asks for a fresh client id with this close. */
 const FRESH_CLIENT_ID = 4509;
@@ -43,7 +53,13 @@ export interface RoomState {
   readonly link: Link;
   readonly words: Words | null;
   readonly refusal: Refusal | null;
+  /** Of a large drawing that is on its way while the room opens. */
+  readonly progress: Progress | null;
 }
+
+/** The frame that shows the last change; at once in a page nobody looks at, which draws none. */
+const painted = (): Promise<unknown> =>
+  Promise.race([wait(100), new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))]);
 
 const wait = (ms: number): Promise<null> => new Promise((resolve) => setTimeout(() => resolve(null), ms));
 
@@ -53,12 +69,13 @@ export class RoomSession {
   readonly #user: string;
   readonly #complain: (words: string) => void;
   readonly #listeners = new Set<() => void>();
-  #state: RoomState = { stage: "opening", room: null, open: null, link: "connecting", words: null, refusal: null };
+  #state: RoomState = { stage: "opening", room: null, open: null, link: "connecting", words: null, refusal: null, progress: null };
   #persistence: IndexeddbPersistence | null = null;
   #binding: Binding | null = null;
   #unsubscribe: () => void = () => undefined;
   #name: string;
   #closed = false;
+  #fetching: AbortController | null = null;
   /** Raised at each opening; work of an earlier one stops when it sees another number. */
   #opening = 0;
 
@@ -90,7 +107,7 @@ export class RoomSession {
   async open(): Promise<void> {
     const turn = ++this.#opening;
     this.#letGo();
-    this.#set({ stage: "opening", open: null, words: null, refusal: null, link: navigator.onLine ? "connecting" : "offline" });
+    this.#set({ stage: "opening", open: null, words: null, refusal: null, progress: null, link: navigator.onLine ? "connecting" : "offline" });
 
     const kept = keptHead(this.#user, this.#id);
     const head = this.#identity.api.getRoom(this.#id).then(
@@ -106,7 +123,7 @@ export class RoomSession {
       return;
     }
     this.#set({ room });
-    await this.#start(room, turn);
+    await this.#start(room, turn, Boolean(answer?.room));
     if (turn !== this.#opening) return;
     if (answer?.error) this.#onHeadError(answer.error);
     else if (!answer) {
@@ -147,7 +164,7 @@ export class RoomSession {
     else if (error.status === 403) this.#refuse({ code: 4403, reason: error.message });
   }
 
-  async #start(room: Room, turn: number): Promise<void> {
+  async #start(room: Room, turn: number, reachable: boolean): Promise<void> {
     const doc = new Y.Doc();
     const scheme = window.location.protocol === "https:" ? "wss:" : "ws:";
     const provider = new WebsocketProvider(`${scheme}//${window.location.host}/parties`, room.id, doc, {
@@ -156,13 +173,17 @@ export class RoomSession {
       connect: false,
     });
     sendOwnAwarenessOnly(provider);
+    bePatient(provider);
     const saved = new Saved(provider);
     const losses = new Losses(doc, saved);
     const assets = new Assets({ api: this.#identity.api, room: room.id, user: this.#user, complain: this.#complain });
     const open: OpenRoom = { doc, provider, saved, losses, assets };
 
     const copy = await this.#loadCopy(doc, room);
-    if (turn === this.#opening && copy.empty && navigator.onLine) await this.#fetchState(open);
+    const isEmpty = copy.structs === 0;
+    if (turn === this.#opening && (isEmpty ? navigator.onLine : reachable && copy.structs < SMALL_COPY_STRUCTS)) {
+      await this.#fetchBase(open, room, isEmpty ? BASE_WAIT_MS : SMALL_BASE_WAIT_MS);
+    }
     if (turn !== this.#opening || this.#closed) {
       this.#end(open, copy.persistence);
       return;
@@ -171,15 +192,15 @@ export class RoomSession {
     provider.on("status", ({ status }) => this.#onStatus(status));
     provider.on("connection-close", (event) => this.#onClose(event));
     provider.on("closed", ({ code, reason }) => this.#onRefused(code, reason));
-    this.#set({ stage: "open", open });
+    this.#set({ stage: "open", open, progress: null });
     provider.connect();
   }
 
-  async #loadCopy(doc: Y.Doc, room: Room): Promise<{ persistence: IndexeddbPersistence | null; empty: boolean }> {
+  async #loadCopy(doc: Y.Doc, room: Room): Promise<{ persistence: IndexeddbPersistence | null; structs: number }> {
     const name = databaseName({ user: this.#user, room: room.id, epoch: room.epoch });
     let persistence: IndexeddbPersistence | null = null;
     try {
-      if (!("indexedDB" in window)) return { persistence: null, empty: true };
+      if (!("indexedDB" in window)) return { persistence: null, structs: 0 };
       persistence = new IndexeddbPersistence(name, doc);
       registerDatabase(name);
       const failed = persistence._db.then(
@@ -191,15 +212,39 @@ export class RoomSession {
     } catch (error) {
       console.warn("This browser keeps no copy of the room; a reload needs the server.", error);
     }
-    return { persistence, empty: doc.store.clients.size === 0 };
+    let structs = 0;
+    for (const own of doc.store.clients.values()) structs += own.length;
+    return { persistence, structs };
   }
 
-  /** A large room comes faster as one compressed answer than as its first sync. */
-  async #fetchState({ doc, provider }: OpenRoom): Promise<void> {
+  /**
+   * The room's base over HTTP: compressed, piece by piece, with progress; the sync then brings what it lacks.
+   *
+   * It is what the server has committed, so it is applied as if the connection had brought it: nothing of it waits to
+   * be saved. Whatever goes wrong here, the sync brings everything.
+   */
+  async #fetchBase({ doc, provider }: OpenRoom, room: Room, deadlineMs: number): Promise<void> {
+    const fetching = (this.#fetching = new AbortController());
+    const since = performance.now();
+    let shownAt = since + PROGRESS_AFTER_MS - PROGRESS_EVERY_MS;
+    const onProgress = (progress: Progress) => {
+      const now = performance.now();
+      if (now - shownAt < PROGRESS_EVERY_MS && progress.receivedBytes < progress.totalBytes) return;
+      if (now - since < PROGRESS_AFTER_MS) return;
+      shownAt = now;
+      this.#set({ progress });
+    };
     try {
-      Y.applyUpdate(doc, await this.#identity.api.fetchState(this.#id, STATE_WAIT_MS), provider);
+      const call = { deadlineMs, stallMs: BASE_WAIT_MS, signal: fetching.signal, onProgress };
+      const base = await this.#identity.api.fetchBase(this.#id, call);
+      if (fetching.signal.aborted || base.epoch !== room.epoch) return;
+      // Applying holds the page up; what it says then has to be on the screen before.
+      if (this.#state.progress) await painted();
+      if (!fetching.signal.aborted) Y.applyUpdate(doc, base.update, provider);
     } catch {
       // The sync brings it.
+    } finally {
+      if (this.#fetching === fetching) this.#fetching = null;
     }
   }
 
@@ -330,6 +375,7 @@ export class RoomSession {
   }
 
   #letGo(): void {
+    this.#fetching?.abort();
     const { open } = this.#state;
     const binding = this.#binding;
     this.#binding = null;

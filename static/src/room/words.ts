@@ -1,4 +1,5 @@
 /** What the room page says about its connection, what is saved, and refusals. Pure. */
+import type { Progress } from "../api/base";
 import { count } from "../app/time";
 import type { SavedStatus } from "../binding";
 
@@ -70,4 +71,11 @@ export function refusalWords({ code, reason }: Refusal): RefusalWords {
     default:
       return { title: "The server refused a change", detail: `It could not be added to the room.${said}`, reopen: true };
   }
+}
+
+/** How much of a large drawing is here. */
+export function progressWords({ receivedBytes, totalBytes }: Progress): string {
+  if (receivedBytes >= totalBytes) return "Opening the drawing…";
+  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+  return `Loading the drawing, ${megabytes(receivedBytes)} of ${megabytes(totalBytes)} MB`;
 }

@@ -1,6 +1,6 @@
 /** What the room says of its connection: green only when it is saved. */
 import { describe, expect, it } from "vitest";
-import { refusalWords, savedWords, type Link } from "../../src/room/words";
+import { progressWords, refusalWords, savedWords, type Link } from "../../src/room/words";
 
 const LINKS: readonly Link[] = ["connecting", "connected", "waiting", "offline", "refused"];
 
@@ -53,5 +53,13 @@ describe("refusalWords", () => {
   it("passes on what the server says", () => {
     expect(refusalWords({ code: 4403, reason: "Your role is viewer." }).detail).toContain("“Your role is viewer.”");
     expect(refusalWords({ code: 4422, reason: "" }).detail).not.toContain("“");
+  });
+});
+
+describe("progressWords", () => {
+  it("says how much has come, and what happens when all has", () => {
+    expect(progressWords({ receivedBytes: 0, totalBytes: 5_029_624 })).toBe("Loading the drawing, 0.0 of 5.0 MB");
+    expect(progressWords({ receivedBytes: 1_260_000, totalBytes: 5_029_624 })).toBe("Loading the drawing, 1.3 of 5.0 MB");
+    expect(progressWords({ receivedBytes: 5_029_624, totalBytes: 5_029_624 })).toBe("Opening the drawing…");
   });
 });

@@ -45,6 +45,28 @@ describe("Saved", () => {
     expect(kinds.at(-1)).toBe("saved");
   });
 
+  it("counts nothing of a base that came over HTTP: it is committed", async () => {
+    const room = new Room();
+    room.doc.getMap("elements").set("a", 1);
+    room.doc.getMap("elements").delete("a");
+    room.doc.getMap("elements").set("b", 2);
+    const base = Y.encodeStateAsUpdate(room.doc);
+    room.doc.getMap("elements").set("c", 3);
+    const { doc, provider, saved, elements } = join(room, new Y.Doc(), false);
+    Y.applyUpdate(doc, base, provider);
+    expect(saved.status).toEqual({ kind: "offline", waiting: 0, unconfirmed: false });
+    room.frozen = true;
+    elements.set("mine", 1);
+    expect(saved.status.waiting).toBe(1);
+    provider.connect();
+    await settle();
+    expect(elements.toJSON()).toEqual({ b: 2, c: 3, mine: 1 });
+    expect(saved.status).toEqual({ kind: "saving", waiting: 1, unconfirmed: false });
+    room.commit();
+    await settle();
+    expect(saved.status).toEqual({ kind: "saved", waiting: 0, unconfirmed: false });
+  });
+
   it("never shows as saved what a crash takes back, and saves it afterwards", async () => {
     const room = new Room();
     const { saved, provider, elements } = join(room);

@@ -1,15 +1,17 @@
-/** What a room shows until its drawing is here: dots, and for a large drawing how much of it has come. */
+/** What a room shows until its drawing is here: dots; for a large one its title, how much has come, and a way out. */
 import type { ReactNode } from "react";
 import type { Progress } from "../api/base";
 import { Loading } from "../app/App";
+import { navigate } from "../app/router";
 import { progressWords } from "./words";
 
-export function Opening({ progress }: { progress: Progress | null }): ReactNode {
+export function Opening({ title, progress }: { title: string; progress: Progress | null }): ReactNode {
   if (!progress) return <Loading>Opening the room…</Loading>;
   const part = progress.receivedBytes / progress.totalBytes;
   const words = progressWords(progress);
   return (
-    <div className="loading">
+    <main className="loading">
+      <h1 className="progress__title">{title}</h1>
       <div
         className="progress"
         role="progressbar"
@@ -23,6 +25,9 @@ export function Opening({ progress }: { progress: Progress | null }): ReactNode 
         <div className="progress__done" style={{ transform: `scaleX(${part})` }} />
       </div>
       <span className="progress__words">{words}</span>
-    </div>
+      <button type="button" className="button button--quiet" onClick={() => navigate("/")}>
+        Go to the lobby
+      </button>
+    </main>
   );
 }

@@ -124,7 +124,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
       </main>
     );
   }
-  if (!open || !room) return <Opening progress={state.progress} />;
+  if (!open || !room) return <Opening title={room?.title ?? ""} progress={state.progress} />;
 
   const exportCopy = async () => {
     const { writeOut, download } = await import("./transfer");

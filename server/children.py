@@ -1,0 +1,134 @@
+"""Child processes for work that would hold up the event loop, or never end.
+
+Owns: one child per `Child`, started on first use, doing one piece of work at a time, killed when that takes
+too long, ended with the server. Does not own: what the work is (`compactor.py`, `readers.py`).
+pycrdt holds the GIL in every call, so a thread would stall every room, and nothing in the same process can
+stop a call that hangs in native code; a child process can be killed.
+Rules: the queue is bounded, every wait has a deadline, and work that hangs costs nobody but who asked for it.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
+from functools import partial
+from multiprocessing.process import BaseProcess
+from typing import Final, ParamSpec, TypeVar
+
+START_S: Final = 60.0
+"""For a child to start: 0.3 s, and much more where the processor is elsewhere. No work pays for it."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Overdue(Exception):
+    """The work took longer than its deadline; the child was killed."""
+
+
+class Crowded(Exception):
+    """Too much work waits, or it waited too long for its turn."""
+
+
+class ChildEnded(Exception):
+    """The child ended under the work: out of memory, or killed by somebody."""
+
+
+def _end_with_parent() -> None:
+    """Run in the child: a killed server can't end it, and it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(0)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+def _nothing() -> None:
+    """The first work of a child: when it is done the child has started."""
+
+
+class Child:
+    """One child process and the queue before it. Make one with `open_child`."""
+
+    def __init__(self, *, deadline_s: float, most_waiting: int, wait_s: float) -> None:
+        self._deadline_s = deadline_s
+        self._most_waiting = most_waiting
+        self._wait_s = wait_s
+        self._waiting = 0
+        self._turn = asyncio.Lock()
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work` returns or raises, done in the child; both must be picklable. In the order asked.
+
+        Raises Overdue, Crowded, ChildEnded. Cancel-safe: who gives up ends the child, not the others.
+        """
+        if self._waiting >= self._most_waiting:
+            raise Crowded
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise Crowded from None
+        finally:
+            self._waiting -= 1
+        try:
+            return await self._do(partial(work, *args, **kwargs))
+        finally:
+            self._turn.release()
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        try:
+            if self._pool is None:
+                context = multiprocessing.get_context("spawn")
+                self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
+                await self._within(START_S, self._pool, _nothing)
+            return await self._within(self._deadline_s, self._pool, work)
+        except BrokenProcessPool as exc:
+            self.end()
+            raise ChildEnded from exc
+        except (Overdue, asyncio.CancelledError):
+            self.end()
+            raise
+
+    @staticmethod
+    async def _within(deadline_s: float, pool: ProcessPoolExecutor, work: Callable[[], T]) -> T:
+        doing = asyncio.get_running_loop().run_in_executor(pool, work)
+        # not asyncio.timeout: the work may raise a TimeoutError of its own
+        done, _ = await asyncio.wait((doing,), timeout=deadline_s)
+        if not done:
+            doing.cancel()
+            raise Overdue
+        return doing.result()
+
+    def end(self) -> None:
+        """Kill the child, whatever it is doing; the next work gets a fresh one."""
+        children = self.processes()
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in children:
+            child.kill()
+
+    def processes(self) -> list[BaseProcess]:
+        """The child process, once there is one."""
+        return list((self._pool._processes or {}).values()) if self._pool is not None else []
+
+
+@asynccontextmanager
+async def open_child(*, deadline_s: float, most_waiting: int, wait_s: float) -> AsyncIterator[Child]:
+    """A child for one kind of work: `deadline_s` for each piece, `wait_s` for its turn."""
+    child = Child(deadline_s=deadline_s, most_waiting=most_waiting, wait_s=wait_s)
+    try:
+        yield child
+    finally:
+        child.end()

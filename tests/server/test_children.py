@@ -1,0 +1,79 @@
+"""server.children: work beside the event loop that is killed when it hangs. With real processes."""
+
+import asyncio
+
+import pytest
+
+from server.children import ChildEnded, Crowded, Overdue, open_child
+from tests.server.hangs import die, echo, fail, hold_the_gil
+from tests.server.test_compactor import until_gone
+
+
+async def test_one_child_does_all_the_work_in_order() -> None:
+    """It starts on first use and ends with the block."""
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60) as child:
+        assert child.processes() == []
+        done = await asyncio.gather(*(child.run(echo, bytes([n])) for n in range(8)))
+        assert [value for value, _ in done] == [bytes([n]) for n in range(8)]
+        (process,) = child.processes()
+        assert {pid for _, pid in done} == {process.pid}
+    assert process.pid is not None
+    await asyncio.to_thread(until_gone, process.pid)
+
+
+async def test_work_that_hangs_is_killed_and_the_others_are_done_by_a_fresh_child() -> None:
+    """R1: a read that hangs in native code costs its asker, not those behind it."""
+    async with open_child(deadline_s=0.5, most_waiting=8, wait_s=60) as child:
+        _, first = await child.run(echo, b"before")
+        hanging = asyncio.create_task(child.run(hold_the_gil))
+        behind = [asyncio.create_task(child.run(echo, bytes([n]))) for n in range(3)]
+        with pytest.raises(Overdue):
+            await hanging
+        done = await asyncio.gather(*behind)
+        assert [value for value, _ in done] == [b"\x00", b"\x01", b"\x02"]
+        assert first not in {pid for _, pid in done}
+        await asyncio.to_thread(until_gone, first)
+
+
+async def test_who_gives_up_ends_the_work() -> None:
+    """Nobody waits for an answer that nobody wants."""
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60) as child:
+        await child.run(echo, b"started")
+        hanging = asyncio.create_task(child.run(hold_the_gil))
+        await asyncio.sleep(0.05)
+        hanging.cancel()
+        assert (await child.run(echo, b"after"))[0] == b"after"
+        with pytest.raises(asyncio.CancelledError):
+            await hanging
+
+
+async def test_a_child_that_dies_is_started_anew() -> None:
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60) as child:
+        with pytest.raises(ChildEnded):
+            await child.run(die)
+        assert (await child.run(echo, b"after"))[0] == b"after"
+
+
+async def test_what_the_work_raises_is_raised_and_the_child_goes_on() -> None:
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60) as child:
+        _, first = await child.run(echo, b"before")
+        with pytest.raises(TimeoutError, match="of the work itself"):
+            await child.run(fail)
+        assert await child.run(echo, b"after") == (b"after", first)
+
+
+async def test_the_queue_is_bounded_in_length_and_in_time() -> None:
+    """At once when too many wait, later when the turn does not come."""
+    async with open_child(deadline_s=60, most_waiting=1, wait_s=0.2) as child:
+        busy = asyncio.create_task(child.run(hold_the_gil))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(child.run(echo, b"late"))
+        await asyncio.sleep(0)
+        with pytest.raises(Crowded):
+            await child.run(echo, b"too many")
+        with pytest.raises(Crowded):
+            await waiting
+        busy.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await busy
+        assert (await child.run(echo, b"after"))[0] == b"after"

@@ -9,9 +9,9 @@ BaseException, and becomes DocumentBroken here.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from pycrdt import Doc, Map, Subscription, TransactionEvent
+from pycrdt import Array, Doc, Map, Subscription, Text, TransactionEvent, XmlFragment
 
 from party.admission import dissect
 from party.errors import BadUpdate, DocumentBroken
@@ -20,6 +20,7 @@ from party.wire import decode_state_vector
 
 EMPTY_UPDATE: Final = b"\x00\x00"
 ELEMENTS: Final = "elements"
+ROOT_TYPES: Final[dict[str, Any]] = {"map": Map, "array": Array, "text": Text, "xml": XmlFragment}
 
 
 class Unread:
@@ -232,6 +233,19 @@ class Document:
         """The whole document as one update. 21-48 ms at 5 MB."""
         with _library():
             return self._doc.get_update()
+
+    def root_names(self) -> list[str]:
+        """The roots anything was ever written to, by name. Which type one has is nowhere stored."""
+        with _library():
+            return sorted(self._doc.keys())
+
+    def read_root(self, name: str, kind: Literal["map", "array", "text", "xml"]) -> str:
+        """The content of a root: JSON of a map or an array, the plain text of a text, the markup of XML.
+
+        Twice as fast as `to_py`. Makes the root one of this type: for documents that are thrown away.
+        """
+        with _library():
+            return str(self._doc.get(name, type=ROOT_TYPES[kind]))
 
     def close(self) -> None:
         """Let go of the observers: a Doc with a live one is never freed."""

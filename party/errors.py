@@ -8,6 +8,7 @@ Close codes 4400-4499 mean stop (y-websocket 3 does not reconnect); every other 
 Source: RFC 9457 for `code` and `status`, RFC 6455 section 7.4 for close codes.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -66,6 +67,21 @@ class Invalid(KanvasError):
     code = "invalid"
     status = 422
     close_code = 4400
+
+
+class RootNotFound(Invalid):
+    """The document has no root of this name."""
+
+    code = "root_not_found"
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        known = ", ".join(name[:64] for name in names[:20]) or "none, nothing was written yet"
+        super().__init__(f"The document has no root of this name; it has: {known}.")
+        self.names = list(names)
+
+    def __reduce__(self) -> tuple[type["RootNotFound"], tuple[list[str]]]:
+        # it comes from a child process
+        return type(self), (self.names,)
 
 
 class Unauthenticated(KanvasError):

@@ -14,7 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import WebSocketRoute
 
 from party.errors import KanvasError
-from server import admin, assets, docs, health, parties, rooms, sign_in
+from server import admin, assets, docs, documents, health, parties, rooms, sign_in
 from server.middleware import LastNet, RequestContext, SecurityHeaders
 from server.openapi import build_document
 from server.pages import Pages
@@ -28,7 +28,7 @@ from server.sign_in import app_version
 def all_operations() -> Api:
     """Every declared operation, in the order of the documentation."""
     api = Api()
-    for module in (sign_in, rooms, assets, parties, admin, health, docs):
+    for module in (sign_in, rooms, documents, assets, parties, admin, health, docs):
         api.include(module.api)
     return api
 

@@ -140,6 +140,22 @@ class NotReady(KanvasError):
     close_code = 1013
 
 
+class TookTooLong(KanvasError):
+    """The document took too long to read, so reading it was given up; the room itself works as before."""
+
+    code = "took_too_long"
+    status = 503
+    close_code = 1013
+
+
+class Busy(KanvasError):
+    """Too many documents are being read at once; ask again in a moment."""
+
+    code = "busy"
+    status = 503
+    close_code = 1013
+
+
 class InvalidFields(Invalid):
     """Some fields are not valid; `errors` names each and what it takes."""
 

@@ -33,6 +33,7 @@ from server.keeper import Keeper, open_keeper
 from server.packs import Packs, open_packs
 from server.places import Places
 from server.purging import purge_elements
+from server.readers import Readers, open_readers
 from server.secret import ensure_data_dir, load_secret
 from server.settings import Settings
 from server.traffic import Traffic, open_traffic
@@ -67,6 +68,7 @@ class Services:
     tokens: Tokens
     blobs: Blobs
     packs: Packs
+    readers: Readers
     limits: Limits
     traffic: Traffic
     places: Places
@@ -111,6 +113,7 @@ async def open_services(
             open_keeper(database, settings.data_dir, recorder) as keeper,
             open_compactor() as compactor,
             open_packs() as packs,
+            open_readers() as readers,
             open_hub(journal, limits, compactor, keeper.guard) as hub,
         ):
             services = Services(
@@ -121,6 +124,7 @@ async def open_services(
                 tokens=tokens,
                 blobs=blobs,
                 packs=packs,
+                readers=readers,
                 limits=limits,
                 traffic=traffic,
                 places=places,

@@ -27,6 +27,10 @@ include-operation-id = ["change_room", "delete_room", "restore_room"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 403, 404, 412, 422]
 
 [[operations]]
+include-operation-id = ["export_document"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 422]
+
+[[operations]]
 include-operation-id = ["put_asset"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 415, 422]
 

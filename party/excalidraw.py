@@ -47,6 +47,7 @@ NOT_IN_META: Final = frozenset(
 )
 """Fields that are stored elsewhere, derived, or would be taken for another type's."""
 
+NUMBERS: Final = (float, int)
 UNSAFE: Final = frozenset(("__proto__", "constructor", "prototype"))
 
 Fields = dict[str, Any]
@@ -354,8 +355,21 @@ def _pair(value: Any, most: float) -> list[Any] | None:
 
 
 def _pairs(value: Any) -> list[list[Any]]:
-    found = (_pair(one, MAX_SIZE) for one in (value[:MAX_POINTS] if isinstance(value, list) else ()))
-    return [pair for pair in found if pair is not None]
+    pairs = []
+    for one in value[:MAX_POINTS] if isinstance(value, list) else ():
+        # the usual point without a call: 237,000 of them in 100 ms instead of 650
+        if (
+            type(one) is list
+            and len(one) == 2
+            and type(one[0]) in NUMBERS
+            and type(one[1]) in NUMBERS
+            and -MAX_SIZE <= one[0] <= MAX_SIZE
+            and -MAX_SIZE <= one[1] <= MAX_SIZE
+        ):
+            pairs.append(one)
+        elif (pair := _pair(one, MAX_SIZE)) is not None:
+            pairs.append(pair)
+    return pairs
 
 
 def _link(value: Any) -> str | None:

@@ -103,11 +103,14 @@ class Child:
     async def _within(deadline_s: float, pool: ProcessPoolExecutor, work: Callable[[], T]) -> T:
         doing = asyncio.get_running_loop().run_in_executor(pool, work)
         # not asyncio.timeout: the work may raise a TimeoutError of its own
-        done, _ = await asyncio.wait((doing,), timeout=deadline_s)
-        if not done:
+        try:
+            await asyncio.wait((doing,), timeout=deadline_s)
+            if not doing.done():
+                raise Overdue
+            return doing.result()
+        finally:
+            # given up: what becomes of it when its child is killed is no news to anybody
             doing.cancel()
-            raise Overdue
-        return doing.result()
 
     def end(self) -> None:
         """Kill the child, whatever it is doing; the next work gets a fresh one."""

@@ -453,8 +453,9 @@ class Room:
 
     def set_pace(self, now: float, late_s: float = 0.0) -> None:
         """It has just sent: when it may again (H8). A crowd and a late process make it longer."""
-        count = len(self.sessions)
-        pace_s = next((s for least, s in self._limits.crowd if count >= least), self._limits.pace_s)
+        limits = self._limits
+        crowd_s = min(len(self.sessions) * limits.pace_per_connection_s, limits.crowd_pace_s)
+        pace_s = max(limits.pace_s, crowd_s)
         self.due_s = now + min(pace_s + late_s, self._limits.max_pace_s)
 
     def state(self, now: float) -> tuple[str, bytes]:

@@ -36,7 +36,7 @@ async def running(
 ) -> AsyncIterator[tuple[Hub, TestJournal]]:
     """A hub over a journal on command; busy rooms are not slowed down unless it is `paced`."""
     if not paced:
-        limits = replace(limits, pace_s=0.0, crowd=(), max_pace_s=0.0)
+        limits = replace(limits, pace_s=0.0, pace_per_connection_s=0.0, max_pace_s=0.0)
     journal = TestJournal()
     for room_id in rooms:
         journal.create(room_id)

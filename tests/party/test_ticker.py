@@ -96,14 +96,17 @@ def test_lateness_is_told() -> None:
 
 
 def test_the_pace_follows_the_crowd_and_the_lateness() -> None:
-    """H8: 16, 33, 50 ms, and longer when late, up to a bound."""
-    room = open_room(limits=Limits(crowd=((4, 0.050), (2, 0.033))))
+    """H8: so much for each connection between two bounds, and longer when late."""
+    room = open_room(limits=Limits(pace_per_connection_s=0.012))
     seen = []
     for _ in range(4):
         Peer(ANNA).enter(room)
         room.set_pace(1.0)
         seen.append(round(room.due_s - 1, 3))
-    assert seen == [0.016, 0.033, 0.033, 0.050]
+    assert seen == [0.016, 0.024, 0.036, 0.048]
+    Peer(ANNA).enter(room)
+    room.set_pace(1.0)
+    assert round(room.due_s - 1, 3) == 0.050
     room.set_pace(1.0, 0.1)
     assert round(room.due_s - 1, 3) == 0.150
     room.set_pace(1.0, 5.0)

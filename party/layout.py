@@ -18,7 +18,7 @@ And it fails in the middle of an integration when a parent is a plain value.
 from bisect import bisect_right
 from collections.abc import Mapping
 
-from party.admission import SHARED, VALUE, Anatomy, Place, Reference
+from party.admission import MAX_CLOCK, SHARED, VALUE, Anatomy, Place, Reference
 from party.errors import BadUpdate
 
 Home = tuple[Reference | str, str | None]
@@ -52,8 +52,9 @@ class Layout:
             clocks.append(place.clock)
             mine.append(place)
         homes = self._find_homes(places, known, index)
+        deleted = {client: sorted(ranges) for client, ranges in anatomy.deletions.items()}
         for place in places:
-            self._check(place, homes, known, index, anatomy.deletions)
+            self._check(place, homes, known, index, deleted)
         depths = self._find_depths(places, homes)
         self._depths |= depths
         for place in places:
@@ -126,11 +127,17 @@ class Layout:
                 raise BadUpdate("A struct in the update lies between structs of different parents or keys.")
         if home is None:
             return
+        if home[1] is not None and place.right is not None:
+            # clients put a value behind the one it replaces; with one before another, deleted itself or not,
+            # it depends on the order of arrival which of them are deleted
+            raise BadUpdate("A struct in the update puts a value under a key before another one.")
         if isinstance(home[0], tuple) and place.parent is not None:
             self._check_parent(home[0], homes, known, index)
         if place.kind == VALUE and place.length > 1 and home[1] is not None:
-            last = clock + place.length
-            if not any(start <= clock and last <= stop for start, stop in deletions.get(client, ())):
+            ranges = deletions.get(client, [])
+            nth = bisect_right(ranges, (clock, MAX_CLOCK))
+            # clients write ranges that do not overlap, so the last one to begin before it is the one
+            if not nth or ranges[nth - 1][1] < clock + place.length:
                 raise BadUpdate("The update puts several values under one key.")
 
     def _check_parent(

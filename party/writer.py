@@ -4,7 +4,7 @@ Owns: admission of updates in arrival order, the account of what the document re
 server's own, the removal of what was deleted long ago, and finding the culprit when the library fails. Does
 not own: the mailbox, sessions' lives, when it is committed (room). Nobody but the room's loop reads the live
 document, and only when nothing is between apply and commit.
-Keeps rules D3-D10, O1-O5, C8, R6, S3, Q3-Q5 (by its guard).
+Keeps rules D3-D11, O1-O5, C8, R6, S3, Q3-Q5 (by its guard).
 """
 
 from collections import deque
@@ -133,6 +133,10 @@ class SplitsPairs(Held):
         self.pairs = pairs
 
 
+class IsFull(Held):
+    """It and those before it are too much for one transaction; it comes first in the next (D11)."""
+
+
 class Writer:
     """The live document of one room."""
 
@@ -161,6 +165,9 @@ class Writer:
         self._pairs = self._find_pairs(stored.checkpoint or b"", stored.updates)
         self._layout: Layout | None = None
         self._batch_bytes = 0
+        self._joins = self._joined_bytes = 0
+        """Structs in rows, of the transaction in hand, and what the library copies to join them."""
+
         self._pending: dict[int, Owner] = {}
         """The client ids the batch in hand binds."""
 
@@ -192,7 +199,7 @@ class Writer:
         self.document.close()
 
     def _admit(self, mails: Sequence[Mail], view: CommittedView) -> Batch:
-        batch = Batch()
+        batch, self._joins, self._joined_bytes = Batch(), 0, 0
         crossing = False
         authors: set[Session | None] = set()
         void: set[Session] = set()
@@ -278,6 +285,7 @@ class Writer:
         check_own_pairs(anatomy, self.reach)
         if split := self._pairs.split_by(anatomy):
             raise SplitsPairs(split)
+        self._take_joins(anatomy)
         self._check_layout(anatomy, update)
         try:
             self.document.apply(update)
@@ -316,6 +324,17 @@ class Writer:
         """The bindings an update makes. Raises ClientIdTaken (O1-O3)."""
         bind = self.ownership.relay if mail.is_step_2 else self.ownership.claim
         return bind(advances, mail.principal.user_id, self._pending)
+
+    def _take_joins(self, anatomy: admission.Anatomy) -> None:
+        """Count what the library copies at the end of the transaction. Raises IsFull (D11).
+
+        Updates of one client may go on where the one before ended, so all are taken for one row.
+        """
+        copied = self._joined_bytes + anatomy.joined_bytes + self._joins * anatomy.run_bytes
+        if self._joins and copied > admission.MAX_JOINED_BYTES:
+            raise IsFull
+        self._joined_bytes = copied
+        self._joins += anatomy.joins
 
     def _check_layout(self, anatomy: admission.Anatomy, update: bytes) -> None:
         """Refuse what would bring the document out of shape (C6, D2, D10).

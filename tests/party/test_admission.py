@@ -299,6 +299,7 @@ ONE = item(ANY, ANY_FIVE, parent="t")
         "itself: left": update((1, 3, [item(ANY, ANY_FIVE, left=(1, 3))])),
         "itself: right": update((1, 3, [item(ANY, ANY_FIVE, right=(1, 3))])),
         "itself: parent": update((1, 3, [item(ANY, ANY_FIVE, parent=(1, 3))])),
+        "one neighbour twice": update((1, 3, [item(ANY, ANY_FIVE, left=(1, 1), right=(1, 1))])),
         "ahead: left": update((1, 3, [item(ANY, ANY_FIVE, left=(1, 4))])),
         "depth": update((1, 0, [item(ANY, b"\x01" + b"\x75\x01" * 65 + b"\x7f", parent="t")])),
         "client twice": update((1, 0, [ONE]), (1, 1, [ONE])),

@@ -17,6 +17,7 @@ from tests.party.test_admission import Author
 from tests.party.updates import (
     ANY,
     ANY_FIVE,
+    EMBED,
     EMPTY_MAP,
     STRING,
     TYPE,
@@ -100,7 +101,7 @@ def test_siblings_are_not_deeper() -> None:
 def test_what_an_update_refers_to_may_come_later_in_it() -> None:
     """D2: sections are in the order of client ids, not of time; long chains need no recursion."""
     structs = [item(TYPE, EMPTY_MAP, left=(2, 0))]
-    structs += [item(ANY, ANY_FIVE, left=(1, at)) for at in range(20_000)]
+    structs += [item(EMBED, text("{}"), left=(1, at)) for at in range(20_000)]
     inner, outer = item(TYPE, EMPTY_MAP, parent=(3, 0)), item(TYPE, EMPTY_MAP, parent="t")
     forward = update((1, 0, structs), (2, 0, [inner]), (3, 0, [outer]))
     layout(forward, most=2)
@@ -157,6 +158,10 @@ BASE = update(
         update((1, 11, [item(1, b"\x02", parent="r", key="k")])),
         update((1, 11, [item(ANY, TWO, left=(1, 4))])),
         value(2, 0, TWO, parent=(1, 0), key="k")[:-1] + deletions((2, [(1, 1)])),
+        # before a value under a key: whether it is deleted depended on what came first
+        value(2, 0, right=(1, 2)),
+        update((2, 0, [item(1, b"\x01", right=(1, 2))])),
+        update((2, 0, [item(ANY, ANY_FIVE, parent=(1, 0), key="k"), item(ANY, ANY_FIVE, right=(2, 0))])),
     ],
 )  # fmt: skip
 def test_what_contradicts_the_room_is_refused(made: bytes) -> None:

@@ -131,9 +131,9 @@ class Committer:
             return
         flight.append = None
         self._rooms.freeze(room)
-        self._spawn(self._repeat(flight))
+        self._spawn(self._repeat(flight, error))
 
-    async def _repeat(self, flight: Flight) -> None:
+    async def _repeat(self, flight: Flight, error: KanvasError) -> None:
         """Append again and again until it holds or the deadline has passed (R7)."""
         end = flight.started_s + self._limits.commit_deadline_s
         pause_s = RETRY_FIRST_S
@@ -143,7 +143,6 @@ class Committer:
             pause_s = min(pause_s * 2, RETRY_MOST_S)
             if self._flights.get(room) is not flight or not self._rooms.is_open(room):
                 return
-            error: KanvasError
             try:
                 async with asyncio.timeout_at(end):
                     seq = await self._journal.append(room.id, room.view.epoch, flight.batch.entries)
@@ -151,6 +150,9 @@ class Committer:
                 error, end = gone, 0.0
             except KanvasError as failed:
                 error = failed
+            except TimeoutError as deadline:
+                # what the journal said before says why: the disk is full
+                error.__cause__ = error.__cause__ or deadline
             except Exception as exc:
                 error = Unavailable()
                 error.__cause__ = exc

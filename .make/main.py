@@ -13,6 +13,7 @@ import client
 import locks
 import packages
 import suite
+import tracer
 from report import ROOT, STATE, Failed, end_children_with_us, say, unbent
 from stamps import alone
 
@@ -47,7 +48,8 @@ def test() -> int:
         client.build_client()
         node = client.node_environment()
         chromium = browser.find_chromium()
-    return suite.run_all(suite.environment_of_tests(node, chromium))
+        strace = tracer.find_strace()
+    return suite.run_all(suite.environment_of_tests(node, chromium, strace))
 
 
 def lint() -> int:

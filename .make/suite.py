@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import client
+import tracer
 from browser import OVERRIDE
 from packages import PYTHON, VENV
 from report import ROOT, say, wait
@@ -63,12 +64,16 @@ BEFORE_PYTEST = (
 )
 
 
-def environment_of_tests(node: Mapping[str, str], chromium: Path | None) -> dict[str, str]:
-    """What every check sees: our tools first in PATH, none of the user's KANVAS_ settings, the Chromium."""
+def environment_of_tests(
+    node: Mapping[str, str], chromium: Path | None, strace: Path | None = None
+) -> dict[str, str]:
+    """What every check sees: our tools first in PATH, none of the user's KANVAS_ settings, what was found."""
     env = {name: value for name, value in node.items() if not name.startswith("KANVAS_")}
     env["PATH"] = f"{BIN}{os.pathsep}{env['PATH']}"
     if chromium is not None:
         env[OVERRIDE] = str(chromium)
+    if strace is not None:
+        env[tracer.OVERRIDE] = str(strace)
     return env
 
 

@@ -17,6 +17,8 @@ import httpx2
 
 START_S = 90.0
 KANVAS = (str(Path(sys.executable).with_name("kanvas")),)
+COMPOSED = (sys.executable, "-m", "tests.live.composed")
+"""The same with faults built in (tests/live/composed.py)."""
 
 
 class LiveServer:
@@ -31,10 +33,10 @@ class LiveServer:
         self.data_dir = data_dir
         self._program = [*program, "serve"]
         self.port = 0
-        self._env = dict(env or {})
+        self.env = dict(env or {})
         self.started_in_s = 0.0
         self._process: subprocess.Popen[bytes] | None = None
-        self.log_path = data_dir.parent / f"{data_dir.name}.log"
+        self.log_path = data_dir.parent / f"{data_dir.name}.{id(self)}.log"
         data_dir.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -60,7 +62,7 @@ class LiveServer:
         # without the compiled modules every start takes 0.7 s longer
         left_out = ("KANVAS_", "PYTHONDONTWRITEBYTECODE")
         env = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-        env |= {"KANVAS_PORT": str(self.port), "KANVAS_DATA_DIR": str(self.data_dir)} | self._env
+        env |= {"KANVAS_PORT": str(self.port), "KANVAS_DATA_DIR": str(self.data_dir)} | self.env
         with self.log_path.open("ab") as out:
             self._process = subprocess.Popen(
                 self._program,
@@ -95,6 +97,12 @@ class LiveServer:
     def kill(self) -> None:
         """SIGKILL: nothing of the process gets another chance."""
         self._end(signal.SIGKILL)
+
+    def wait(self, deadline_s: float = 60.0) -> int:
+        """Wait until it ends by itself; returns the exit code, -9 for a SIGKILL."""
+        process, self._process = self._process, None
+        assert process is not None
+        return process.wait(deadline_s)
 
     @property
     def stop_deadline_s(self) -> float:

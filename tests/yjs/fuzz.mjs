@@ -1,9 +1,10 @@
 // Real Yjs clients against a running server: random edits and disconnects from a seed, then one look at all.
 //
-//   node fuzz.mjs edit  <ws url> <room> <token> <seed> <clients> <steps>
+//   node fuzz.mjs edit  <ws url> <room> <token> <seed> <clients> <steps> [<longest pause in ms>]
 //   node fuzz.mjs state <http url> <room> <token>
 //
-// Prints one JSON object; "edit" fails when the clients' documents do not become equal.
+// Prints one JSON object; "edit" fails when the clients' documents do not become equal, or when in the end
+// somebody does not see everybody's presence.
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -78,7 +79,13 @@ function edit(doc, random) {
   doc.transact(() => { for (let n = 1 + Math.floor(random() * 3); n > 0; n--) pick(moves)(); });
 }
 
-async function editAll(url, room, token, seed, clients, steps) {
+// Reads nothing for a while, as a tab in the background does.
+function stall(socket, ms) {
+  socket?.pause();
+  setTimeout(() => socket?.resume(), ms);
+}
+
+async function editAll(url, room, token, seed, clients, steps, pause) {
   const random = mulberry32(seed);
   const peers = Array.from({ length: clients }, () => {
     const doc = new Y.Doc();
@@ -93,17 +100,27 @@ async function editAll(url, room, token, seed, clients, steps) {
     if (dice < 0.08) provider.disconnect();
     else if (dice < 0.18) provider.connect();
     else if (dice < 0.2) provider.ws?.terminate?.();
+    else if (dice < 0.23) stall(provider.ws?._socket, random() * 300);
+    else if (dice < 0.3) provider.awareness.setLocalStateField("cursor", step);
     else edit(doc, random);
-    if (dice > 0.7) await sleep(Math.floor(random() * 4));
+    if (dice > 0.7) await sleep(Math.floor(random() * pause));
   }
-  for (const { provider } of peers) provider.connect();
+  for (const { provider } of peers) {
+    provider.connect();
+    provider.awareness.setLocalStateField("cursor", "end");
+  }
   const end = Date.now() + 120_000;
   let seen = [];
   while (Date.now() < end) {
     await sleep(50);
     seen = peers.map(({ doc }) => JSON.stringify(describe(doc)));
     const pending = peers.some(({ doc }) => doc.store.pendingStructs || doc.store.pendingDs);
-    if (!pending && peers.every(({ provider }) => provider.synced) && seen.every((one) => one === seen[0])) {
+    const present = peers.every(({ provider }) => {
+      const ends = [...provider.awareness.getStates().values()].filter(({ cursor }) => cursor === "end");
+      return ends.length === peers.length;
+    });
+    const synced = peers.every(({ provider }) => provider.synced);
+    if (!pending && synced && present && seen.every((one) => one === seen[0])) {
       console.log(seen[0]);
       process.exit(0);
     }
@@ -122,6 +139,6 @@ async function state(url, room, token) {
   console.log(JSON.stringify(describe(doc)));
 }
 
-const [mode, url, room, token, seed, clients, steps] = process.argv.slice(2);
-if (mode === "edit") await editAll(url, room, token, Number(seed), Number(clients), Number(steps));
+const [mode, url, room, token, seed, clients, steps, pause = 4] = process.argv.slice(2);
+if (mode === "edit") await editAll(url, room, token, Number(seed), Number(clients), Number(steps), Number(pause));
 else await state(url, room, token);

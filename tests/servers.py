@@ -99,10 +99,11 @@ class LiveServer:
         self._end(signal.SIGKILL)
 
     def wait(self, deadline_s: float = 60.0) -> int:
-        """Wait until it ends by itself; returns the exit code, -9 for a SIGKILL."""
-        process, self._process = self._process, None
-        assert process is not None
-        return process.wait(deadline_s)
+        """Wait until it ends by itself; returns the exit code, -9 for a SIGKILL. Raises TimeoutExpired."""
+        assert self._process is not None
+        code = self._process.wait(deadline_s)
+        self._process = None
+        return code
 
     @property
     def stop_deadline_s(self) -> float:

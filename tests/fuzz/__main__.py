@@ -1,6 +1,6 @@
 """The full run: a million updates at rooms in a child process, one in ten more over real sockets.
 
-    python -m tests.fuzz --updates 1000000            what a release is proved with, about 40 minutes
+    python -m tests.fuzz --updates 1000000            what a release is proved with, about an hour
     python -m tests.fuzz --seed 4711 --updates 60     one game again (seeds are printed)
     python -m tests.fuzz --replay tests/fuzz/seeds/*.txt
 

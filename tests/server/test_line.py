@@ -306,7 +306,11 @@ async def test_our_close_ends_in_abort_when_the_peer_does_not_answer() -> None:
     assert one.transport.ended == "aborted"
 
 
-@pytest.mark.parametrize("last", [sent(frames.CLOSE), sent(frames.CLOSE, b"\x03\xe8bye"), None])
+@pytest.mark.parametrize(
+    "last",
+    [sent(frames.CLOSE), sent(frames.CLOSE, b"\x03\xe8bye"), None],
+    ids=["close", "with a code", "none"],
+)
 async def test_a_peer_that_goes_leaves_its_seat_at_once_and_ends_in_abort(last: bytes | None) -> None:
     """S6 P7: its close is answered with its code; what is buffered has the same 2 s. Half-closed TCP, too."""
     one = await Setting().sit()

@@ -40,6 +40,10 @@ GROUP_ROWS = 1_000
 GROUP_BYTES = 4 * 1024 * 1024
 """A commit takes waiting appends up to these, and at least one."""
 
+GATHER_S = 0.004
+"""While several rooms write, commits begin this far apart, and what came meanwhile is in one: 2,000 rooms
+with an edit a second take 250 commits of 8 rows instead of 1,000 of 2. Who writes alone never waits."""
+
 WAITING_BYTES = 64 * 1024 * 1024
 """Bytes waiting for a commit above which `append` refuses at once."""
 
@@ -84,6 +88,8 @@ class SqlJournal:
         self._waiting: deque[_Append] = deque()
         self._waiting_bytes = 0
         self._committer: asyncio.Task[None] | None = None
+        self._last_size = 0
+        self._began_s = 0.0
 
     async def load(self, room_id: str) -> StoredRoom:
         return await self._database.read(partial(_load, room_id=room_id))
@@ -128,7 +134,10 @@ class SqlJournal:
     async def _commit_waiting(self) -> None:
         try:
             while self._waiting:
+                await self._gather()
                 group = self._take_group()
+                self._last_size = len(group)
+                self._began_s = asyncio.get_running_loop().time()
                 try:
                     await self._commit(group)
                 finally:
@@ -140,6 +149,12 @@ class SqlJournal:
             _fail(self._waiting, Unavailable())
             self._waiting.clear()
             self._waiting_bytes = 0
+
+    async def _gather(self) -> None:
+        """Wait for others when the last commit had several and began just now."""
+        pause_s = self._began_s + GATHER_S - asyncio.get_running_loop().time()
+        if self._last_size > 1 and pause_s > 0 and len(self._waiting) < GROUP_ROWS:
+            await asyncio.sleep(pause_s)
 
     def _take_group(self) -> list[_Append]:
         group: list[_Append] = []

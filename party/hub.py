@@ -66,7 +66,7 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._rooms: dict[str, Room] = {}
         self._opening: dict[str, asyncio.Future[Room]] = {}
-        self._ticker = Ticker(self._loop, self._visit, slice_s=limits.tick_slice_s)
+        self._ticker = Ticker(self._loop, self._visit, slice_s=limits.tick_slice_s, gap_s=limits.tick_gap_s)
         self._committer = Committer(journal, limits, self, self._spawn)
         self._checkpointing: set[Room] = set()
         self._outstanding = Outstanding(limits.max_answer_bytes)

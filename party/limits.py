@@ -99,6 +99,10 @@ class Limits:
     batch_bytes: int = 2 * MIB
     """Bytes of updates from which on a batch takes no more."""
 
+    tick_gap_s: float = 0.003
+    """Least time between two runs of the ticker: what wakes in between is visited together. A core that
+    sleeps between two edits takes 150 to 200 µs more for each than one that is awake."""
+
     tick_slice_s: float = 0.004
     """Time the ticker works on rooms before it yields to the event loop."""
 

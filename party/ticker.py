@@ -16,7 +16,10 @@ from party.room import Room
 
 
 class Ticker:
-    """Calls `visit(room, late_s)` for rooms that were woken, round robin, in slices of `slice_s`."""
+    """Calls `visit(room, late_s)` for rooms that were woken, round robin, in slices of `slice_s`.
+
+    Runs that are not the rest of one before begin at least `gap_s` apart.
+    """
 
     def __init__(
         self,
@@ -24,10 +27,13 @@ class Ticker:
         visit: Callable[[Room, float], None],
         *,
         slice_s: float,
+        gap_s: float = 0.0,
     ) -> None:
         self._loop = loop
         self._visit = visit
         self._slice_s = slice_s
+        self._gap_s = gap_s
+        self._ran_at_s = -gap_s
         self._ready: deque[tuple[Room, float]] = deque()
         self._waiting: list[tuple[float, int, Room]] = []
         """A heap of those whose pace is not over: (due, a number that settles ties, room)."""
@@ -61,9 +67,14 @@ class Ticker:
         self._waiting.clear()
 
     def _schedule(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
+        if self._is_scheduled:
+            return
+        self._is_scheduled = True
+        soonest_s = self._ran_at_s + self._gap_s
+        if self._loop.time() >= soonest_s:
             self._loop.call_soon(self._run)
+        else:
+            self._loop.call_at(soonest_s, self._run)
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -85,7 +96,8 @@ class Ticker:
     def _run(self) -> None:
         """Visit rooms for one slice of time; then let the loop breathe."""
         self._is_scheduled = False
-        end = self._loop.time() + self._slice_s
+        self._ran_at_s = self._loop.time()
+        end = self._ran_at_s + self._slice_s
         while self._ready:
             room, due_s = self._ready.popleft()
             self._queued.discard(room)
@@ -94,4 +106,5 @@ class Ticker:
             if now >= end:
                 break
         if self._ready:
-            self._schedule()
+            self._is_scheduled = True
+            self._loop.call_soon(self._run)

@@ -26,6 +26,11 @@ from tests.party.updates import ANY, ANY_FIVE, child_of_value, item, ring, updat
 QUICK = Limits(beat_s=0.01, idle_s=0.05, slow_commit_s=0.05, commit_deadline_s=0.3)
 
 
+def unpaced(limits: Limits) -> Limits:
+    """The same, and busy rooms are visited at once."""
+    return replace(limits, pace_s=0.0, pace_per_connection_s=0.0, max_pace_s=0.0, tick_gap_s=0.0)
+
+
 @asynccontextmanager
 async def running(
     limits: Limits = QUICK,
@@ -36,7 +41,7 @@ async def running(
 ) -> AsyncIterator[tuple[Hub, TestJournal]]:
     """A hub over a journal on command; busy rooms are not slowed down unless it is `paced`."""
     if not paced:
-        limits = replace(limits, pace_s=0.0, pace_per_connection_s=0.0, max_pace_s=0.0)
+        limits = unpaced(limits)
     journal = TestJournal()
     for room_id in rooms:
         journal.create(room_id)

@@ -15,6 +15,7 @@ from party.ownership import Ownership
 from party.ports import Owner, Principal
 from party.room import Room
 from tests.party.peers import ANNA, BERT, Peer, TestJournal, content, doc_of, open_room, quiet, settle, vector
+from tests.party.test_hub import unpaced
 from tests.party.updates import ANY, ANY_FIVE, deletions, item, update
 
 CARL = Principal("u-carl", "Carl")
@@ -297,13 +298,13 @@ async def test_the_binding_outlives_the_room() -> None:
     """O1: it is durable with the update; the same person comes back under the same id with a new name."""
     journal = TestJournal()
     journal.create("r")
-    async with open_hub(journal, Limits(pace_s=0.0, pace_per_connection_s=0.0)) as hub:
+    async with open_hub(journal, unpaced(Limits())) as hub:
         anna = await Peer(ANNA).connect(hub)
         await quiet(anna)
         write(anna, "first")
         anna.flush()
         await hub.submit("r", CARL, forged(99, 0, "carl"))
-    async with open_hub(journal, Limits(pace_s=0.0, pace_per_connection_s=0.0)) as hub:
+    async with open_hub(journal, unpaced(Limits())) as hub:
         evil = await Peer(BERT).connect(hub)
         await quiet(evil)
         evil.send(wire.encode_update(forged(anna.doc.client_id, 1)))

@@ -83,6 +83,25 @@ def test_a_busy_room_waits_for_its_pace_and_others_do_not_wait_for_it() -> None:
     assert [when for when, _ in clock.timers] == [0.033, 0.016, 0.033]
 
 
+def test_runs_begin_a_gap_apart() -> None:
+    """H2: rooms that wake one after the other within it are visited together, the first one at once."""
+    clock = Clock()
+    clock.at = 5.0
+    visits: list[Room] = []
+    ticker = Ticker(clock, lambda room, _: visits.append(room), slice_s=1.0, gap_s=0.003)  # type: ignore[arg-type]
+    first, second, third = open_room(), open_room(), open_room()
+    ticker.wake(first)
+    clock.run()
+    assert visits == [first]
+    clock.at = 5.001
+    ticker.wake(second)
+    ticker.wake(third)
+    clock.run()
+    assert visits == [first]
+    clock.move(5.004)
+    assert visits == [first, second, third]
+
+
 def test_lateness_is_told() -> None:
     """H8: a process that is behind visits less often."""
     clock, ticker, visits = ticking()

@@ -167,7 +167,11 @@ class Document:
     def apply(self, update: bytes) -> None:
         """Apply one update inside a `batch`. Raises BadUpdate (the others are not harmed)."""
         try:
-            self._doc.apply_update(update)
+            transaction = self._doc._txn
+            if transaction is None or transaction._txn is None:
+                raise RuntimeError("There is no batch.")
+            # past pycrdt's own `apply_update`, which opens a transaction within this one: 2 µs less
+            self._doc._doc.apply_update(transaction._txn, update)
         except (ValueError, TypeError) as exc:
             raise BadUpdate(f"The document library refuses the update: {exc}") from exc
         except BaseException as exc:

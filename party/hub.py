@@ -412,12 +412,15 @@ class Hub:
         return True
 
     async def _checkpoint_in_background(self, room: Room) -> None:
+        start = self._loop.time()
         try:
             done = await self._checkpoint(room)
         finally:
             self._checkpointing.discard(room)
+        now = self._loop.time()
+        room.full_after_s = now + (now - start) / self._limits.checkpoint_share
         if not done:
-            room.checkpoint_after_s = self._loop.time() + self._limits.idle_s
+            room.checkpoint_after_s = now + self._limits.idle_s
         # somebody may have come back meanwhile: look again, without an await in between (H3); one that
         # can't be checkpointed is unloaded all the same, the journal has all of it
         if self._is_idle(room) and (not done or room.rows_since_checkpoint == 0):
@@ -446,7 +449,7 @@ class Hub:
             if room in self._checkpointing or now < room.checkpoint_after_s:
                 continue
             idle = self._is_idle(room)
-            full = (
+            full = now >= room.full_after_s and (
                 room.rows_since_checkpoint >= self._limits.checkpoint_rows
                 or room.bytes_since_checkpoint >= self._limits.checkpoint_bytes
             )

@@ -62,6 +62,9 @@ class Room:
         self.checkpoint_after_s = 0.0
         """A failed checkpoint is not tried again before."""
 
+        self.full_after_s = 0.0
+        """While it is in use it is not checkpointed again before."""
+
         self.bytes_since_checkpoint = sum(map(len, stored.updates))
         self.idle_since_s: float | None = now
         self.frozen = False

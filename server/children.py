@@ -22,6 +22,8 @@ from typing import Final, ParamSpec, TypeVar
 START_S: Final = 60.0
 """For a child to start: 0.3 s, and much more where the processor is elsewhere. No work pays for it."""
 
+NICENESS: Final = 10
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -39,7 +41,12 @@ class ChildEnded(Exception):
 
 
 def _end_with_parent() -> None:
-    """Run in the child: a killed server can't end it, and it would wait for work for ever."""
+    """Run in the child: a killed server can't end it, and it would wait for work for ever.
+
+    And let rooms go first where there are fewer cores than work.
+    """
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -271,3 +271,27 @@ async def test_a_chore_is_done_while_other_rooms_go_on() -> None:
         await until(lambda: drawn_rows(journal, "s") == {"b"})
         anna.disconnect()
         await until(lambda: len(drawn_rows(journal)) == 600)
+
+
+async def test_a_busy_room_is_not_checkpointed_all_the_time() -> None:
+    """J5: one that took long is not followed by the next at once, however many rows there are."""
+
+    async def slow(stored: StoredRoom) -> Checkpoint:
+        await asyncio.sleep(0.05)
+        return make_checkpoint(stored)
+
+    limits = replace(QUICK, beat_s=0.005, checkpoint_rows=1, checkpoint_share=1e-6)
+    async with running(limits, compact_state=slow) as (hub, journal):
+        anna = await Peer(ANNA).connect(hub)
+        for number in range(2):
+            anna.draw(f"e{number}")
+            await quiet(anna)
+            await until(lambda: journal.checkpoints == 1)
+        for number in range(5):
+            anna.draw(f"more {number}")
+            await quiet(anna)
+            await asyncio.sleep(0.02)
+        assert journal.checkpoints == 1
+        anna.disconnect()
+        await until(lambda: hub.open_rooms() == 0)
+        assert journal.stored("r").updates == ()

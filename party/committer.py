@@ -24,6 +24,9 @@ log = logging.getLogger("kanvas.hub")
 RETRY_FIRST_S: Final = 0.05
 RETRY_MOST_S: Final = 2.0
 
+LOOK_LEAST_S: Final = 0.02
+"""Between two looks at what is in flight, whatever its deadline says."""
+
 
 class Rooms(Protocol):
     """What the hub does with the outcome."""
@@ -182,8 +185,14 @@ class Committer:
         """True unless all rows since the last commit are the batch's own, some of them twice (J6)."""
         own = {entry.update for entry in batch.entries}
         try:
-            stored = await self._journal.load(room.id)
-        except KanvasError:
+            async with asyncio.timeout(self._limits.commit_deadline_s):
+                stored = await self._journal.load(room.id)
+        except Exception as exc:
+            # not known, so the room is loaded anew; a journal that is out of order must not end the others
+            log.warning("rows can't be compared", extra={"room_id": room.id, "reason": repr(exc)})
+            return True
+        # a checkpoint beyond what this room knows may hold somebody else's rows
+        if stored.checkpoint_seq > room.view.seq:
             return True
         since = stored.updates[max(0, room.view.seq - stored.checkpoint_seq) :]
         return not own.issuperset(since)
@@ -201,7 +210,7 @@ class Committer:
             if not flight.is_slow:
                 flight.is_slow = True
                 self._rooms.freeze(flight.room)
-            if age_s >= deadline_s and flight.append is not None:
+            if age_s >= deadline_s and flight.append is not None and not flight.append.done():
                 # cancelled is failed, and past the deadline that is the end
                 flight.append.cancel()
         if self._flights:
@@ -209,4 +218,4 @@ class Committer:
                 flight.started_s + (deadline_s if flight.is_slow else slow_s)
                 for flight in self._flights.values()
             )
-            self._watch = self._loop.call_at(max(next_s, now + 0.001), self._look)
+            self._watch = self._loop.call_at(max(next_s, now + LOOK_LEAST_S), self._look)

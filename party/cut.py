@@ -24,20 +24,27 @@ def cut(update: bytes, anatomy: Anatomy, clients: set[int], known: Mapping[int, 
         for one in (place.left, place.right, place.parent):
             if isinstance(one, tuple):
                 near.add(one)
-    kept = set(anatomy.blocks) - clients
-    while True:
-        reach = dict(known)
-        for client in kept:
-            reach[client] = max(reach.get(client, 0), anatomy.spans[client][-1][1])
-        orphans = {
-            client
-            for client in kept
-            if any(clock >= reach.get(near, 0) for near, clock in wanted.get(client, ()))
-        }
-        if not orphans:
-            break
-        # who builds on an orphan is one itself
-        kept -= orphans
+    ends = {client: max(known.get(client, 0), spans[-1][1]) for client, spans in anatomy.spans.items()}
+    # who goes when one goes: those that point at what only it brings. Looked up: a chain of 44 KB in which each
+    # builds on the one before took 3.7 s when all were searched for each
+    builders: dict[int, list[int]] = {}
+    gone = set(clients)
+    for client, references in wanted.items():
+        for near_client, clock in references:
+            if clock < known.get(near_client, 0):
+                continue
+            if clock < ends.get(near_client, 0):
+                builders.setdefault(near_client, []).append(client)
+            else:
+                gone.add(client)
+    todo = list(gone)
+    while todo:
+        for client in builders.get(todo.pop(), ()):
+            if client not in gone:
+                gone.add(client)
+                todo.append(client)
+    kept = set(anatomy.blocks) - gone
+    reach = dict(known) | {client: ends[client] for client in kept}
     out = bytearray(encode_uint(len(kept)))
     # in the order of the update: Yjs writes the greatest client id first
     for client, (start, stop) in anatomy.blocks.items():

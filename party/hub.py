@@ -151,6 +151,10 @@ class Hub:
             room.idle_since_s = self._loop.time()
         return room.state(self._loop.time())
 
+    async def version(self, room_id: str) -> str:
+        """The committed version alone: what a conditional read asks for first. Raises what `state` raises."""
+        return (await self._open(room_id)).view.version
+
     async def read(self, room_id: str) -> Committed:
         """The committed state as it lies in memory, for joins over HTTP and reads elsewhere.
 
@@ -445,7 +449,11 @@ class Hub:
             return
         now = self._loop.time()
         for room in list(self._rooms.values()):
-            room.beat(now)
+            try:
+                room.beat(now)
+            except Exception:
+                self.fail(room)
+                continue
             if room in self._checkpointing or now < room.checkpoint_after_s:
                 continue
             idle = self._is_idle(room)

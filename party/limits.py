@@ -22,6 +22,9 @@ class Limits:
     max_presence_bytes: int = 4 * KIB
     """Largest awareness state of one client; a larger one is dropped and counted."""
 
+    max_presence_entries: int = 4_096
+    """Most client ids one awareness message may name; one with more is dropped and counted."""
+
     max_presence_depth: int = 16
     """Deepest nesting of an awareness state; a deeper one is dropped and counted."""
 
@@ -45,6 +48,9 @@ class Limits:
 
     outbox_bytes: int = 1 * MIB
     """Unsent bytes of a connection above which updates are withheld until it drains."""
+
+    max_vector_bytes: int = 128 * KIB
+    """Largest sync step 1, or twice the room's own state vector if that is more: 18,000 page loads."""
 
     max_answer_bytes: int = 256 * MIB
     """Answers to sync steps, made for one connection each, that may be unread in the whole process."""

@@ -15,6 +15,7 @@ from party.session import Session
 from party.tint import tint
 from party.wire import (
     MAX_SAFE_INTEGER,
+    count_awareness,
     decode_state,
     encode_state,
     encode_uint,
@@ -65,11 +66,18 @@ class Presence:
     """The presence of one room."""
 
     def __init__(
-        self, *, max_state_bytes: int, max_clients: int, max_depth: int = 16, owners: Owners = lambda _: None
+        self,
+        *,
+        max_state_bytes: int,
+        max_clients: int,
+        max_depth: int = 16,
+        max_entries: int = 4_096,
+        owners: Owners = lambda _: None,
     ) -> None:
         self._max_state_bytes = max_state_bytes
         self._max_clients = max_clients
         self._max_depth = max_depth
+        self._max_entries = max_entries
         self._owners = owners
         self._entries: dict[int, Entry] = {}
         self._departed: dict[int, Departed] = {}
@@ -101,6 +109,10 @@ class Presence:
         with the clock he left with is seen at once and not after his next renewals, up to 30 s later.
         """
         if self._is_relay(session, payload):
+            self.ignored += 1
+            return None
+        if count_awareness(payload) > self._max_entries:
+            # 349,000 of three bytes are a legal message and half a second of everybody's time
             self.ignored += 1
             return None
         gone: list[tuple[int, int, bytes]] = []
@@ -141,7 +153,8 @@ class Presence:
         user_id = session.principal.user_id
         if known is None:
             departed = self._departed.get(client_id)
-            if is_gone or (departed is not None and clock <= departed.clock):
+            if is_gone or (departed is not None and (clock <= departed.clock or departed.user_id != user_id)):
+                # an id stays his who showed it first, also after he left (O4)
                 return False
             if len(self._own.get(session, ())) >= self._max_clients:
                 return False
@@ -168,7 +181,10 @@ class Presence:
             known.state = state
         else:
             if known is not None:
-                self._own[known.session].remove(client_id)
+                own = self._own[known.session]
+                own.remove(client_id)
+                if not own:
+                    del self._own[known.session]
             self._entries[client_id] = Entry(session, clock, state)
             self._own.setdefault(session, []).append(client_id)
         self._changed.add(client_id)

@@ -56,6 +56,7 @@ class Room:
             max_state_bytes=limits.max_presence_bytes,
             max_clients=limits.max_presence_clients,
             max_depth=limits.max_presence_depth,
+            max_entries=limits.max_presence_entries,
             owners=self._owner,
         )
         self.checkpoint_seq = stored.checkpoint_seq
@@ -157,10 +158,10 @@ class Room:
                 session.asked = False
                 self._post(Mail(update, session.principal, session, is_step_2=True), session)
             case wire.Step1(state_vector):
-                self._answer(session, state_vector, now)
+                self._take_step_1(session, state_vector, now)
             case wire.Awareness(payload):
                 if (gone := self.presence.receive(session, payload)) is not None:
-                    session.send(now, wire.encode_awareness(gone))
+                    self._send_presence(session, wire.encode_awareness(gone), now)
             case wire.QueryAwareness():
                 if session.connection.buffered_bytes > self._limits.presence_buffer_bytes:
                     session.dropped_presence += 1
@@ -191,21 +192,29 @@ class Room:
 
     # -- joins ----------------------------------------------------------------------------------
 
-    def _answer(self, session: Session, state_vector: bytes, now: float) -> None:
-        """Answer a sync step 1 from the committed view (R4).
-
-        It waits for a commit that is under way, and in the queue when it takes a walk over a large document.
-        """
+    def _take_step_1(self, session: Session, state_vector: bytes, now: float) -> None:
+        """Read a sync step 1, once, and answer it or let it wait."""
+        # 0.15 s of the loop for each MiB, for everybody, viewers too: nobody knows of many clients we don't
+        most_bytes = max(self._limits.max_vector_bytes, 2 * len(self.view.state_vector))
+        if len(state_vector) > most_bytes:
+            raise TooLarge(f"A state vector of this room may have {most_bytes} bytes.")
         theirs = wire.decode_state_vector(state_vector)
-        empty = not any(client in self.view.vector for client in theirs)
-        is_early = now < session.answer_after_s or (not empty and self._outstanding.is_full)
+        knows_nothing = not any(client in self.view.vector for client in theirs)
+        self._answer(session, state_vector, now, knows_nothing=knows_nothing)
+
+    def _answer(self, session: Session, state_vector: bytes, now: float, *, knows_nothing: bool) -> None:
+        """Answer a sync step 1 from the committed view (R4); it waits for a commit that is under way."""
+        is_small = self.view.size_bytes <= self._limits.presence_buffer_bytes
+        is_early = now < session.answer_after_s or not (
+            knows_nothing or is_small or not self._outstanding.is_full
+        )
         is_behind = session.connection.buffered_bytes > self._limits.outbox_bytes
         if is_early or is_behind or (self._in_flight is not None and not self.frozen):
             before = session.state.since_s if isinstance(session.state, Joining) else None
-            session.state = Joining(state_vector, now if before is None else before)
+            session.state = Joining(state_vector, knows_nothing, now if before is None else before)
             self._waiting[session] = None
             return
-        if self._in_flight is None and not empty:
+        if self._in_flight is None and not knows_nothing:
             with self._guard.reading(self.id, session.principal.user_id):
                 answers = [wire.encode_step_2(self._writer.document.diff(state_vector))]
             self._outstanding.add(session.connection, len(answers[0]))
@@ -250,8 +259,9 @@ class Room:
             return
         waiting, self._waiting = self._waiting, {}
         for session in waiting:
-            if isinstance(session.state, Joining) and session.state.wants is not None:
-                self._answer(session, session.state.wants, now)
+            state = session.state
+            if isinstance(state, Joining) and state.wants is not None:
+                self._answer(session, state.wants, now, knows_nothing=state.knows_nothing)
 
     # -- the batch ------------------------------------------------------------------------------
 
@@ -337,11 +347,17 @@ class Room:
             return
         if isinstance(error, IncompleteUpdate) and not mail.is_step_2:
             if not session.asked:
-                session.asked = True
-                session.send(now, wire.encode_step_1(self.view.state_vector))
+                self._ask(session, now)
             return
         session.close(error)
         self.leave(session, now)
+
+    def _ask(self, session: Session, now: float) -> None:
+        """Ask for what we miss of its edits, once, and when it takes what we send (S4)."""
+        session.asked = True
+        session.asks_when_drained = session.connection.buffered_bytes > self._limits.presence_buffer_bytes
+        if not session.asks_when_drained:
+            session.send(now, wire.encode_step_1(self.view.state_vector))
 
     def _tell(self, session: Session, notice: str, now: float) -> None:
         """Say once that something of what it brought was not taken (O3, S3)."""
@@ -376,23 +392,26 @@ class Room:
         messages = frames if payload is None else (*frames, wire.encode_awareness(payload))
         outbox_bytes = self._limits.outbox_bytes
         presence_bytes = min(self._limits.presence_buffer_bytes, outbox_bytes)
-        for session in self.sessions:
-            buffered = session.connection.buffered_bytes
-            if type(session.state) is Live:
-                if buffered <= presence_bytes:
-                    session.send(now, *messages)
-                    continue
-                session.dropped_presence += payload is not None
-                if buffered <= outbox_bytes:
-                    session.send(now, *frames)
-                else:
-                    session.state = Lagging(self.view.seq, self.view.state_vector, now)
-            elif payload is not None:
-                self._send_presence(session, messages[-1], now)
-        # after the loop: who fell behind has what the view held before
-        self.view.commit(seq, batch.frames, batch.advances)
-        for reply in batch.replies:
-            reply(self.view.version)
+        try:
+            for session in self.sessions:
+                buffered = session.connection.buffered_bytes
+                if type(session.state) is Live:
+                    if buffered <= presence_bytes:
+                        session.send(now, *messages)
+                        continue
+                    session.dropped_presence += payload is not None
+                    if buffered <= outbox_bytes:
+                        session.send(now, *frames)
+                    else:
+                        session.state = Lagging(self.view.seq, self.view.state_vector, now)
+                elif payload is not None:
+                    self._send_presence(session, messages[-1], now)
+        finally:
+            # after the loop: who fell behind has what the view held before; and whatever happened in it, the
+            # batch is durable
+            self.view.commit(seq, batch.frames, batch.advances)
+            for reply in batch.replies:
+                reply(self.view.version)
         self.answer_waiting(now)
         if self.view.is_overgrown(now):
             self.view.renew(self._encode(), now)
@@ -425,16 +444,18 @@ class Room:
 
     def drained(self, session: Session, now: float) -> None:
         """The socket took everything: a lagging session gets what it missed (R8)."""
+        if session.asks_when_drained and not session.is_closed:
+            self._ask(session, now)
         state = session.state
         if isinstance(state, Joining) and state.wants is not None:
-            self._answer(session, state.wants, now)
+            self._answer(session, state.wants, now, knows_nothing=state.knows_nothing)
         if not isinstance(state, Lagging):
             return
         missed = self.view.since(state.seq)
         if missed is None:
             # the ring of frames was overrun: a diff, as for somebody who comes back
-            session.state = Joining(state.vector, state.since_s)
-            self._answer(session, state.vector, now)
+            session.state = Joining(state.vector, False, state.since_s)
+            self._answer(session, state.vector, now, knows_nothing=False)
             return
         session.state = LIVE
         session.send(now, *missed)

@@ -19,9 +19,10 @@ MAX_REASON_BYTES = 123
 @dataclass(frozen=True, slots=True)
 class Joining:
     """No sync step 2 sent yet; `wants` is the state vector of a step 1 that waits, since `since_s`, for a
-    commit or for the connection to drain."""
+    commit or for the connection to drain; it `knows_nothing` when it names no client of the room."""
 
     wants: bytes | None = None
+    knows_nothing: bool = False
     since_s: float | None = None
 
 
@@ -63,6 +64,9 @@ class Session:
     state: State = field(default_factory=Joining)
     asked: bool = False
     """A sync step 1 of ours is unanswered: ask for missing edits only once (S4)."""
+
+    asks_when_drained: bool = False
+    """It takes nothing just now: it is asked when it does."""
 
     waiting_messages: int = 0
     waiting_bytes: int = 0

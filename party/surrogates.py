@@ -37,7 +37,7 @@ class SurrogatePairs:
         """Add the pairs of an update that is known to be sound (a checkpoint, a journal row)."""
         # every character beyond U+FFFF is four bytes of UTF-8; most documents have none and cost 1 ns a byte
         if BEYOND_BMP.search(update):
-            self.add(dissect(update).pairs)
+            self.add(dissect(update, is_own=True).pairs)
 
     def split_by(self, anatomy: Anatomy) -> list[Reference]:
         """The known pairs that `anatomy` inserts into or deletes half of, sorted."""

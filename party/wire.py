@@ -233,6 +233,11 @@ def encode_state_vector(vector: dict[int, int]) -> bytes:
     return bytes(out)
 
 
+def count_awareness(payload: bytes) -> int:
+    """How many clients an awareness message names. Raises BadFrame."""
+    return Reader(payload).uint()
+
+
 def split_awareness(payload: bytes) -> list[tuple[int, int, bytes]]:
     """The payload of an awareness message as (client id, clock, state in JSON). Raises BadFrame.
 

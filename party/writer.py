@@ -53,6 +53,9 @@ class Mail:
     """What to tell the session: something of it was not taken."""
     anatomy: admission.Anatomy | BadUpdate | None = None
     """What a chore found in it."""
+
+    laid_out: Layout | None = None
+    """The account a chore has put it into."""
     purge: Sequence[str] = ()
 
 
@@ -171,6 +174,9 @@ class Writer:
         self._pending: dict[int, Owner] = {}
         """The client ids the batch in hand binds."""
 
+        self._void: set[Session] = set()
+        """Sessions that the batch in hand closes: their later mail is dropped."""
+
         self.chore: Chore | None = None
         """What has to be done before the next batch."""
 
@@ -184,6 +190,7 @@ class Writer:
         """
         self._batch_bytes = 0
         self._pending = {}
+        self._void = set()
         mails, later = self._guard.begin(self._room_id, mails)
         try:
             batch = self._admit(mails, view)
@@ -202,7 +209,6 @@ class Writer:
         batch, self._joins, self._joined_bytes = Batch(), 0, 0
         crossing = False
         authors: set[Session | None] = set()
-        void: set[Session] = set()
         split: Sequence[admission.Reference] = ()
         purge: Mail | None = None
         with self.document.batch() as changes:
@@ -211,7 +217,7 @@ class Writer:
                     purge = mail
                     batch.left += mails[at + 1 :]
                     break
-                if mail.session is not None and (mail.session in void or mail.session.is_void):
+                if mail.session is not None and (mail.session in self._void or mail.session.is_void):
                     continue
                 try:
                     admitted = self._admit_update(mail, view)
@@ -219,12 +225,10 @@ class Writer:
                     split = held.pairs
                     batch.left += mails[at:]
                     break
+                except DocumentBroken:
+                    raise
                 except KanvasError as error:
-                    if isinstance(error, DocumentBroken):
-                        raise
-                    batch.refused.append((mail, error))
-                    if mail.session is not None and not isinstance(error, IncompleteUpdate):
-                        void.add(mail.session)
+                    self._refuse(batch, mail, error)
                     continue
                 if admitted is not None:
                     batch.entries.append(Entry(admitted.update, mail.principal.user_id, admitted.claims))
@@ -251,6 +255,14 @@ class Writer:
         if purge is not None:
             self._purge(batch, purge)
         return batch
+
+    def _refuse(self, batch: Batch, mail: Mail, error: KanvasError) -> None:
+        batch.refused.append((mail, error))
+        if mail.laid_out is not None:
+            # the account holds what was not applied: it is made again when it is needed
+            self._layout = None
+        if mail.session is not None and not isinstance(error, IncompleteUpdate):
+            self._void.add(mail.session)
 
     def _admit_update(self, mail: Mail, view: CommittedView) -> "Admitted | None":
         """Apply one update if it may be; None when it has nothing new. Raises KanvasError."""
@@ -286,7 +298,7 @@ class Writer:
         if split := self._pairs.split_by(anatomy):
             raise SplitsPairs(split)
         self._take_joins(anatomy)
-        self._check_layout(anatomy, update)
+        self._check_layout(anatomy, update, mail)
         try:
             self.document.apply(update)
         except BadUpdate:
@@ -336,7 +348,7 @@ class Writer:
         self._joined_bytes = copied
         self._joins += anatomy.joins
 
-    def _check_layout(self, anatomy: admission.Anatomy, update: bytes) -> None:
+    def _check_layout(self, anatomy: admission.Anatomy, update: bytes, mail: Mail) -> None:
         """Refuse what would bring the document out of shape (C6, D2, D10).
 
         A canvas room is made of maps alone, so most of its updates say all there is to know, and the account
@@ -357,8 +369,22 @@ class Writer:
             self._survey()
         if not anatomy.places:
             anatomy = admission.dissect(update, self._limits.max_value_depth)
-        assert self._layout is not None  # noqa: S101 - the survey made it, or raised
-        self._layout.add(anatomy, self.reach)
+        layout = self._layout
+        assert layout is not None  # noqa: S101 - the survey made it, or raised
+        if mail.laid_out is layout:
+            return
+        if len(update) <= CHORE_BYTES or self._at_once:
+            layout.add(anatomy, self.reach)
+            return
+        reach = dict(self.reach)
+
+        def done(error: BadUpdate | None) -> None:
+            mail.laid_out = layout
+            if error is not None:
+                mail.anatomy = error
+
+        self.chore = Chore(lambda: add_or_error(layout, anatomy, reach), done)
+        raise Postponed
 
     def _survey(self) -> None:
         """Make the account of the whole room. Raises Postponed when that takes long."""
@@ -366,16 +392,20 @@ class Writer:
 
         def work() -> Layout:
             layout = Layout(self._limits.max_type_depth)
-            layout.add(admission.dissect(state), {})
+            layout.add(admission.dissect(state, is_own=True), {})
             return layout
 
         if len(state) > CHORE_BYTES and not self._at_once:
-            self.chore = Chore(work, self._surveyed)
+            at = dict(self.reach)
+
+            def done(layout: Layout) -> None:
+                # a repair may have come behind it; then it is made again
+                if at == self.reach:
+                    self._layout = layout
+
+            self.chore = Chore(work, done)
             raise Postponed
         self._layout = work()
-
-    def _surveyed(self, layout: Layout) -> None:
-        self._layout = layout
 
     def _delete_pairs(self, batch: Batch, pairs: Sequence[admission.Reference]) -> None:
         """Delete characters that the next update splits, before it is applied (D9)."""
@@ -448,7 +478,7 @@ class Writer:
             except DocumentBroken:
                 self._guard.poisoned(self._room_id)
                 self._rebuild(whole, view)
-                whole.refused.append((mail, Poison()))
+                self._refuse(whole, mail, Poison())
                 continue
             # when a character had to be deleted first (D9) it is its turn again
             todo.extendleft(part.left)
@@ -466,6 +496,7 @@ class Writer:
         self.document = self._load(view.base, good)
         self.reach = self.document.vector()
         self._layout = None
+        self.chore = None
         self._pairs = self._find_pairs(view.base, good)
 
     def _find_pairs(self, checkpoint: bytes, updates: Sequence[bytes]) -> SurrogatePairs:
@@ -485,3 +516,12 @@ def dissect_or_error(update: bytes, max_depth: int) -> admission.Anatomy | BadUp
         return admission.dissect(update, max_depth)
     except BadUpdate as error:
         return error
+
+
+def add_or_error(layout: Layout, anatomy: admission.Anatomy, reach: Mapping[int, int]) -> BadUpdate | None:
+    """As `Layout.add`, for a chore: 1 MiB of the smallest structs takes more than a second."""
+    try:
+        layout.add(anatomy, reach)
+    except BadUpdate as error:
+        return error
+    return None

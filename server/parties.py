@@ -145,11 +145,14 @@ async def read_state(call: Call, path: RoomPath, headers: StateHeaders) -> Respo
     Ask with `Accept: application/octet-stream` for the bare Yjs update. With `Upgrade: websocket` this
     address is the room's party and speaks the y-protocols.
     """
-    version, update = await call.services.hub.state(path.room_id)
-    etag = make_etag(version)
-    known = {"ETag": etag, "Vary": "Accept", "Cache-Control": "private, no-cache"}
+    hub = call.services.hub
+    known = {"Vary": "Accept", "Cache-Control": "private, no-cache"}
+    # first, for the document is encoded once for each commit
+    etag = make_etag(await hub.version(path.room_id))
     if is_known_to_client(headers.if_none_match, etag):
-        return Response(status_code=304, headers=known)
+        return Response(status_code=304, headers={"ETag": etag, **known})
+    version, update = await hub.state(path.room_id)
+    known = {"ETag": make_etag(version), **known}
     if BINARY in (headers.accept or ""):
         return Response(update, media_type=BINARY, headers=known)
     return answer(StateOut(version=version, update=base64.b64encode(update).decode()), headers=known)

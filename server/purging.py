@@ -47,6 +47,8 @@ async def purge_elements(database: Database, hub: Hub, now: datetime) -> int:
             list_tombstones, room_id=room_id, deleted_before=deleted_before, limit=ELEMENTS_PER_ROOM
         )
         try:
+            # a checkpoint first: what was brought back and deleted again is deleted since the second time
+            await hub.purge(room_id)
             element_ids = await database.read(find_elements)
             await hub.purge(room_id, element_ids)
         except RoomNotFound:

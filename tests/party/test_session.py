@@ -257,7 +257,7 @@ def test_asking_again_and_again_is_answered_now_and_then() -> None:
 
 def test_unread_answers_are_bounded_for_the_whole_process() -> None:
     """S11: one at least; who waits is answered when others have read or gone. What all share is free."""
-    room, anna = drawn_room(Limits(max_answer_bytes=1, answer_s_per_byte=0.0))
+    room, anna = drawn_room(Limits(max_answer_bytes=1, answer_s_per_byte=0.0, presence_buffer_bytes=0))
     vector = wire.encode_state_vector({anna.doc.client_id: 0})
     crowd = [Peer(BERT) for _ in range(3)]
     sessions = []

@@ -125,7 +125,8 @@ def test_any_bytes_end_in_events_or_one_violation(data: bytes, chunk: int) -> No
         (b"\x89\xfe\0\x7e\0\0\0\0", "a ping of 126 bytes"),
         (b"\x80\x80\0\0\0\0", "a continuation of nothing"),
         (b"\x82\xff" + b"\xff" * 8 + b"\0\0\0\0", "a length of 64 bits"),
-        (sent(frames.BINARY, b"a", fin=False) + binary(b"b"), "a message within a message"),
+        # with masks of zeros: bytes of chance in a test's name would differ between processes
+        (b"\x02\x81\0\0\0\0a" + b"\x82\x81\0\0\0\0b", "a message within a message"),
         (b"\x88\x81\0\0\0\0x", "half a close code"),
         (b"\x88\x82\0\0\0\0\x03\xed", "a close code that is never sent (1005)"),
         (b"\x88\x82\0\0\0\0\x0b\xb7", "a close code of nobody (2999)"),

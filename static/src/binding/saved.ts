@@ -64,6 +64,18 @@ export class Saved {
     return this.#durable.wasDurable(client, clock);
   }
 
+  /**
+   * Call it before the room's base is applied, which the server has committed whole, from clock 0 on.
+   *
+   * Until the socket speaks nothing else is known to be durable: what the base removed would look like edits of mine
+   * that were never saved, and deleted shapes would come back.
+   */
+  confirmBase(update: Uint8Array): void {
+    const extent = Y.parseUpdateMeta(update);
+    this.#durable.confirmState(extent.to);
+    this.#durable.confirmUpdate(extent, this.#durable.hasOpenDeletes ? rangesOf(Y.decodeUpdate(update).ds) : new Map());
+  }
+
   /** Calls back at once and after each change; the answer unsubscribes. */
   subscribe(listener: (status: SavedStatus) => void): () => void {
     this.#listeners.add(listener);

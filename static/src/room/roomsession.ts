@@ -223,7 +223,7 @@ export class RoomSession {
    * It is what the server has committed, so it is applied as if the connection had brought it: nothing of it waits to
    * be saved. Whatever goes wrong here, the sync brings everything.
    */
-  async #fetchBase({ doc, provider }: OpenRoom, room: Room, deadlineMs: number): Promise<void> {
+  async #fetchBase({ doc, provider, saved }: OpenRoom, room: Room, deadlineMs: number): Promise<void> {
     const fetching = (this.#fetching = new AbortController());
     const since = performance.now();
     let shownAt = since + PROGRESS_AFTER_MS - PROGRESS_EVERY_MS;
@@ -240,7 +240,9 @@ export class RoomSession {
       if (fetching.signal.aborted || base.epoch !== room.epoch) return;
       // Applying holds the page up; what it says then has to be on the screen before.
       if (this.#state.progress) await painted();
-      if (!fetching.signal.aborted) Y.applyUpdate(doc, base.update, provider);
+      if (fetching.signal.aborted) return;
+      saved.confirmBase(base.update);
+      Y.applyUpdate(doc, base.update, provider);
     } catch {
       // The sync brings it.
     } finally {

@@ -25,8 +25,8 @@ def cut(update: bytes, anatomy: Anatomy, clients: set[int], known: Mapping[int, 
             if isinstance(one, tuple):
                 near.add(one)
     ends = {client: max(known.get(client, 0), spans[-1][1]) for client, spans in anatomy.spans.items()}
-    # who goes when one goes: those that point at what only it brings. Looked up: a chain of 44 KB in which each
-    # builds on the one before took 3.7 s when all were searched for each
+    # who goes when one goes: those that point at what only it brings. Looked up: a chain of 44 KB took 3.7 s
+    # when all were searched for each of its blocks
     builders: dict[int, list[int]] = {}
     gone = set(clients)
     for client, references in wanted.items():

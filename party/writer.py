@@ -170,6 +170,7 @@ class Writer:
         self._batch_bytes = 0
         self._joins = self._joined_bytes = 0
         """Structs in rows, of the transaction in hand, and what the library copies to join them."""
+        self._steps = 0
 
         self._pending: dict[int, Owner] = {}
         """The client ids the batch in hand binds."""
@@ -206,7 +207,7 @@ class Writer:
         self.document.close()
 
     def _admit(self, mails: Sequence[Mail], view: CommittedView) -> Batch:
-        batch, self._joins, self._joined_bytes = Batch(), 0, 0
+        batch, self._joins, self._joined_bytes, self._steps = Batch(), 0, 0, 0
         crossing = False
         authors: set[Session | None] = set()
         split: Sequence[admission.Reference] = ()
@@ -338,13 +339,17 @@ class Writer:
         return bind(advances, mail.principal.user_id, self._pending)
 
     def _take_joins(self, anatomy: admission.Anatomy) -> None:
-        """Count what the library copies at the end of the transaction. Raises IsFull (D11).
+        """Count what the library copies at the end of the transaction, and walks. Raises IsFull (D11, D12).
 
         Updates of one client may go on where the one before ended, so all are taken for one row.
         """
         copied = self._joined_bytes + anatomy.joined_bytes + self._joins * anatomy.run_bytes
+        walked = self._steps + anatomy.steps
         if self._joins and copied > admission.MAX_JOINED_BYTES:
             raise IsFull
+        if self._steps and walked > admission.MAX_STEPS:
+            raise IsFull
+        self._steps = walked
         self._joined_bytes = copied
         self._joins += anatomy.joins
 

@@ -268,7 +268,8 @@ def test_the_work_is_linear() -> None:
     """D1: four times the structs take about four times as long (16 times would be quadratic)."""
 
     def seconds(count: int) -> float:
-        structs = [item(ANY, b"\x03\x7f\x75\x02\x7f\x7f\x76\x01\x00\x7f", parent="t") for _ in range(count)]
+        content = b"\x03\x7f\x75\x02\x7f\x7f\x76\x01\x00\x7f"
+        structs = [item(ANY, content, parent="t", key=f"k{at}") for at in range(count)]
         made = update((1, 0, structs), deleted=deletions((1, [(at, 1) for at in range(count)])))
         best = 10.0
         for _ in range(3):

@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from heapq import heapify, heappop, heappush
 from typing import Final, Literal
 
 from party.errors import Quarantined, RoomHeld
@@ -37,8 +38,14 @@ SAME_S: Final = 0.001
 MANY_CLIENTS: Final = 3
 """When one principal's edits failed under so many client ids in one room, the principal is held."""
 
+MANY_IDS: Final = 64
+"""An edit with more client ids than these is the principal's: 2,000 of them in 20 KB made as many holds."""
+
 MOST_HOLDS: Final = 1_000
-"""Above this the one that ends first is forgotten."""
+"""Above this the one that ends first is forgotten: one of a client id, which cost nothing, while there is."""
+
+STALE_ENDS: Final = 4 * MOST_HOLDS
+"""Entries of a heap from which on those of holds that changed since are thrown out."""
 
 Key = tuple[Kind, str, str | None, int | None]
 
@@ -91,6 +98,11 @@ class Quarantine:
 
     def __init__(self, holds: Iterable[Hold] = ()) -> None:
         self._rooms: dict[str, dict[Key, Hold]] = {}
+        self._count = 0
+        self._ends: dict[bool, list[tuple[float, int, Hold]]] = {True: [], False: []}
+        """Heaps of what ends first, client ids' holds and all others'; some are not held any more."""
+
+        self._nth = 0
         for hold in holds:
             self._put(hold)
 
@@ -108,6 +120,8 @@ class Quarantine:
         return self._strike_edit(crash, crash.user_id)
 
     def _strike_edit(self, crash: Crash, user_id: str) -> list[Hold]:
+        if len(crash.client_ids) > MANY_IDS:
+            return [self._strike(("user", crash.room_id, user_id, None), crash)]
         changed = [
             self._strike(("client", crash.room_id, user_id, client_id), crash)
             for client_id in crash.client_ids
@@ -157,14 +171,45 @@ class Quarantine:
         return hold
 
     def _put(self, hold: Hold) -> None:
-        self._rooms.setdefault(hold.room_id, {})[hold.key] = hold
-        holds = [one for room in self._rooms.values() for one in room.values()]
-        if len(holds) > MOST_HOLDS:
-            self._remove(min((one for one in holds if one is not hold), key=lambda one: one.until))
+        room = self._rooms.setdefault(hold.room_id, {})
+        self._count += hold.key not in room
+        room[hold.key] = hold
+        ends = self._ends[hold.kind == "client"]
+        self._nth += 1
+        heappush(ends, (hold.until, self._nth, hold))
+        if len(ends) > STALE_ENDS:
+            ends[:] = [one for one in ends if self._is_live(one[2])]
+            heapify(ends)
+        if self._count > MOST_HOLDS:
+            self._evict(hold)
+
+    def _evict(self, new: Hold) -> None:
+        """Forget what ends first, but no room and no principal for a client id."""
+        for is_client in (True, False):
+            ends = self._ends[is_client]
+            kept: list[tuple[float, int, Hold]] = []
+            gone: Hold | None = None
+            while ends and gone is None:
+                first = heappop(ends)
+                if first[2] is new:
+                    kept.append(first)
+                elif self._is_live(first[2]):
+                    gone = first[2]
+            for one in kept:
+                heappush(ends, one)
+            if gone is None and new.kind == "client":
+                gone = new
+            if gone is not None:
+                self._remove(gone)
+                return
+
+    def _is_live(self, hold: Hold) -> bool:
+        return self._rooms.get(hold.room_id, {}).get(hold.key) is hold
 
     def _remove(self, hold: Hold) -> None:
         room = self._rooms[hold.room_id]
         del room[hold.key]
+        self._count -= 1
         if not room:
             del self._rooms[hold.room_id]
 

@@ -9,6 +9,7 @@ from party.quarantine import (
     CARE_S,
     FIRST_S,
     MANY_CLIENTS,
+    MANY_IDS,
     MOST_HOLDS,
     MOST_S,
     QUIET_S,
@@ -172,6 +173,50 @@ def test_the_list_is_bounded() -> None:
     holds = quarantine.holds(NOW)
     assert len(holds) == MOST_HOLDS
     assert {"r0", f"r{MOST_HOLDS + 9}"} & {hold.room_id for hold in holds} == {f"r{MOST_HOLDS + 9}"}
+
+
+def test_an_edit_with_thousands_of_ids_is_one_hold() -> None:
+    """Q3, Q4: 2,000 ids in 20 KB made 2,000 holds, and every other one was forgotten for them."""
+    quarantine = Quarantine()
+    quarantine.blame(crash(user_id=None, client_ids=(), room_id="closed"))
+    changed = quarantine.blame(crash(client_ids=tuple(range(2_000))))
+    assert [hold.kind for hold in changed] == ["user"]
+    assert is_held(quarantine, NOW + 1, client_id=5_000)
+    with pytest.raises(RoomHeld):
+        quarantine.check_entry("closed", None, NOW + 1)
+    few = quarantine.blame(crash(room_id="few", client_ids=tuple(range(MANY_IDS))))
+    assert [hold.kind for hold in few] == ["client"] * MANY_IDS
+
+
+def test_a_client_id_drives_out_no_room_and_no_user() -> None:
+    """Q4, Q6: client ids are for free, so they are forgotten first, whatever ends first."""
+    quarantine = Quarantine()
+    quarantine.blame(crash(user_id=None, client_ids=(), room_id="closed"))
+    quarantine.blame(crash(client_ids=(), room_id="user"))
+    quarantine.blame(crash(is_exact=False, room_id="care"))
+    for n in range(3 * MOST_HOLDS):
+        quarantine.blame(crash(NOW + n / 1_000, f"u{n}", room_id="r"))
+    kinds = [hold.kind for hold in quarantine.holds(NOW)]
+    assert len(kinds) == MOST_HOLDS
+    assert sorted(set(kinds)) == ["care", "client", "room", "user"]
+    for n in range(MOST_HOLDS):
+        quarantine.blame(crash(NOW + 10 + n / 1_000, None, (), room_id=f"r{n}"))
+    holds = quarantine.holds(NOW)
+    assert len(holds) == MOST_HOLDS
+    assert f"r{MOST_HOLDS - 1}" in {hold.room_id for hold in holds}
+    assert quarantine.blame(crash(NOW + 20))[0].kind == "client"
+    assert {hold.kind for hold in quarantine.holds(NOW)} <= {"care", "room", "user"}
+
+
+def test_what_ends_first_is_found_without_a_search() -> None:
+    """Q4: the heap keeps what is live, however often a hold is struck again or lifted."""
+    quarantine = Quarantine()
+    for n in range(10 * MOST_HOLDS):
+        (hold, *_) = quarantine.blame(crash(NOW + n, f"u{n % 5}", room_id=f"r{n % 7}"))
+        if n % 3 == 0:
+            quarantine.lift(hold.id)
+    assert sum(map(len, quarantine._ends.values())) <= 8 * MOST_HOLDS
+    assert len(quarantine.holds(NOW)) <= 70
 
 
 def test_the_words_fit_into_a_close_frame() -> None:

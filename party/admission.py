@@ -78,6 +78,7 @@ class Anatomy:
     """
 
     __slots__ = (
+        "between",
         "blocks",
         "deletions",
         "has_documents",
@@ -94,6 +95,7 @@ class Anatomy:
         "references",
         "right",
         "roots",
+        "rows",
         "run",
         "run_bytes",
         "spans",
@@ -125,6 +127,10 @@ class Anatomy:
         """Where a surrogate pair of its own text begins: the clock of the high half."""
         self.places: list[Place] = []
         """Every struct, each client's in order."""
+        self.rows: list[tuple[int, int, int, int]] = []
+        """Structs that continue the one before them: content, client id, clock, length."""
+        self.between: set[Reference] = set()
+        """Those of them that do not lie behind it any more: another struct was inserted before them."""
         self.joins = 0
         """Structs the library joins to the one before them."""
         self.run_bytes = 0
@@ -149,6 +155,15 @@ class Anatomy:
         self.joined_bytes += size_bytes * self.run
         if self.joined_bytes > MAX_JOINED_BYTES and not self.is_own:
             raise BadUpdate("The update has too many pieces in a row; send the document's state.")
+
+    def join_rows(self) -> None:
+        """Count all that continue the one before them and lie there still. Raises BadUpdate (D11).
+
+        A text of 100 KB with a word typed at each of 400 places is 800 structs and joins none of them.
+        """
+        for kind, own, at, length in self.rows:
+            if (own, at) not in self.between:
+                self.join(kind, own, at, length)
 
     @property
     def is_empty(self) -> bool:
@@ -218,6 +233,8 @@ def dissect(
         raise BadUpdate("A text in the update is not UTF-8.") from exc
     if pos != len(update):
         raise BadUpdate("There are bytes after the end of the update.")
+    if found.rows:
+        found.join_rows()
     if found.structs > CROWDED_FROM and not found.is_own:
         found.steps = steps(found.places)
         if found.steps > MAX_STEPS:
@@ -291,6 +308,8 @@ def _read_item(  # noqa: PLR0915 - one walk; cut into functions it takes a third
         found.has_lists = True
         if right == left:
             raise BadUpdate("A struct in the update has one and the same neighbour on both sides.")
+        if left is not None and right[0] == left[0] and right[1] == left[1] + 1:
+            found.between.add(right)
     if not info & 0xC0:
         says = data[pos]
         pos += 1
@@ -331,7 +350,7 @@ def _read_item(  # noqa: PLR0915 - one walk; cut into functions it takes a third
     if length > 1 and holds == VALUE:
         found.is_plain = False
     if left is not None and left[1] == at - 1 and left[0] == own and kind in (ANY, STRING):
-        found.join(kind, own, at, length)
+        found.rows.append((kind, own, at, length))
     if with_places:
         if left is not None:
             found.left.append(left)

@@ -1,8 +1,10 @@
 """party.admission and party.writer: what is small on the wire and much work for the CRDT library (D11)."""
 
 import time
+from typing import Any
 
 import pytest
+from pycrdt import Doc, Text
 
 from party import wire
 from party.admission import MAX_JOINED_BYTES, dissect
@@ -39,6 +41,45 @@ def test_pieces_that_are_not_in_a_row_do_not_count() -> None:
     assert dissect(room.state(0.0)[1]).joins == 0
     backwards = [item(ANY, ANY_FIVE, right=(1, at)) for at in range(9_000)]
     assert dissect(update((1, 0, [item(ANY, ANY_FIVE, parent="list"), *backwards]))).joins == 0
+
+
+@pytest.mark.parametrize("is_step_2", [True, False])
+def test_a_long_text_typed_into_at_many_places_is_taken_whole(*, is_step_2: bool) -> None:
+    """D11: the words in between keep the 400 pieces from being joined; they counted as 20 MB."""
+    doc: Doc[Any] = Doc(client_id=1)
+    words = doc.get("t", type=Text)
+    words.insert(0, "a" * 100_000)
+    other: Doc[Any] = Doc(client_id=2)
+    for nth in range(400):
+        if nth == 200:
+            other.apply_update(doc.get_update())
+            words = other.get("t", type=Text)
+        words.insert(nth * 255 + 7, "word")
+    state = other.get_update()
+    room = open_room("open")
+    if is_step_2:
+        peer = Peer(ANNA)
+        peer.enter(room)
+        peer.send(wire.encode_step_2(state))
+        settle(room)
+        assert peer.wire.code is None
+    else:
+        answers: list[object] = []
+        room.submit(state, ANNA, answers.append)
+        settle(room)
+        assert answers == [room.view.version]
+    assert str(doc_of(room.state(0.0)[1]).get("t", type=Text)) == str(words)
+
+
+def test_what_lies_between_counts_for_its_own_place_alone() -> None:
+    """D11: a thousand pieces of which one is kept apart are too many still."""
+    row = [item(STRING, LETTER, parent="t"), *(item(STRING, LETTER, left=(1, at)) for at in range(9_000))]
+    apart = [item(STRING, LETTER, left=(1, 3), right=(1, 4))]
+    with pytest.raises(BadUpdate, match="in a row"):
+        dissect(update((2, 0, apart), (1, 0, row)))
+    behind = [item(STRING, LETTER, left=(1, at)) for at in range(9_000)]
+    with pytest.raises(BadUpdate, match="in a row"):
+        dissect(update((2, 0, behind), (1, 0, row)))
 
 
 def test_updates_that_go_on_from_each_other_are_not_one_transaction() -> None:

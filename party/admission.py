@@ -8,7 +8,7 @@ Keeps rules D1-D4, D9, D11, D12. Source: yjs src/utils/encoding.js, UpdateDecode
 from typing import Final, NamedTuple
 
 from party.crowding import steps
-from party.errors import BadUpdate
+from party.errors import BadUpdate, TooLarge
 from party.lib0 import (
     TOO_EARLY,
     read_count,
@@ -90,6 +90,7 @@ class Anatomy:
         "joins",
         "last_join",
         "left",
+        "max_structs",
         "pairs",
         "places",
         "references",
@@ -140,7 +141,9 @@ class Anatomy:
         self.run = 0
         self.is_own = False
         """Bytes the library wrote itself: what it did not join it will not."""
+        self.max_structs: int | None = None
         self.structs = 0
+        """With the deleted ranges."""
         self.steps = 0
         """What it walks to place them, where it is worth counting."""
         self.last_join: tuple[int, int, int] | None = None
@@ -155,6 +158,12 @@ class Anatomy:
         self.joined_bytes += size_bytes * self.run
         if self.joined_bytes > MAX_JOINED_BYTES and not self.is_own:
             raise BadUpdate("The update has too many pieces in a row; send the document's state.")
+
+    def count(self, more: int) -> None:
+        """So many structs or deleted ranges come next. Raises TooLarge (D13)."""
+        self.structs += more
+        if self.max_structs is not None and self.structs > self.max_structs:
+            raise TooLarge(f"One update may have {self.max_structs:,} structs and deleted ranges; split it.")
 
     def join_rows(self) -> None:
         """Count all that continue the one before them and lie there still. Raises BadUpdate (D11).
@@ -212,9 +221,14 @@ class _Crowd(Exception):
 
 
 def dissect(
-    update: bytes, max_depth: int = DEFAULT_DEPTH, *, with_places: bool = True, is_own: bool = False
+    update: bytes,
+    max_depth: int = DEFAULT_DEPTH,
+    *,
+    with_places: bool = True,
+    is_own: bool = False,
+    max_structs: int | None = None,
 ) -> Anatomy:
-    """Walk every struct and delete range of `update`. Raises BadUpdate (D1, D2).
+    """Walk every struct and delete range of `update`. Raises BadUpdate (D1, D2), TooLarge (D13).
 
     What the library wrote `is_own`: a state of 400 edits within one text looks as if it had much to join.
 
@@ -222,11 +236,12 @@ def dissect(
     """
     found = Anatomy()
     found.is_own = is_own
+    found.max_structs = max_structs
     try:
         pos = _read_structs(update, found, max_depth, with_places)
-        pos = _read_deletions(update, pos, found.deletions)
+        pos = _read_deletions(update, pos, found)
     except _Crowd:
-        return dissect(update, max_depth)
+        return dissect(update, max_depth, max_structs=max_structs)
     except IndexError:
         raise BadUpdate(TOO_EARLY) from None
     except UnicodeDecodeError as exc:
@@ -235,7 +250,7 @@ def dissect(
         raise BadUpdate("There are bytes after the end of the update.")
     if found.rows:
         found.join_rows()
-    if found.structs > CROWDED_FROM and not found.is_own:
+    if len(found.places) > CROWDED_FROM and not found.is_own:
         found.steps = steps(found.places)
         if found.steps > MAX_STEPS:
             raise BadUpdate("The update has too many pieces at one place that do not know of each other.")
@@ -248,7 +263,7 @@ def _read_structs(data: bytes, found: Anatomy, max_depth: int, with_places: bool
     for _ in range(blocks):
         first = pos
         structs, pos = read_count(data, pos, 2)
-        found.structs += structs
+        found.count(structs)
         if found.structs > CROWDED_FROM and not with_places and not found.is_own:
             raise _Crowd
         client, pos = read_id(data, pos)
@@ -263,7 +278,7 @@ def _read_structs(data: bytes, found: Anatomy, max_depth: int, with_places: bool
             if kind in (GC, SKIP):
                 length, pos = read_uint(data, pos + 1)
                 if with_places and kind == GC:
-                    found.places.append(Place(client, clock, length, GONE))
+                    _add_gone(found.places, client, clock, length)
             else:
                 length, pos = _read_item(data, pos, client, clock, found, types, max_depth, with_places)
             if length == 0:
@@ -281,6 +296,20 @@ def _read_structs(data: bytes, found: Anatomy, max_depth: int, with_places: bool
             spans[client] = runs
             found.blocks[client] = first, pos
     return pos
+
+
+def _add_gone(places: list[Place], client: int, clock: int, length: int) -> None:
+    """Note what is gone as one with what is gone before it: half a million of 2 bytes took 65 MB."""
+    last = places[-1] if places else None
+    # an item that is gone has a parent or a neighbour, which what comes behind it need not have
+    if (
+        last is not None
+        and (last.client, last.clock + last.length, last.kind) == (client, clock, GONE)
+        and last.parent is last.left is last.right is None
+    ):
+        places[-1] = Place(client, last.clock, last.length + length, GONE)
+    else:
+        places.append(Place(client, clock, length, GONE))
 
 
 def _read_item(  # noqa: PLR0915 - one walk; cut into functions it takes a third longer
@@ -420,11 +449,13 @@ def _read_type(data: bytes, pos: int) -> int:
     return pos
 
 
-def _read_deletions(data: bytes, pos: int, deletions: dict[int, list[Reference]]) -> int:
+def _read_deletions(data: bytes, pos: int, found: Anatomy) -> int:
+    deletions = found.deletions
     clients, pos = read_count(data, pos, 2)
     for _ in range(clients):
         client, pos = read_id(data, pos)
         count, pos = read_count(data, pos, 2)
+        found.count(count)
         ranges: list[Reference] = []
         for _ in range(count):
             clock, pos = read_uint(data, pos)

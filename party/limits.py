@@ -19,6 +19,19 @@ class Limits:
     max_update_bytes: int = 1 * MIB
     """Largest single update."""
 
+    max_document_structs: int = 1_000_000
+    """Most structs and deleted ranges of a step 2; a drawing of 5 MB has 90,000. A struct of 2 bytes takes
+    130 bytes of memory and 1.5 us to look at."""
+
+    max_update_structs: int = 100_000
+    """The same of a single update."""
+
+    max_document_clients: int = 20_000
+    """Most new client ids of a step 2 or of an update over HTTP: each is bound for ever (O1)."""
+
+    max_update_clients: int = 1_000
+    """The same of a live update; a page has one."""
+
     max_presence_bytes: int = 4 * KIB
     """Largest awareness state of one client; a larger one is dropped and counted."""
 

@@ -68,6 +68,20 @@ class BadRequest(KanvasError):
     close_code = 4400
 
 
+class HeadTooLarge(KanvasError):
+    """The request's headers are larger than this server takes; send fewer or shorter ones (cookies?)."""
+
+    code = "head_too_large"
+    status = 431
+    close_code = 4400
+
+
+class TooManyAtOnce(BadRequest):
+    """Too many requests wait on this connection; read the answers before you send more."""
+
+    code = "too_many_at_once"
+
+
 class MethodNotAllowed(KanvasError):
     """This address does not take this method; the Allow header lists those it takes."""
 

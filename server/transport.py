@@ -1,7 +1,8 @@
-"""The way from a TCP connection to a line: uvicorn's protocols, with a deadline and a hand-over.
+"""The way from a TCP connection to a line: uvicorn's protocols, with limits and a hand-over.
 
-Owns: the deadline for a request's headers, the kernel's send buffer, taking a WebSocket over from uvicorn
-once it is accepted. Does not own: HTTP and the handshake, which stay uvicorn's; frames (frames.py), the
+Owns: the deadline and the size of a request's headers, how many requests wait on a connection, refusals of
+what never reaches the application, the kernel's send buffer, taking a WebSocket over from uvicorn once it is
+accepted. Does not own: HTTP and the handshake, which stay uvicorn's; frames (frames.py), the
 accepted socket (line.py), who may connect (parties.py). Keeps rules S5, S9.
 Source: uvicorn 0.54 httptools_impl and websockets_sansio_impl.
 
@@ -13,12 +14,17 @@ import asyncio
 import socket
 from asyncio import Transport
 from asyncio.transports import BaseTransport
+from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import SecurityError
 
+from party.errors import KanvasError
 from server.line import HIGH_WATER_BYTES, LOW_WATER_BYTES, Line
+from server.problems import PROBLEM_TYPE, BadRequest, HeadTooLarge, TooManyAtOnce, problem_body
 from server.traffic import Traffic
 
 EXTENSION: Final = "kanvas.transport"
@@ -28,45 +34,113 @@ SEND_BUFFER_BYTES: Final = 256 * 1024
 """Kernel send buffer; Linux would grow it to 3 MB per slow reader, out of our sight."""
 
 
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Of a request's headers; the parser would collect all that comes until the deadline, in quadratic time."""
+
+MAX_PIPELINED: Final = 8
+"""Requests that wait for the answer before theirs. Browsers and proxies send none; each one costs 5 KiB."""
+
+
+class _RefusedError(Exception):
+    """Makes the parser stop: what follows in the bytes at hand is not looked at."""
+
+
 class KanvasHttp(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with a deadline: a request whose headers do not come is not waited for."""
+    """uvicorn's HTTP protocol with limits: a request whose headers do not come or do not end is ended."""
 
     headers_s: ClassVar[float] = 5.0
     """From the connection, or from the first byte of a later request, to the end of its headers."""
 
+    refused_body_s: ClassVar[float] = 60.0
+    """For the rest of a body nobody waits for: cut off sooner, a slow client never reads the refusal."""
+
     _deadline: asyncio.TimerHandle | None = None
+
+    _swallowed_bytes = 0
+    """What the parser took in since it last said that something ended or began."""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_headers()
+        self._expect_within(self.headers_s)
 
     def data_received(self, data: bytes) -> None:
+        self._swallowed_bytes += len(data)
         super().data_received(data)
+        if self.transport.is_closing():
+            return
+        # trailers and chunk extensions too, and whether or not an answer is under way
+        if self._swallowed_bytes > MAX_HEAD_BYTES:
+            self._refuse(HeadTooLarge())
+            return
         # uvicorn stops its keep-alive timer at the first byte, whatever that byte is
-        if self._deadline is None and self.timeout_keep_alive_task is None and self._is_between_requests():
-            self._expect_headers()
+        if self._deadline is None and self.timeout_keep_alive_task is None and not self._is_answering():
+            is_in_body = self.cycle is not None and self.cycle.more_body
+            self._expect_within(self.refused_body_s if is_in_body else self.headers_s)
+
+    def on_message_begin(self) -> None:
+        self._swallowed_bytes = 0
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._swallowed_bytes = 0
         self._stop_deadline()
+        head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if head > MAX_HEAD_BYTES:
+            self._refuse(HeadTooLarge())
+            raise _RefusedError
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse(TooManyAtOnce())
+            raise _RefusedError
+        if self.parser.should_upgrade() and self._should_upgrade() and _has_body(self.headers):
+            self._refuse(BadRequest("A WebSocket's handshake has no body."))
+            raise _RefusedError
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._swallowed_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._swallowed_bytes = 0
+        super().on_message_complete()
+        # uvicorn leaves it when the answer came before the end of the body
+        if self.cycle is not None and self.cycle.more_body:
+            self.cycle.more_body = False
+            self._stop_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
+        if self._is_answering():
+            # two would write to one socket, and the application would never hear that its client is gone
+            self.transport.abort()
+            return
         super().handle_websocket_upgrade()
         # the parser and this object hold each other, 5 KiB for the garbage collector to find
         self.parser = self.scope = self.headers = self.flow = None  # type: ignore[assignment]
         self.transport = LET_GO
 
-    def _is_between_requests(self) -> bool:
-        if self.transport.is_closing():
-            return False
-        return self.cycle is None or self.cycle.response_complete
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
+        if not self.transport.is_closing():
+            self._refuse(BadRequest())
 
-    def _expect_headers(self) -> None:
-        self._deadline = self.loop.call_later(self.headers_s, self.transport.abort)
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, error: KanvasError) -> None:
+        if self._is_answering():
+            # words in the midst of another answer would be taken for a part of it
+            self.transport.abort()
+            return
+        _send_refusal(self.transport, error)
+        # for a client that does not read
+        self._stop_deadline()
+        self._expect_within(self.headers_s)
+
+    def _expect_within(self, seconds: float) -> None:
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
@@ -74,15 +148,57 @@ class KanvasHttp(HttpToolsProtocol):
             self._deadline = None
 
 
+def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+        for name, value in headers
+    )
+
+
+def _send_refusal(transport: Transport, error: KanvasError) -> None:
+    """Answer what never reached the application, and close."""
+    body = orjson.dumps(problem_body(error, None))
+    head = (
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\nContent-Type: {PROBLEM_TYPE}\r\n"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+    )
+    transport.write(head.encode() + body)
+    transport.close()
+
+
 class KanvasProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol for the handshake alone."""
 
+    handshake_s: ClassVar[float] = 20.0
+    """A net below the application's own deadlines: no socket stays here longer, whatever goes wrong."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
+        self._deadline = self.loop.call_later(self.handshake_s, self.transport.abort)
         self.transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # the whole head is there: without a request the library has refused it, and uvicorn says nothing
+        if not self.handshake_initiated and not self.transport.is_closing():
+            cause = getattr(self.conn.handshake_exc, "__cause__", None)
+            _send_refusal(
+                self.transport, HeadTooLarge() if isinstance(cause, SecurityError) else BadRequest()
+            )
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
@@ -95,6 +211,7 @@ class KanvasProtocol(WebSocketsSansIOProtocol):
 
     def take_over(self, traffic: Traffic) -> Line:
         """The accepted socket as a line, which nobody reads yet. This protocol has no part in it any more."""
+        self._stop_deadline()
         transport, self.transport = self.transport, LET_GO
         line = Line(transport, traffic, self.connections)
         if self.disconnected:

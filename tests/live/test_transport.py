@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from server.app import create_app
 from server.bounds import Bounds
 from server.services import open_services
 from server.settings import Settings
+from server.transport import KanvasHttp, KanvasProtocol
 from tests.live.door import frame, on_each_loop, open_door
 from tests.servers import bearer
 
@@ -73,6 +75,137 @@ async def test_an_answer_and_a_websocket_take_as_long_as_they_take() -> None:
         assert (await peer.end()).endswith(b"ok")
         door_peer.send(frames.BINARY, b"still here")
         assert await door_peer.receive() == (frames.BINARY, b"STILL HERE")
+
+
+UPGRADE = (
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
+
+
+async def never(scope: object, receive: Callable[[], Awaitable[object]], send: object) -> None:
+    """An application that does not answer while its client is there."""
+    while await receive() != {"type": "http.disconnect"}:
+        pass
+
+
+@on_each_loop
+async def test_headers_have_a_largest_size() -> None:
+    """S9: 431 with words; one header without an end, many of them, and at the end of a body."""
+    async with open_door() as door:
+        for flood in (b"X: " + b"a" * 300_000, b"X: y\r\n" * 60_000, b"X: " + b"a" * 70_000 + b"\r\n\r\n"):
+            peer = await door.connect()
+            peer.writer.write(GET + b"\r\n")
+            await peer.reader.readuntil(b"ok")
+            peer.writer.write(GET + flood)
+            assert (await peer.reader.read(12)) == b"HTTP/1.1 431"
+        chunked = await door.connect()
+        chunked.writer.write(GET + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ")
+        await chunked.reader.readuntil(b"ok")
+        chunked.writer.write(b"a" * 300_000)
+        assert (await chunked.reader.read(12)) == b"HTTP/1.1 431"
+        large = await door.connect()
+        large.writer.write(
+            GET + b"Content-Length: 1000000\r\nX: " + b"a" * 60_000 + b"\r\n\r\n" + bytes(1_000_000)
+        )
+        assert (await large.reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        large.writer.write(GET + b"\r\n")
+        assert (await large.reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+
+
+@on_each_loop
+async def test_few_requests_wait_on_one_connection() -> None:
+    """S9: eight are answered in their order; a flood of them, or of the next one's headers, ends it."""
+    async with open_door() as door:
+        peer = await door.connect()
+        peer.writer.write((GET + b"\r\n") * 9)
+        for _ in range(9):
+            assert (await peer.reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+    async with open_door(app=never) as door:
+        for flood in ((GET + b"\r\n") * 10, GET + b"X: " + b"a" * 300_000):
+            peer = await door.connect()
+            peer.writer.write(GET + b"\r\n")
+            await asyncio.sleep(0.05)
+            peer.writer.write(flood)
+            assert await peer.end() == b""
+
+
+@on_each_loop
+async def test_a_handshake_that_the_library_refuses_is_answered() -> None:
+    """S9: too large or not one at all; refused in words, not left open."""
+    async with open_door() as door:
+        for status, more in (
+            (b"431", b"Cookie: a=" + b"x" * 9_000 + b"\r\n"),
+            (b"431", b"".join(b"X-%d: 1\r\n" % n for n in range(150))),
+            (b"400", b"Content-Length: 5\r\n"),
+            (b"400", b"Transfer-Encoding: chunked\r\n"),
+        ):
+            peer = await door.connect()
+            peer.writer.write(GET + UPGRADE + more + b"\r\n")
+            answer = await peer.end()
+            assert answer.startswith(b"HTTP/1.1 " + status)
+            assert b"urn:kanvas:problem:" in answer
+        await door.is_empty()
+
+
+@on_each_loop
+async def test_a_handshake_that_nobody_ends_is_ended() -> None:
+    """S9: a net below the application's deadlines."""
+
+    async def hang(scope: object, receive: object, send: object) -> None:
+        await asyncio.sleep(0.5)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KanvasProtocol, "handshake_s", 0.1)
+        async with open_door(app=hang) as door:
+            peer = await door.connect()
+            peer.writer.write(GET + UPGRADE + b"\r\n")
+            assert await peer.end() == b""
+        async with open_door() as door:
+            guest = await door.enter()
+            await asyncio.sleep(0.2)
+            guest.send(frames.BINARY, b"still here")
+            assert await guest.receive() == (frames.BINARY, b"STILL HERE")
+
+
+@on_each_loop
+async def test_a_handshake_behind_an_answer_under_way_leaves_nothing() -> None:
+    """S8: both end, and the application hears of it."""
+    async with open_door(app=never) as door:
+        peer = await door.connect()
+        peer.writer.write(GET + b"\r\n")
+        while not door.state.tasks:
+            await asyncio.sleep(0.005)
+        peer.writer.write(GET + UPGRADE + b"\r\n")
+        assert await peer.end() == b""
+        async with asyncio.timeout(5):
+            while door.state.tasks:
+                await asyncio.sleep(0.005)
+
+
+@on_each_loop
+async def test_a_slow_upload_reads_why_it_was_refused() -> None:
+    """S9: the rest of the body is no later request's headers; but it is not waited for without end."""
+    async with open_door(headers_s=0.1) as door:
+        peer = await door.connect()
+        peer.writer.write(GET + b"Content-Length: 50\r\n\r\n")
+        for _ in range(50):
+            await asyncio.sleep(0.01)
+            peer.writer.write(b"x")
+        peer.writer.write(GET + b"\r\n")
+        for _ in range(2):
+            assert (await peer.reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        peer.writer.write(b"GET")
+        assert await peer.end() == b""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KanvasHttp, "refused_body_s", 0.1)
+        async with open_door() as door:
+            peer = await door.connect()
+            peer.writer.write(GET + b"Content-Length: 50\r\n\r\n")
+            assert (await peer.reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+            peer.writer.write(b"x")
+            assert await peer.end() == b""
 
 
 # -- after it -----------------------------------------------------------------------------------

@@ -190,10 +190,9 @@ class KanvasProtocol(WebSocketsSansIOProtocol):
         super().data_received(data)
         # the whole head is there: without a request the library has refused it, and uvicorn says nothing
         if not self.handshake_initiated and not self.transport.is_closing():
-            cause = getattr(self.conn.handshake_exc, "__cause__", None)
-            _send_refusal(
-                self.transport, HeadTooLarge() if isinstance(cause, SecurityError) else BadRequest()
-            )
+            # a line of more than 8 KiB; more than 128 headers
+            is_too_large = isinstance(self.conn.handshake_exc, SecurityError)
+            _send_refusal(self.transport, HeadTooLarge() if is_too_large else BadRequest())
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:

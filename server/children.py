@@ -10,6 +10,8 @@ Rules: the queue is bounded, every wait has a deadline, and work that hangs cost
 import asyncio
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -48,6 +50,8 @@ def _end_with_parent() -> None:
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     parent = multiprocessing.parent_process()
+    if parent is not None and sys.platform == "linux" and _is_killed_with(parent.pid):
+        return
 
     def watch() -> None:
         if parent is not None:
@@ -55,6 +59,23 @@ def _end_with_parent() -> None:
         os._exit(0)
 
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
+
+def _is_killed_with(parent: int | None) -> bool:
+    """On Linux the kernel does it, even while native code holds the GIL and no thread of ours can run.
+
+    It means the end of the thread that started this process, which is the loop's: the executor starts its
+    one child in the call that submits the first work.
+    """
+    import ctypes  # noqa: PLC0415 - of all platforms only here
+
+    pr_set_pdeathsig = 1
+    if ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL) != 0:
+        return False
+    if os.getppid() != parent:
+        # it ended before the kernel was asked
+        os._exit(0)
+    return True
 
 
 def _nothing() -> None:

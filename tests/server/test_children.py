@@ -1,12 +1,33 @@
 """server.children: work beside the event loop that is killed when it hangs. With real processes."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
 from server.children import ChildEnded, Crowded, Overdue, open_child
 from tests.server.hangs import die, echo, fail, hold_the_gil
-from tests.server.test_compactor import until_gone
+from tests.server.test_compactor import ROOT, until_gone
+
+KILLED_WHILE_IT_HANGS = """
+import asyncio
+import os
+
+from server.children import open_child
+from tests.server.hangs import echo, hold_the_gil
+
+async def main():
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60) as child:
+        await child.run(echo, b"started")
+        hanging = asyncio.create_task(child.run(hold_the_gil))
+        await asyncio.sleep(0.5)
+        print(*[one.pid for one in child.processes()], flush=True)
+        os.kill(os.getpid(), 9)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
 
 
 async def test_one_child_does_all_the_work_in_order() -> None:
@@ -77,3 +98,12 @@ async def test_the_queue_is_bounded_in_length_and_in_time() -> None:
         with pytest.raises(asyncio.CancelledError):
             await busy
         assert (await child.run(echo, b"after"))[0] == b"after"
+
+
+async def test_a_child_that_hangs_ends_with_a_killed_server() -> None:
+    """R1: native code that never lets go of the GIL does not outlive whoever asked for it."""
+    command = [sys.executable, "-c", KILLED_WHILE_IT_HANGS]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        child = int(await asyncio.to_thread(server.stdout.readline))
+    await asyncio.to_thread(until_gone, child)

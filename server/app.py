@@ -10,12 +10,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import WebSocketRoute
 
 from party.errors import KanvasError
 from server import admin, assets, docs, documents, health, parties, rooms, sign_in
-from server.middleware import LastNet, RequestContext, SecurityHeaders
+from server.middleware import Gzip, LastNet, RequestContext, SecurityHeaders
 from server.openapi import build_document
 from server.pages import Pages
 from server.problems import http_exception_handler, kanvas_error_handler
@@ -94,5 +93,5 @@ def _middleware(settings: Settings) -> list[Middleware]:
                 max_age=3600,
             )
         )
-    found.append(Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5))
+    found.append(Middleware(Gzip, minimum_size=1024, compresslevel=5))
     return found

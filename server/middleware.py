@@ -12,11 +12,13 @@ from typing import Any, Final
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
 from party.errors import KanvasError
+from server.packs import takes_gzip
 from server.problems import problem_response
 
 log = structlog.get_logger("kanvas.http")
@@ -110,6 +112,16 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+class Gzip(GZipMiddleware):
+    """Starlette's, for who refuses gzip in so many words (`gzip;q=0`), too."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not takes_gzip(Headers(scope=scope).get("accept-encoding")):
+            kept = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+            scope = {**scope, "headers": kept}
+        await super().__call__(scope, receive, send)
 
 
 class LastNet:

@@ -7,6 +7,7 @@ however many ask at once; a slice is sent when the one before has left (H9).
 """
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ KEPT_S: Final = 60.0
 """How long a pack nobody asks for is kept."""
 
 SLICE_BYTES: Final = 64 * 1024
+
+NO_WEIGHT: Final = re.compile(r"q\s*=\s*0(\.0*)?")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,5 +102,9 @@ async def _slices(data: bytes) -> AsyncIterator[memoryview]:
 
 
 def takes_gzip(accept_encoding: str | None) -> bool:
-    """Whether the client says it can unpack gzip (the same look as Starlette's middleware)."""
-    return "gzip" in (accept_encoding or "")
+    """Whether the client says it can unpack gzip; `gzip;q=0` says that it can't (RFC 9110 section 12.5.3)."""
+    for part in (accept_encoding or "").lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        if name == "gzip":
+            return not any(NO_WEIGHT.fullmatch(parameter) for parameter in parameters)
+    return False

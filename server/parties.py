@@ -197,6 +197,8 @@ async def read_base(call: Call, path: RoomPath, headers: BaseHeaders) -> Respons
     base = committed.base
     told[SIZE] = str(len(base))
     if not takes_gzip(headers.accept_encoding):
+        # the middleware says on what it varies, as with every answer it leaves as it is
+        del told["Vary"]
         return share(base, told, BINARY)
     packed = await call.services.packs.gzip(path.room_id, base)
     return share(packed, told | {"Content-Encoding": "gzip"}, BINARY)

@@ -73,6 +73,10 @@ async def test_a_base_comes_compressed_and_only_when_it_is_new(tmp_path: Path, e
         assert "content-encoding" not in plain.headers
         assert packed.headers["content-encoding"] == "gzip"
         assert packed.headers["vary"] == "Accept-Encoding"
+        for refused in ("gzip;q=0", "br, gzip; q=0.0", "identity"):
+            bare = await ada.ask("GET", f"{at}/base", headers={"Accept-Encoding": refused})
+            assert "content-encoding" not in bare.headers
+            assert bare.headers.get_list("vary") == ["Accept-Encoding"]
         assert int(packed.headers["content-length"]) == len(raw) < len(plain.content) / 2
         assert int(packed.headers[SIZE]) == len(plain.content)
         assert gzip.decompress(raw) == plain.content

@@ -28,6 +28,9 @@ from server.supervisor import CRASHES
 
 log = structlog.get_logger("kanvas.quarantine")
 
+RETRY_S: Final = 5.0
+"""After a change could not be stored, until it is tried again."""
+
 MOST_WAITING: Final = 1_000
 """Changes not stored yet; above this the oldest is dropped, and holds in this process only."""
 
@@ -43,6 +46,8 @@ class Keeper:
         self._quarantine = Quarantine(holds)
         self._changed: dict[str, Hold] = {}
         self._wake = asyncio.Event()
+        # a hold that is being stored while it is lifted would be back after a restart
+        self._writing = asyncio.Lock()
         self.guard = Guard(recorder, self._quarantine, clock=clock, on_change=self._note)
 
     def holds(self) -> list[Hold]:
@@ -51,12 +56,15 @@ class Keeper:
 
     async def lift(self, hold_id: str) -> bool:
         """Forget one hold and its strikes at once; False when there is no such. Raises Unavailable."""
-        await self._database.write(lambda conn: delete_hold(conn, hold_id))
-        self._changed.pop(hold_id, None)
-        hold = self._quarantine.lift(hold_id)
+        async with self._writing:
+            # from memory first: what strikes while the database is busy is a new hold, stored after this
+            self._changed.pop(hold_id, None)
+            hold = self._quarantine.lift(hold_id)
+            is_deleted = await self._database.write(lambda conn: delete_hold(conn, hold_id))
         if hold is not None:
             log.info("quarantine lifted", **_told(hold))
-        return hold is not None
+        # a second try, after the database was away, finds it there alone
+        return hold is not None or is_deleted
 
     async def clean_up(self) -> None:
         """Forget what ended more than a day ago."""
@@ -91,25 +99,35 @@ class Keeper:
         self._wake.set()
 
     async def store_forever(self) -> None:
-        """Store what changed, as it changes."""
+        """Store what changed, as it changes; what could not be stored is tried again after a pause."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self.store()
+            try:
+                is_stored = await self.store()
+            except Exception:
+                # a border: this task serves every room until the end of the process
+                log.exception("quarantine not stored", holds=len(self._changed))
+                is_stored = False
+            if not is_stored:
+                await asyncio.sleep(RETRY_S)
+                self._wake.set()
 
-    async def store(self) -> None:
-        """Store what changed and is not stored yet. Cancel-safe: what was not stored is, the next time."""
-        changed = list(self._changed.values())
-        if not changed:
-            return
-        try:
-            await self._database.write(lambda conn: put_holds(conn, map(_row, changed)))
-        except KanvasError as error:
-            log.warning("quarantine not stored", reason=error.message, holds=len(changed))
-            return
-        for hold in changed:
-            if self._changed.get(hold.id) is hold:
-                del self._changed[hold.id]
+    async def store(self) -> bool:
+        """Store what changed; False when it could not be. Cancel-safe: it is stored the next time."""
+        async with self._writing:
+            changed = list(self._changed.values())
+            if not changed:
+                return True
+            try:
+                await self._database.write(lambda conn: put_holds(conn, map(_row, changed)))
+            except KanvasError as error:
+                log.warning("quarantine not stored", reason=error.message, holds=len(changed))
+                return False
+            for hold in changed:
+                if self._changed.get(hold.id) is hold:
+                    del self._changed[hold.id]
+            return True
 
 
 @asynccontextmanager

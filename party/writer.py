@@ -260,8 +260,8 @@ class Writer:
     def _took_in(self, change: bytes, advances: Mapping[int, int]) -> bool:
         """Whether a transaction's change reaches as far as it should.
 
-        The document's whole vector says so, and so does the change: with 100,000 client ids the one took 72 ms,
-        with 5 MB the other would take half a second.
+        The document's whole vector says so, and so does the change: with 100,000 client ids the one took
+        72 ms, with 5 MB the other would take half a second.
         """
         if 10 * len(self.reach) <= len(change):
             return self.document.vector() == self.reach

@@ -86,6 +86,8 @@ def test_a_tiny_update_of_two_ids_does_not_read_the_whole_vector(monkeypatch: py
     peer, evil = Peer(ANNA), Peer(BERT)
     peer.enter(room)
     evil.enter(room)
+    peer.send(wire.encode_update(clients(300)))
+    settle(room)
     vector = Document.vector
     read = 0
 
@@ -95,7 +97,8 @@ def test_a_tiny_update_of_two_ids_does_not_read_the_whole_vector(monkeypatch: py
         return vector(document)
 
     monkeypatch.setattr(Document, "vector", counted)
-    peer.send(wire.encode_update(clients(2)))
+    structs = [item(ANY, ANY_FIVE, parent="meta", key="k")]
+    peer.send(wire.encode_update(update((90001, 0, structs), (90000, 0, structs))))
     settle(room)
     assert (read, peer.wire.code) == (0, None)
     evil.send(wire.encode_update(ring(7, 8)))

@@ -49,6 +49,9 @@ class Room:
         self.sessions: dict[Session, None] = {}
         """In the order they came."""
 
+        self._lagging = 0
+        """Sessions that got nothing of the last batch: they cost nothing, and so they slow nobody down."""
+
         self.due_s = 0.0
         """When it may send again: at once after a pause, once per `pace_s` when busy."""
 
@@ -392,6 +395,7 @@ class Room:
         messages = frames if payload is None else (*frames, wire.encode_awareness(payload))
         outbox_bytes = self._limits.outbox_bytes
         presence_bytes = min(self._limits.presence_buffer_bytes, outbox_bytes)
+        self._lagging = 0
         try:
             for session in self.sessions:
                 buffered = session.connection.buffered_bytes
@@ -404,7 +408,10 @@ class Room:
                         session.send(now, *frames)
                     else:
                         session.state = Lagging(self.view.seq, self.view.state_vector, now)
-                elif payload is not None:
+                        self._lagging += 1
+                    continue
+                self._lagging += type(session.state) is Lagging
+                if payload is not None:
                     self._send_presence(session, messages[-1], now)
         finally:
             # after the loop: who fell behind has what the view held before; and whatever happened in it, the
@@ -478,7 +485,8 @@ class Room:
     def set_pace(self, now: float, late_s: float = 0.0) -> None:
         """It has just sent: when it may again (H8). A crowd and a late process make it longer."""
         limits = self._limits
-        crowd_s = min(len(self.sessions) * limits.pace_per_connection_s, limits.crowd_pace_s)
+        readers = len(self.sessions) - self._lagging
+        crowd_s = min(readers * limits.pace_per_connection_s, limits.crowd_pace_s)
         pace_s = max(limits.pace_s, crowd_s)
         self.due_s = now + min(pace_s + late_s, self._limits.max_pace_s)
 

@@ -5,7 +5,7 @@ import asyncio
 from party.limits import Limits
 from party.room import Room
 from party.ticker import Ticker
-from tests.party.peers import ANNA, Peer, open_room
+from tests.party.peers import ANNA, Peer, open_room, settle
 
 
 class Clock:
@@ -130,6 +130,26 @@ def test_the_pace_follows_the_crowd_and_the_lateness() -> None:
     assert round(room.due_s - 1, 3) == 0.150
     room.set_pace(1.0, 5.0)
     assert room.due_s - 1 == Limits().max_pace_s
+
+
+def test_who_never_reads_does_not_slow_the_room_down() -> None:
+    """H8, R8: he costs no send."""
+    room = open_room(limits=Limits(pace_per_connection_s=0.012))
+    crowd = [Peer(ANNA) for _ in range(4)]
+    for peer in crowd:
+        peer.enter(room)
+        peer.read()
+    settle(room)
+    room.set_pace(1.0)
+    assert round(room.due_s - 1, 3) == 0.048
+    for peer in crowd[2:]:
+        peer.wire.buffered_bytes = 10**8
+    for name in ("a", "b"):
+        crowd[0].draw(name)
+        crowd[0].flush()
+        settle(room)
+        room.set_pace(1.0)
+        assert round(room.due_s - 1, 3) == 0.024
 
 
 async def test_what_comes_within_one_pace_leaves_in_one_write() -> None:

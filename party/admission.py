@@ -312,7 +312,7 @@ def _add_gone(places: list[Place], client: int, clock: int, length: int) -> None
         places.append(Place(client, clock, length, GONE))
 
 
-def _read_item(  # noqa: PLR0915 - one walk; cut into functions it takes a third longer
+def _read_item(  # noqa: PLR0915 - one walk, on the way of every edit; each call would add 0.2 µs
     data: bytes,
     pos: int,
     own: int,

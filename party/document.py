@@ -66,7 +66,7 @@ def _translate(exc: BaseException) -> BaseException:
 
 class _Library:
     """Around calls of the library: its panics become our error. A class, for it is on the way of every edit
-    (a generator takes 1 µs more)."""
+    (0.2 µs; a generator takes 0.9)."""
 
     __slots__ = ()
 
@@ -170,7 +170,7 @@ class Document:
             transaction = self._doc._txn
             if transaction is None or transaction._txn is None:
                 raise RuntimeError("There is no batch.")
-            # past pycrdt's own `apply_update`, which opens a transaction within this one: 2 µs less
+            # past pycrdt's own `apply_update`, which opens a transaction within this one: 0.5 µs less
             self._doc._doc.apply_update(transaction._txn, update)
         except (ValueError, TypeError) as exc:
             raise BadUpdate(f"The document library refuses the update: {exc}") from exc

@@ -6,7 +6,8 @@ both into its own error once, not at every byte. Keeps rules D2, W2, W3. Pure.
 Source: lib0 encoding.js, decoding.js (readVarUint, readVarInt, readAny).
 
 Admission reads every byte that comes in, so this is written for speed: no reader object, no method calls,
-one-byte numbers in line. A move of 64 B takes 4.4 µs this way; with a cursor object it took 12.7.
+one-byte numbers in line. A move of 87 B took 10.5 µs with a cursor object and 6.2 so; with the counts of D11
+to D13 it is 8.5 to 9.
 """
 
 import json
@@ -123,7 +124,7 @@ def skip_any(data: bytes, pos: int, depth: int) -> int:
         total = len(data)
         count, pos = read_count(data, pos, 2)
         for _ in range(count):
-            # the key, and a number as its value, in line: an object of five is 1.6 µs against 3.1
+            # the key, and a number as its value, in line: an object of five is 1.1 µs against 1.6
             length = data[pos]
             pos += 1
             if length >= 0x80:

@@ -12,7 +12,7 @@ Keeps rules R1-R10, S1-S7, P4-P6. Time is passed in.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from party import wire
 from party.document import Document
@@ -25,6 +25,9 @@ from party.presence import Presence
 from party.session import LIVE, Closed, Joining, Lagging, Live, Session
 from party.view import CommittedView
 from party.writer import Batch, Chore, Mail, Reply, Writer
+
+SHARED_S: Final = 5.0
+"""How long after a join the bytes that all who join share are kept: a second copy of the document."""
 
 
 class Room:
@@ -77,6 +80,9 @@ class Room:
         self._limits = limits
         self._outstanding = outstanding or Outstanding(limits.max_answer_bytes)
         self._mail: list[Mail] = []
+        self._shared_at_s = now
+        """When somebody joined last with the bytes that all share."""
+
         self._waiting: dict[Session, None] = {}
         """Those whose step 1 is not answered yet."""
 
@@ -234,6 +240,7 @@ class Room:
         One message if it can be: a client that is told "synced" may look at once. While a large document is
         being edited it is the base and, in the same write, the frames since.
         """
+        self._shared_at_s = now
         if self.view.frames and not self.view.is_renewable(now):
             return [self.view.step_2, *self.view.tail_messages()]
         self._whole(now)
@@ -470,6 +477,8 @@ class Room:
     def beat(self, now: float) -> None:
         """Once a second: end laggards, answer who had to wait, keep quiet connections alive (R8, S11, P6)."""
         self.answer_waiting(now)
+        if now - self._shared_at_s > SHARED_S:
+            self.view.rest()
         for session in list(self.sessions):
             state = session.state
             if isinstance(state, Lagging | Joining) and state.since_s is not None:

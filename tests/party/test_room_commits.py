@@ -443,6 +443,10 @@ def test_a_storm_of_joins_shares_its_bytes() -> None:
         answers.append(next(one for one in peer.wire.sent if one.startswith(b"\x00\x01")))
         peer.read()
     assert all(one is answers[0] for one in answers)
+    room.beat(12.0)
+    assert room.view.step_2 is answers[0]
+    room.beat(20.0)
+    assert room.view.step_2 is not answers[0], "a second copy of the document stays in memory for ever"
     assert all(content(peer.doc) == content(anna.doc) for peer in crowd)
 
 

@@ -6,16 +6,12 @@ changes a room; look, compare and change happen in one transaction; the answer t
 stored in the transaction of the change.
 """
 
-import base64
-import binascii
 import hashlib
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 from ulid import ULID
@@ -28,8 +24,9 @@ from party.errors import Conflict, Forbidden, PreconditionFailed, RoomNotFound
 from party.ports import Principal
 from server.auth import Identity
 from server.conditions import IF_MATCH_PATTERN, check_if_match, make_etag
-from server.problems import IdempotencyConflict, invalid_field
-from server.registry import Api, Body, Call, Out, Path, Query, Reply, RequestHeaders, answer, no_content
+from server.cursors import PageQuery, decode_cursor, encode_cursor
+from server.problems import IdempotencyConflict
+from server.registry import Api, Body, Call, Out, Path, Reply, RequestHeaders, answer, no_content
 from server.services import TRASH_KEPT, Services
 from server.sign_in import UserOut
 from server.text import Search, Title
@@ -37,7 +34,6 @@ from server.text import Search, Title
 api = Api()
 
 ROOM_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{2,63}$"
-MAX_PAGE: Final = 50
 MAX_FACES: Final = 8
 """People shown on a room in a listing; the count says how many there are."""
 
@@ -114,22 +110,13 @@ class ParticipantList(Out):
     next_cursor: str | None
 
 
-def _whole_number(value: object) -> object:
-    # pydantic would take "1_0", " 10" and "10.0" for an integer too
-    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,9}", value):
-        raise PydanticCustomError("int_parsing", "Give a whole number.")
-    return value
-
-
-class RoomQuery(Query):
+class RoomQuery(PageQuery):
     """Which rooms to list."""
 
     scope: Literal["public", "mine", "trash"] = Field(
         default="public", description="mine: you made them or were in them; trash: you deleted them"
     )
     q: Search | None = Field(default=None, description="Part of the title, in any case")
-    cursor: str | None = Field(default=None, max_length=200, description="next_cursor of the page before")
-    limit: Annotated[int, BeforeValidator(_whole_number)] = Field(default=MAX_PAGE, ge=1, le=MAX_PAGE)
 
 
 class CreateHeaders(RequestHeaders):
@@ -153,27 +140,6 @@ class ChangeHeaders(RequestHeaders):
         examples=["*"],
         description="The ETag you read; refused with 412 when the room changed since",
     )
-
-
-def encode_cursor(room: Room) -> str:
-    """Where the page after this room begins, opaque."""
-    raw = orjson.dumps([int(room.created_at.timestamp() * 1_000_000), room.id])
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> tuple[datetime, str]:
-    """The position in a cursor. Raises InvalidFields."""
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        at_us, room_id = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if not isinstance(room_id, str) or not re.fullmatch(ROOM_ID_PATTERN, room_id):
-            raise ValueError("no room id")
-        seconds, micros = divmod(at_us, 1_000_000)
-        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros), room_id
-    except (ValueError, TypeError, OverflowError, OSError, binascii.Error) as error:
-        raise invalid_field(
-            "cursor", "cursor", "Send next_cursor of the page before as it was, or leave it out."
-        ) from error
 
 
 def room_out(room: Room, identity: Identity, present: list[Principal]) -> RoomOut:
@@ -298,7 +264,7 @@ def _stored_headers(response: Response) -> dict[str, str]:
 )
 async def list_rooms(call: Call, query: RoomQuery) -> Response:
     """Newest first. Unlisted rooms are only among yours."""
-    before = decode_cursor(query.cursor) if query.cursor is not None else None
+    before = decode_cursor(query.cursor, ROOM_ID_PATTERN) if query.cursor is not None else None
     user_id = call.identity.user_id
 
     found = await call.services.database.read(
@@ -311,7 +277,7 @@ async def list_rooms(call: Call, query: RoomQuery) -> Response:
     return answer(
         RoomList(
             items=[room_out(room, call.identity, hub.present(room.id)) for room in page],
-            next_cursor=encode_cursor(page[-1]) if len(found) > len(page) else None,
+            next_cursor=encode_cursor(page[-1].created_at, page[-1].id) if len(found) > len(page) else None,
         )
     )
 

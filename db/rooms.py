@@ -12,6 +12,7 @@ end.
 # ruff: noqa: A002 - a room's id is `id` everywhere
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
@@ -175,10 +176,21 @@ def restore_room(connection: Connection, id: str, *, revision: int | None = None
     return room if room.deleted_at is None else _change(connection, id, {"deleted_at": None}, now)
 
 
-def purge_trash(connection: Connection, before: datetime) -> list[str]:
-    """Delete for good, journal and participants too, what was trashed before `before`; return the ids."""
-    found = connection.execute(delete(rooms).where(rooms.c.deleted_at < before).returning(rooms.c.id))
-    return sorted(found.scalars())
+def purge_trash(
+    connection: Connection,
+    before: datetime,
+    release: Callable[[Connection, list[str]], None] | None = None,
+) -> list[str]:
+    """Delete for good, journal and participants too, what was trashed before `before`; return the ids.
+
+    `release` is called with them first, in the same transaction: a room with assets can't be deleted.
+    """
+    due = select(rooms.c.id).where(rooms.c.deleted_at < before).order_by(rooms.c.id).with_for_update()
+    found = list(connection.execute(due).scalars())
+    if release is not None and found:
+        release(connection, found)
+    connection.execute(delete(rooms).where(rooms.c.id.in_(found), rooms.c.deleted_at < before))
+    return found
 
 
 def record_participant(connection: Connection, room_id: str, user_id: str, now: datetime) -> None:

@@ -129,9 +129,55 @@ class AssetTypeRefused(UnsupportedMedia):
 
 
 class AssetNotFound(NotFound):
-    """This room has no such image; it may not have been uploaded yet."""
+    """There is no such image or file here; it may not have been uploaded yet, or nobody used it any more."""
 
     code = "asset_not_found"
+
+
+class AssetTypeMismatch(Invalid):
+    """The bytes are of another type than was announced; announce what the file is."""
+
+    code = "asset_type_mismatch"
+
+
+class AssetSizeMismatch(Invalid):
+    """The file has another length than was announced; nothing was stored, so announce and send it again."""
+
+    code = "asset_size_mismatch"
+
+
+class UploadNotFound(NotFound):
+    """There is no such upload in this room; it was canceled, refused, or has expired: announce it again."""
+
+    code = "upload_not_found"
+
+
+class UploadIncomplete(Conflict):
+    """The bytes have not arrived yet; send them to the address of the upload, then complete it."""
+
+    code = "upload_incomplete"
+
+
+class UploadStalled(KanvasError):
+    """No more of the file came for a while, so it was given up; nothing was stored, send it again."""
+
+    code = "upload_stalled"
+    status = 408
+    close_code = 4400
+
+
+class TooManyUploads(KanvasError):
+    """You have too many unfinished uploads; complete or cancel some first."""
+
+    code = "too_many_uploads"
+    status = 429
+    close_code = 4429
+
+
+class QuotaExceeded(TooLarge):
+    """There is no space left for this file; remove some files, or ask the operator for more."""
+
+    code = "quota_exceeded"
 
 
 class AdminsOnly(Forbidden):

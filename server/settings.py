@@ -186,13 +186,48 @@ class Settings(BaseSettings):
         le=7_776_000,
     )
     max_asset_bytes: int = setting(
-        20 * 1024 * 1024,
+        512 * 1024 * 1024,
         "integer",
-        "a whole number of bytes from 1024 to 536870912",
-        "Largest image, in bytes.",
-        shown="20971520",
+        "a whole number of bytes from 1024 to 1099511627776",
+        "Largest file, in bytes; an image has at most 104857600 whatever this says.",
+        shown="536870912",
         ge=1024,
-        le=512 * 1024 * 1024,
+        le=1024**4,
+    )
+    room_quota_bytes: int = setting(
+        10 * 1024**3,
+        "integer",
+        "a whole number of bytes from 1024 to 1125899906842624",
+        "Most bytes of images and files one room may have stored.",
+        shown="10737418240",
+        ge=1024,
+        le=1024**5,
+    )
+    user_quota_bytes: int = setting(
+        20 * 1024**3,
+        "integer",
+        "a whole number of bytes from 1024 to 1125899906842624",
+        "Most bytes of images and files one user may have stored, in all rooms together.",
+        shown="21474836480",
+        ge=1024,
+        le=1024**5,
+    )
+    asset_delivery: Annotated[Literal["auto", "redirect", "stream"], BeforeValidator(_lower)] = setting(
+        "auto",
+        "word",
+        "auto, redirect or stream",
+        "How files are read: sent to storage with a signed address, or streamed by this server; "
+        "auto redirects to S3 and streams files.",
+        shown="auto",
+    )
+    signed_url_ttl_s: int = setting(
+        3600,
+        "integer",
+        "a whole number of seconds from 60 to 604800",
+        "Seconds a signed address to read a file is good for.",
+        shown="3600",
+        ge=60,
+        le=604_800,
     )
     max_user_connections: int = setting(
         64,

@@ -1,0 +1,252 @@
+"""The intake: bytes from outside on their way to becoming an asset.
+
+Owns: the folder where they wait, how many are received and checked at once, and the check of what really
+arrived: length, SHA-256, type, and whatever the studio finds. Does not own: what a picture is
+(`server/media`), where bytes are kept (`server/blobs`), rows (`keeping.py`).
+Rules: memory stays flat, whatever comes (bytes go to a file as they come); nothing is hashed, written or
+decoded on the event loop; the folder of one piece of work is gone when the work is, and what a killed server
+left is gone when the next one starts.
+"""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import structlog
+
+from party.errors import Unavailable
+from server.blobs.base import Blobs
+from server.blobs.errors import BlobNotFound
+from server.media.base import Verdict
+from server.media.kinds import HEAD_BYTES, sniff_kind
+from server.media.studio import Studio
+from server.problems import (
+    AssetHashMismatch,
+    AssetSizeMismatch,
+    AssetTypeMismatch,
+    AssetTypeRefused,
+    Busy,
+    UploadStalled,
+)
+
+log = structlog.get_logger("kanvas.intake")
+
+FOLDER: Final = "incoming"
+CHUNK_BYTES: Final = 256 * 1024
+RECEIVED_AT_ONCE: Final = 64
+CHECKED_AT_ONCE: Final = 4
+TURN_S: Final = 30.0
+STALL_S: Final = 30.0
+"""Without a byte; whoever is slow but goes on is waited for."""
+LEFT_OVER_S: Final = 24 * 3600
+"""Another process may be at work in the folder; what is older than this is nobody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Bytes in a file of ours, as they came."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What may be stored: the file at `path`, of which `stored_sha256` and `size_bytes` tell."""
+
+    path: Path
+    size_bytes: int
+    stored_sha256: str
+    verdict: Verdict
+
+
+class Desk:
+    """A folder for one file and what is made of it. Made by `Intake.open_desk`."""
+
+    def __init__(self, intake: "Intake", folder: Path) -> None:
+        self._intake = intake
+        self.folder = folder
+
+    async def receive(self, chunks: AsyncIterator[bytes]) -> Received:
+        """All of `chunks` in a file. Raises UploadStalled, Busy, Unavailable, and what `chunks` raises."""
+        async with _turn(self._intake.receiving):
+            return await _write(self.folder / "received", _impatient(chunks))
+
+    async def fetch(self, blobs: Blobs, key: str) -> Received:
+        """A blob in a file: where it is when that is on this machine, else a copy. Raises BlobNotFound."""
+        local = blobs.local_path(key)
+        if local is None:
+            return await _write(self.folder / "received", blobs.read(key))
+        try:
+            return await asyncio.to_thread(_measure, local)
+        except FileNotFoundError as error:
+            raise BlobNotFound from error
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    async def check(self, received: Received, announced_type: str | None = None) -> Checked:
+        """Look at what came, and take out of it what nobody else should know.
+
+        Raises AssetTypeRefused, AssetTypeMismatch, what the studio refuses, Busy, Unavailable.
+        """
+        try:
+            kind = await asyncio.to_thread(_sniff, received.path)
+            if kind is None:
+                raise AssetTypeRefused
+            if announced_type is not None and announced_type != kind:
+                raise AssetTypeMismatch(
+                    f"The bytes are {kind}, and {announced_type} was announced; announce what the file is."
+                )
+            clean = self.folder / "clean"
+            async with _turn(self._intake.checking):
+                verdict = await self._intake.studio.examine(received.path, kind, clean)
+            if not verdict.is_rewritten:
+                return Checked(received.path, received.size_bytes, received.sha256, verdict)
+            made = await asyncio.to_thread(_measure, clean)
+        except OSError as error:
+            raise _unavailable(error) from error
+        return Checked(made.path, made.size_bytes, made.sha256, verdict)
+
+
+class Intake:
+    """Desks, and how many may be at work. Make it with `open_intake`."""
+
+    def __init__(self, folder: Path, studio: Studio) -> None:
+        self._folder = folder
+        self.studio = studio
+        self.receiving = asyncio.Semaphore(RECEIVED_AT_ONCE)
+        self.checking = asyncio.Semaphore(CHECKED_AT_ONCE)
+
+    @asynccontextmanager
+    async def open_desk(self) -> AsyncIterator[Desk]:
+        """A folder, gone at the end. Raises Unavailable."""
+        try:
+            # not in a thread: cancelled meanwhile, it would leave a folder nobody knows of
+            folder = Path(tempfile.mkdtemp(dir=self._folder))
+        except OSError as error:
+            raise _unavailable(error) from error
+        try:
+            yield Desk(self, folder)
+        finally:
+            # a few names: sooner done than asked for, and it happens when the request is cancelled, too
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def open_intake(data_dir: Path, studio: Studio) -> AsyncIterator[Intake]:
+    """The intake of a server with this data folder. Raises Unavailable."""
+    folder = data_dir / FOLDER
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(_tidy, folder)
+    except OSError as error:
+        raise _unavailable(error) from error
+    yield Intake(folder, studio)
+
+
+def check_announced(received: Received, size_bytes: int, sha256: str) -> None:
+    """Raises AssetSizeMismatch, AssetHashMismatch."""
+    if received.size_bytes != size_bytes:
+        raise AssetSizeMismatch(
+            f"{received.size_bytes} bytes came, and {size_bytes} were announced; nothing was stored."
+        )
+    if received.sha256 != sha256:
+        raise AssetHashMismatch
+
+
+async def read_file(path: Path) -> AsyncIterator[bytes]:
+    """A file, piece by piece, off the loop. Raises Unavailable."""
+    try:
+        file = await asyncio.to_thread(path.open, "rb")
+    except OSError as error:
+        raise _unavailable(error) from error
+    try:
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk
+    finally:
+        file.close()
+
+
+def _unavailable(error: OSError) -> Unavailable:
+    return Unavailable(f"Files can't be taken in now: {error.strerror or error}.")
+
+
+@asynccontextmanager
+async def _turn(places: asyncio.Semaphore) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(TURN_S):
+            await places.acquire()
+    except TimeoutError:
+        raise Busy("Too many files are coming in at once; send it again in a moment.") from None
+    try:
+        yield
+    finally:
+        places.release()
+
+
+async def _impatient(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    while True:
+        try:
+            async with asyncio.timeout(STALL_S) as patience:
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            if patience.expired():
+                raise UploadStalled from None
+            raise
+        if chunk is None:
+            return
+        yield chunk
+
+
+async def _write(path: Path, chunks: AsyncIterator[bytes]) -> Received:
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with path.open("wb") as file:
+            held: list[bytes] = []
+            held_bytes = 0
+            async for chunk in chunks:
+                held.append(chunk)
+                held_bytes += len(chunk)
+                size += len(chunk)
+                # the network's pieces are small, and each change of thread costs 50 us
+                if held_bytes >= CHUNK_BYTES:
+                    await asyncio.to_thread(_absorb, file, digest, held)
+                    held, held_bytes = [], 0
+            await asyncio.to_thread(_absorb, file, digest, held)
+    except OSError as error:
+        raise _unavailable(error) from error
+    return Received(path, size, digest.hexdigest())
+
+
+def _absorb(file: BinaryIO, digest: "hashlib._Hash", chunks: list[bytes]) -> None:
+    for chunk in chunks:
+        digest.update(chunk)
+        file.write(chunk)
+
+
+def _measure(path: Path) -> Received:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return Received(path, os.fstat(file.fileno()).st_size, digest.hexdigest())
+
+
+def _sniff(path: Path) -> str | None:
+    with path.open("rb") as file:
+        return sniff_kind(file.read(HEAD_BYTES))
+
+
+def _tidy(folder: Path) -> None:
+    for one in folder.iterdir():
+        if time.time() - one.stat().st_mtime > LEFT_OVER_S:
+            log.info("left over from a stopped server", name=one.name)
+            shutil.rmtree(one, ignore_errors=True)

@@ -1,0 +1,208 @@
+"""The sweep: assets that nobody refers to, uploads that were never completed, bytes that no row names.
+
+Owns: the job `assets.sweep`, its rules and its report. Does not own: what a document refers to
+(`references.py`), queries (`db/assets.py`).
+Rules: an asset goes when it was found without a reference in every look for 7 days, and its room's journal
+says at that moment what it said when it was read; rooms in the trash keep everything; a dry run changes
+nothing and reports what would go. What fails for one room is left for the next sweep.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection
+
+from db.assets import (
+    Asset,
+    Upload,
+    delete_unreferenced,
+    find_unknown_keys,
+    list_assets,
+    list_expired_uploads,
+    list_rooms_with_assets,
+    mark_referenced,
+    mark_unreferenced,
+)
+from party.errors import KanvasError, RoomNotFound
+from server.assets.keeping import SIGNED_S, UPLOAD_KEPT, cancel, let_go
+from server.assets.names import PREFIX
+from server.assets.references import find_names
+from server.jobs.base import JobCall
+from server.services import Services
+
+log = structlog.get_logger("kanvas.assets")
+
+SWEEP: Final = "assets.sweep"
+
+UNREFERENCED_KEPT: Final = timedelta(days=7)
+UNKNOWN_KEPT: Final = timedelta(seconds=SIGNED_S) + UPLOAD_KEPT
+"""Bytes without a row: whoever is about to write it has done so by then."""
+
+PAGE: Final = 500
+SHOWN_MOST: Final = 1000
+
+
+@dataclass(slots=True)
+class Report:
+    """What a sweep took, or would take. The lists are cut at 1,000; the counts are not."""
+
+    is_dry: bool
+    assets: list[dict[str, Any]] = field(default_factory=list)
+    asset_count: int = 0
+    asset_bytes: int = 0
+    waiting_count: int = 0
+    """Without a reference, but not for long enough."""
+    uploads: list[str] = field(default_factory=list)
+    upload_count: int = 0
+    unknown_keys: list[str] = field(default_factory=list)
+    unknown_count: int = 0
+    unknown_bytes: int = 0
+    failed_rooms: list[str] = field(default_factory=list)
+
+    def add(self, asset: Asset) -> None:
+        self.asset_count += 1
+        self.asset_bytes += asset.size_bytes + sum(one.size_bytes for one in asset.renditions)
+        if len(self.assets) < SHOWN_MOST:
+            self.assets.append(
+                {
+                    "id": asset.id,
+                    "room_id": asset.room_id,
+                    "filename": asset.filename,
+                    "size_bytes": asset.size_bytes,
+                    "unreferenced_at": asset.unreferenced_at.isoformat() if asset.unreferenced_at else None,
+                }
+            )
+
+
+async def sweep_assets(call: JobCall) -> Mapping[str, Any]:
+    """The job; its result is the report."""
+    report = await sweep(call.services, is_dry=bool(call.job.payload.get("is_dry")), progress=call.progress)
+    return asdict(report)
+
+
+def _tell_nobody(done: float, words: str) -> None:
+    """A sweep from the command line: its report tells all."""
+
+
+async def sweep(
+    services: Services, *, is_dry: bool, progress: Callable[[float, str], None] = _tell_nobody
+) -> Report:
+    """Look at everything, and remove what is due. Raises Unavailable when the database is not there."""
+    report = Report(is_dry)
+    now = services.now()
+    await _sweep_uploads(services, report, now)
+    rooms = await services.database.read(list_rooms_with_assets)
+    for number, room_id in enumerate(rooms):
+        try:
+            await _sweep_room(services, room_id, report, now)
+        except RoomNotFound:
+            continue
+        except KanvasError as error:
+            log.warning("sweep of a room failed; it is tried again", room_id=room_id, reason=error.message)
+            report.failed_rooms.append(room_id)
+        progress((number + 1) / (len(rooms) + 1), f"{number + 1} of {len(rooms)} rooms")
+    await _sweep_unknown(services, report, now)
+    if not is_dry:
+        services.jobs.wake()
+    log.info(
+        "assets swept",
+        is_dry=is_dry,
+        assets=report.asset_count,
+        uploads=report.upload_count,
+        unknown=report.unknown_count,
+    )
+    return report
+
+
+async def _sweep_uploads(services: Services, report: Report, now: datetime) -> None:
+    while True:
+        due = await services.database.read(partial(list_expired_uploads, before=now, limit=PAGE))
+        report.upload_count += len(due)
+        report.uploads += [one.id for one in due[: SHOWN_MOST - len(report.uploads)]]
+        if report.is_dry or not due:
+            return
+        await services.database.write(partial(_cancel_all, uploads=due, now=now))
+
+
+def _cancel_all(connection: Connection, uploads: list[Upload], now: datetime) -> None:
+    for upload in uploads:
+        cancel(connection, upload, now)
+
+
+async def _sweep_room(services: Services, room_id: str, report: Report, now: datetime) -> None:
+    assets = await _list_all(services, room_id)
+    # read after the assets: whoever adds one refers to it later than that
+    stored = await services.journal.load(room_id)
+    documents = [*([stored.checkpoint] if stored.checkpoint else []), *stored.updates]
+    wanted = [name for asset in assets for name in (asset.id, asset.sha256)]
+    names = await asyncio.to_thread(find_names, documents, wanted)
+    used = [one for one in assets if one.sha256 in names or one.id in names]
+    unused = [one for one in assets if one.sha256 not in names and one.id not in names]
+    due = [one for one in unused if one.unreferenced_at and one.unreferenced_at < now - UNREFERENCED_KEPT]
+    if not report.is_dry:
+        change = partial(_settle, room_id=room_id, used=used, unused=unused, due=due, seq=stored.seq, now=now)
+        due = await services.database.write(change)
+    for asset in due:
+        report.add(asset)
+    report.waiting_count += len(unused) - len(due)
+
+
+async def _list_all(services: Services, room_id: str) -> list[Asset]:
+    found: list[Asset] = []
+    before: tuple[datetime, str] | None = None
+    while True:
+        page = await services.database.read(partial(list_assets, room_id=room_id, before=before, limit=PAGE))
+        found += page
+        if len(page) < PAGE:
+            return found
+        before = page[-1].created_at, page[-1].id
+
+
+def _settle(
+    connection: Connection,
+    *,
+    room_id: str,
+    used: list[Asset],
+    unused: list[Asset],
+    due: list[Asset],
+    seq: int,
+    now: datetime,
+) -> list[Asset]:
+    mark_referenced(connection, [one.id for one in used])
+    mark_unreferenced(connection, [one.id for one in unused], now)
+    gone = delete_unreferenced(connection, room_id, [one.id for one in due], now - UNREFERENCED_KEPT, seq)
+    let_go(connection, [key for asset in gone for key in asset.blob_keys()], now)
+    return gone
+
+
+async def _sweep_unknown(services: Services, report: Report, now: datetime) -> None:
+    """Bytes whose row was never written: the server was killed between the two."""
+    old = now - UNKNOWN_KEPT
+    async for started in services.blobs.list_started():
+        if started.started_at < old and started.key.startswith(PREFIX):
+            unknown = await services.database.read(partial(find_unknown_keys, keys=[started.key]))
+            if unknown and not report.is_dry:
+                await services.blobs.abort_parts(started.key, started.parts_id)
+    waiting: dict[str, int] = {}
+    async for info in services.blobs.list(PREFIX):
+        # "images/{sha256}" is a picture of a room called images, from before there were rows
+        if info.stored_at < old and info.key.count("/") == 2:
+            waiting[info.key] = info.size_bytes
+        if len(waiting) >= PAGE:
+            await _remove_unknown(services, report, waiting, now)
+            waiting = {}
+    await _remove_unknown(services, report, waiting, now)
+
+
+async def _remove_unknown(services: Services, report: Report, found: dict[str, int], now: datetime) -> None:
+    unknown = await services.database.read(partial(find_unknown_keys, keys=list(found)))
+    report.unknown_count += len(unknown)
+    report.unknown_bytes += sum(found[key] for key in unknown)
+    report.unknown_keys += unknown[: SHOWN_MOST - len(report.unknown_keys)]
+    if unknown and not report.is_dry:
+        await services.database.write(partial(let_go, keys=unknown, now=now))

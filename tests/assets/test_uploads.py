@@ -1,0 +1,324 @@
+"""Uploads: announced, sent, completed; repeated, interrupted, refused."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from server.assets import uploads
+from server.assets.uploads import count_parts, measure_part
+from tests.assets.pictures import PDF, SVG, gif, photo, png, sha256
+from tests.assets.sending import Sender, code, enter
+from tests.server.edge import open_edge
+
+
+def stored_files(folder: Path) -> list[Path]:
+    """Everything below the folder of blobs that is a file, parts and temporary ones too."""
+    return [path for path in (folder / "blobs").rglob("*") if path.is_file()]
+
+
+async def has_nothing(sender: Sender, folder: Path) -> None:
+    """Nothing is listed, and in the end nothing is stored."""
+    assert (await sender.person.ask("GET", sender.at)).json() == {"items": [], "next_cursor": None}
+    async with asyncio.timeout(20):
+        while stored_files(folder):
+            await asyncio.sleep(0.02)
+
+
+async def test_announce_send_complete_read(tmp_path: Path, empty_database: Path) -> None:
+    """A1, A2."""
+    data = png(20, 10)
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        announced = await ada.announce(data, filename="Plan of the house.png")
+        assert announced.status_code == 201
+        assert announced.json()["asset"] is None
+        upload = announced.json()["upload"]
+        assert upload["parts"] is None
+        assert code(await ada.complete(upload["id"])) == (409, "upload_incomplete")
+        sent = await ada.send(upload["request"], data)
+        assert sent.is_success, sent.text
+        assert code(await ada.read(upload["id"])) == (404, "asset_not_found"), "not before it was checked"
+        assert code(await ada.read(sha256(data))) == (404, "asset_not_found")
+        done = await ada.complete(upload["id"])
+        assert done.status_code == 201
+        asset = done.json()
+        assert asset["url"] == done.headers["location"] == f"/api/v1/assets/{upload['id']}"
+        assert asset | {"created_at": "", "renditions": []} == {
+            "id": upload["id"],
+            "room_id": ada.room_id,
+            "sha256": sha256(data),
+            "filename": "Plan of the house.png",
+            "content_type": "image/png",
+            "size_bytes": len(data),
+            "width": 20,
+            "height": 10,
+            "frames": 1,
+            "color": "#204060",
+            "user_id": ada.person.user_id,
+            "created_at": "",
+            "url": asset["url"],
+            "renditions": [],
+        }
+        for name in (upload["id"], sha256(data)):
+            assert (await ada.read(name)).content == data
+        assert (await ada.person.ask("GET", asset["url"])).content == data
+        again = await ada.complete(upload["id"])
+        assert (again.status_code, again.json()["id"]) == (200, asset["id"])
+
+
+async def test_the_key_holds_user_id_and_name_and_is_safe(tmp_path: Path, empty_database: Path) -> None:
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        asset = await ada.stored(png(), filename="Straße 7 (alt).PNG")
+        assert asset["filename"] == "Straße 7 (alt).PNG"
+        keys = [str(path.relative_to(tmp_path / "blobs")) for path in stored_files(tmp_path)]
+        assert f"images/{ada.person.user_id}/{asset['id']}-Strae-7-alt.png" in keys
+
+
+async def test_the_same_bytes_are_stored_once(tmp_path: Path, empty_database: Path) -> None:
+    """A3."""
+    data = png(11, 11)
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        ben = Sender(edge, await edge.guest("Ben"), ada.room_id)
+        # both announce before either completes
+        of_ada, of_ben = (await ada.announce(data)).json(), (await ben.announce(data)).json()
+        assert of_ada["upload"]["id"] != of_ben["upload"]["id"]
+        for who, told in ((ada, of_ada), (ben, of_ben)):
+            assert (await who.send(told["upload"]["request"], data)).is_success
+        first, second = await asyncio.gather(
+            ada.complete(of_ada["upload"]["id"]), ben.complete(of_ben["upload"]["id"])
+        )
+        assert sorted((first.status_code, second.status_code)) == [200, 201]
+        assert first.json()["id"] == second.json()["id"]
+        third = await ben.announce(data, filename="other.png")
+        assert third.status_code == 200
+        assert third.json()["upload"] is None
+        assert third.json()["asset"]["id"] == first.json()["id"]
+        assert (await ben.put(data)).status_code == 200
+        listed = (await ben.person.ask("GET", ben.at)).json()["items"]
+        assert [one["id"] for one in listed] == [first.json()["id"]]
+        await ada.with_renditions(first.json()["id"], "thumb")
+        async with asyncio.timeout(20):
+            while len([one for one in stored_files(tmp_path) if one.suffix == ".png"]) != 1:
+                await asyncio.sleep(0.02)
+        # another room has its own
+        cleo = await enter(edge, "Cleo")
+        assert (await cleo.announce(data)).status_code == 201
+
+
+async def test_an_upload_goes_on_where_it_was(tmp_path: Path, empty_database: Path) -> None:
+    data = png(9, 9)
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        first = (await ada.announce(data)).json()["upload"]
+        second = (await ada.announce(data)).json()["upload"]
+        assert first["id"] == second["id"]
+        other = (await ada.announce(data + b"x", sha256=sha256(data))).json()["upload"]
+        assert other["id"] != first["id"], "not what was announced before"
+    # also after the server was away
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada.edge, ada.person.http = edge, edge.http
+        assert (await ada.send(second["request"], data)).is_success
+        assert (await ada.complete(first["id"])).status_code == 201
+
+
+async def test_two_complete_one_upload_at_once(tmp_path: Path, empty_database: Path) -> None:
+    data = photo()
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        upload = (await ada.announce(data, "image/jpeg")).json()["upload"]
+        assert (await ada.send(upload["request"], data)).is_success
+        done = await asyncio.gather(*(ada.complete(upload["id"]) for _ in range(5)))
+        assert sorted(one.status_code for one in done) == [200, 200, 200, 200, 201]
+        assert {one.json()["id"] for one in done} == {upload["id"]}
+        assert (await ada.read(upload["id"])).status_code == 200
+        await ada.with_renditions(upload["id"], "thumb")
+        async with asyncio.timeout(20):
+            # the photo as it came, and what four others made of it, are removed
+            while len(stored_files(tmp_path)) != 2:
+                await asyncio.sleep(0.02)
+
+
+async def test_what_tells_where_a_photo_was_taken_is_gone(tmp_path: Path, empty_database: Path) -> None:
+    """A4."""
+    data = photo(orientation=6)
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        asset = await ada.stored(data, "image/jpeg", filename="me.jpg")
+        assert (asset["width"], asset["height"]) == (30, 40), "turned as it is looked at"
+        assert asset["sha256"] == sha256(data), "the drawing knows it by what was uploaded"
+        read = await ada.read(sha256(data))
+        assert b"Camera of Ada" in data
+        assert b"Camera of Ada" not in read.content
+        assert b"Exif" not in read.content
+        assert read.headers["etag"] == f'"{sha256(read.content)}"'
+        assert asset["size_bytes"] == len(read.content)
+
+
+async def test_canceled(tmp_path: Path, empty_database: Path) -> None:
+    data = png()
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        upload = (await ada.announce(data)).json()["upload"]
+        assert (await ada.send(upload["request"], data)).is_success
+        ben = Sender(edge, await edge.guest("Ben"), ada.room_id)
+        at = f"{ada.at}/{upload['id']}"
+        assert code(await ben.person.ask("DELETE", at)) == (404, "upload_not_found")
+        assert code(await ben.complete(upload["id"])) == (404, "upload_not_found")
+        assert (await ada.person.ask("DELETE", at)).status_code == 204
+        assert code(await ada.person.ask("DELETE", at)) == (404, "upload_not_found")
+        assert code(await ada.complete(upload["id"])) == (404, "upload_not_found")
+        await has_nothing(ada, tmp_path)
+        asset = await ada.stored(data)
+        assert code(await ada.person.ask("DELETE", f"{ada.at}/{asset['id']}")) == (409, "conflict")
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind", "answer"),
+    [
+        (png() + b"x", "image/png", (422, "blob_mismatch")),
+        (png()[:-1], "image/png", (422, "blob_mismatch")),
+        (png(color="#204061"), "image/png", (422, "asset_hash_mismatch")),
+    ],
+    ids=["longer", "shorter", "other"],
+)
+async def test_other_bytes_than_were_announced(
+    tmp_path: Path, empty_database: Path, sent: bytes, kind: str, answer: tuple[int, str]
+) -> None:
+    """A2."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        upload = (await ada.announce(png(), kind)).json()["upload"]
+        refused = await ada.send(upload["request"], sent)
+        if not refused.is_error:
+            refused = await ada.complete(upload["id"])
+        assert code(refused) == answer
+        if answer[1] != "blob_mismatch":
+            assert code(await ada.complete(upload["id"])) == (404, "upload_not_found")
+            await has_nothing(ada, tmp_path)
+
+
+BROKEN = {
+    "another type": (png(), "image/jpeg", (422, "asset_type_mismatch")),
+    "no picture": (b"<html><script>alert(1)</script>", "image/png", (415, "asset_type_refused")),
+    "cut off": (photo()[:-200], "image/jpeg", (422, "asset_broken")),
+    "many frames": (gif(200), "image/gif", (422, "asset_too_many_frames")),
+    "html as pdf": (b"%PDF-1.7\n<html></html>", "application/pdf", (422, "asset_broken")),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_what_is_not_sound_is_refused_and_removed(
+    tmp_path: Path, empty_database: Path, name: str
+) -> None:
+    """A2. Both ways in."""
+    data, kind, answer = BROKEN[name]
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        assert code(await ada.upload(data, kind)) == answer
+        if answer[1] != "asset_type_mismatch":
+            assert code(await ada.put(data)) == answer
+        await has_nothing(ada, tmp_path)
+        assert list((tmp_path / "incoming").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"filename": "../../etc/passwd"}, "/filename"),
+        ({"filename": "a\\b.png"}, "/filename"),
+        ({"filename": ".."}, "/filename"),
+        ({"filename": "a\x00.png"}, "/filename"),
+        ({"filename": "\u202egnp.exe"}, "/filename"),
+        ({"filename": "a" * 201}, "/filename"),
+        ({"content_type": "text/html"}, "/content_type"),
+        ({"content_type": "video/quicktime"}, "/content_type"),
+        ({"size": 0}, "/size"),
+        ({"size": -1}, "/size"),
+        ({"size": 1.5}, "/size"),
+        ({"sha256": "A" * 64}, "/sha256"),
+        ({"sha256": "a" * 63}, "/sha256"),
+        ({"user_id": "ben"}, "/user_id"),
+    ],
+)
+async def test_an_announcement_that_can_not_be(
+    tmp_path: Path, empty_database: Path, fields: dict[str, object], wrong: str
+) -> None:
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        refused = await ada.announce(png(), **fields)
+        assert refused.status_code == 422, refused.text
+        assert [one["pointer"] for one in refused.json()["errors"]] == [wrong]
+
+
+async def test_an_upload_of_another_room(tmp_path: Path, empty_database: Path) -> None:
+    data = png()
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        other = Sender(edge, ada.person, (await ada.person.room())["id"])
+        upload = (await ada.announce(data)).json()["upload"]
+        await ada.send(upload["request"], data)
+        assert code(await other.complete(upload["id"])) == (404, "upload_not_found")
+        asset = (await ada.complete(upload["id"])).json()
+        for name in (asset["id"], asset["sha256"]):
+            assert code(await other.read(name)) == (404, "asset_not_found")
+
+
+async def test_in_parts(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A5."""
+    data = PDF[:-7] + b"%" * (12 * 1024 * 1024) + b"\n" + PDF[-7:]
+    monkeypatch.setattr(uploads, "ONE_PIECE_MOST_BYTES", 1024)
+    monkeypatch.setattr(uploads, "PART_BYTES", 5 * 1024 * 1024)
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        upload = (await ada.announce(data, "application/pdf", filename="big.pdf")).json()["upload"]
+        assert upload["request"] is None
+        assert upload["parts"] == {"part_bytes": 5 * 1024 * 1024, "count": 3}
+        at = f"{ada.at}/{upload['id']}/parts"
+        too_far = await ada.person.ask("POST", at, json={"numbers": [1, 4]})
+        assert code(too_far) == (422, "invalid")
+        signed = (await ada.person.ask("POST", at, json={"numbers": [3, 1]})).json()["parts"]
+        for part in signed:
+            first = (part["number"] - 1) * 5 * 1024 * 1024
+            sent = await ada.send(part["request"], data[first : first + part["size_bytes"]])
+            assert sent.is_success, sent.text
+        stored = (await ada.person.ask("GET", at)).json()["stored"]
+        assert [one["number"] for one in stored] == [1, 3]
+        refused = await ada.complete(upload["id"])
+        assert code(refused) == (409, "upload_incomplete")
+        assert "1 of 3 parts have not arrived: 2" in refused.json()["detail"]
+        again = (await ada.announce(data, "application/pdf", filename="big.pdf")).json()["upload"]
+        assert again["id"] == upload["id"], "it goes on"
+        part = (await ada.person.ask("POST", at, json={"numbers": [2]})).json()["parts"][0]
+        await ada.send(part["request"], data[5 * 1024 * 1024 : 10 * 1024 * 1024])
+        done = await ada.complete(upload["id"])
+        assert done.status_code == 201, done.text
+        assert (await ada.complete(upload["id"])).status_code == 200
+        read = await ada.read(upload["id"])
+        assert sha256(read.content) == sha256(data)
+        assert read.headers["content-disposition"].startswith('attachment; filename="big.pdf"')
+        assert code(await ada.person.ask("GET", at)) == (409, "conflict")
+
+
+@pytest.mark.parametrize("size", [1, 2**20, 100 * 2**20, 100 * 2**20 + 1, 5 * 2**30, 5 * 2**40])
+def test_parts_make_the_whole(size: int) -> None:
+    part_bytes, count = count_parts(size)
+    assert sum(measure_part(size, part_bytes, number) for number in range(1, count + 1)) == size
+    assert measure_part(size, part_bytes, count + 1) <= 0
+    assert count <= 1000
+    assert part_bytes >= 5 * 2**20, "the least that S3 takes"
+
+
+async def test_an_svg_is_made_harmless_and_is_a_file(tmp_path: Path, empty_database: Path) -> None:
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        asset = await ada.stored(SVG, "image/svg+xml", filename="a.svg")
+        read = await ada.read(asset["sha256"])
+        assert read.headers["content-type"].startswith("image/svg+xml")
+        assert b"script" not in read.content
+        assert b"rect" in read.content
+        assert read.headers["content-disposition"].startswith("attachment")
+        assert read.headers["x-content-type-options"] == "nosniff"
+        assert "sandbox" in read.headers["content-security-policy"]

@@ -180,6 +180,31 @@ class QuotaExceeded(TooLarge):
     code = "quota_exceeded"
 
 
+class ImportUrlInvalid(Invalid):
+    """This can't be imported from; give an http or https address with a host and without a password."""
+
+    code = "import_url_invalid"
+
+
+class ImportAddressRefused(Invalid):
+    """This points to an address that is not public, or its host can't be found; only public ones are taken.
+
+    One error for both, and the same whether something listens there or not: it tells nothing of the
+    network the server is in.
+    """
+
+    code = "import_address_refused"
+
+
+class ImportFailed(Invalid):
+    """The file could not be fetched from this address.
+
+    422 and not 502: proxies put pages of their own in the place of a 502, and the sentence would be lost.
+    """
+
+    code = "import_failed"
+
+
 class AdminsOnly(Forbidden):
     """This is for the operator; send a token that was made by: kanvas token --admin"""
 

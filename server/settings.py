@@ -93,6 +93,12 @@ def _origins(value: object) -> object:
     return value
 
 
+def _networks(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
 def _public_url(value: str | None) -> str | None:
     return None if value is None else normal_origin(value)
 
@@ -229,6 +235,15 @@ class Settings(BaseSettings):
         ge=60,
         le=604_800,
     )
+    import_networks: Annotated[
+        tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_networks)
+    ] = setting(
+        (),
+        "list",
+        "networks separated by commas, such as 10.0.0.0/8, fd12:3456::/32",
+        "Networks of yours that images may be imported from, too; empty allows only the public internet.",
+        shown="",
+    )
     max_user_connections: int = setting(
         64,
         "integer",
@@ -340,7 +355,7 @@ def effective_rows(settings: Settings) -> list[tuple[str, str]]:
         if isinstance(value, bool):
             values[name] = "on" if value else "off"
         elif isinstance(value, tuple):
-            values[name] = ",".join(value)
+            values[name] = ",".join(map(str, value))
         else:
             values[name] = "" if value is None else str(value)
     values["database_url"] = settings.effective_database_url

@@ -45,6 +45,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
             "KANVAS_SECRET": SECRET,
             "KANVAS_TOKEN_TTL_S": "60",
             "KANVAS_MAX_ASSET_BYTES": "2048",
+            "KANVAS_IMPORT_NETWORKS": "10.0.0.0/8, fd12:3456::/32,192.0.2.7",
             "KANVAS_LOG_LEVEL": "Debug",
             "KANVAS_LOG_FORMAT": "json",
         }
@@ -55,6 +56,9 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert settings.origins == ("https://app.example.org", "http://localhost:5173", "*")
     assert settings.effective_database_url == f"sqlite:///{tmp_path}/other.db"
     assert (settings.token_ttl_s, settings.max_asset_bytes) == (60, 2048)
+    assert (
+        dict(effective_rows(settings))["KANVAS_IMPORT_NETWORKS"] == "10.0.0.0/8,fd12:3456::/32,192.0.2.7/32"
+    )
     assert (settings.log_level, settings.log_format) == ("debug", "json")
 
 
@@ -128,6 +132,13 @@ def test_what_is_no_address_is_refused(host: str) -> None:
 def test_what_is_no_origin_is_refused(origin: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         normal_origin(origin)
+
+
+@pytest.mark.parametrize(
+    "networks", ["10.0.0.1/8", "10.0.0.0/33", "inside.example", "10.0.0.0-10.0.0.9", "fd00::/8;"]
+)
+def test_what_is_no_network_is_refused(networks: str) -> None:
+    assert "networks separated by commas" in problems({"KANVAS_IMPORT_NETWORKS": networks})[0]
 
 
 def test_the_table_has_a_row_for_each_and_marks_the_secret() -> None:

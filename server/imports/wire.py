@@ -13,9 +13,11 @@ imports that wait for them run into their deadline.
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import cache
+from queue import SimpleQueue
 from typing import Final, TypeAlias
 
 import httpcore2
@@ -32,16 +34,37 @@ LOOKUP_S: Final = 10.0
 MAX_ADDRESSES: Final = 32
 MAX_TRIED: Final = 4
 
-_lookups = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="import-lookup")
+Question: TypeAlias = tuple[str, int, "Future[list[str]]"]
+
+_questions: "SimpleQueue[Question]" = SimpleQueue()
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
     """The system's answer, in its order of preference. Raises OSError. Cancel-safe."""
-    loop = asyncio.get_running_loop()
-    found = await loop.run_in_executor(
-        _lookups, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    )
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    _start_threads()
+    answer: Future[list[str]] = Future()
+    _questions.put((host, port, answer))
+    return await asyncio.wrap_future(answer)
+
+
+@cache
+def _start_threads() -> None:
+    for number in range(LOOKUP_THREADS):
+        # daemons, where an executor's threads are waited for: one that hangs must not hold up the end
+        threading.Thread(target=_answer, name=f"import-lookup-{number}", daemon=True).start()
+
+
+def _answer() -> None:
+    while True:
+        host, port, answer = _questions.get()
+        if not answer.set_running_or_notify_cancel():
+            continue
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+            answer.set_result(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
+        except (OSError, ValueError) as error:
+            # a UnicodeError is a ValueError
+            answer.set_exception(error)
 
 
 def is_own(address: Address) -> bool:
@@ -82,7 +105,7 @@ async def pin(place: Place, networks: Sequence[Network], resolve: Resolver) -> l
     try:
         async with asyncio.timeout(LOOKUP_S):
             answers = await resolve(place.host, place.port)
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):
         # a TimeoutError, too; the same words for all, or we would tell which names there are inside
         raise ImportAddressRefused from None
     return judge(answers, networks)

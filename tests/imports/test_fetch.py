@@ -8,6 +8,7 @@ import resource
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from ipaddress import ip_network
@@ -204,6 +205,10 @@ async def test_names_are_looked_up_by_the_system(far: Far, target: Path) -> None
     with pytest.raises(socket.gaierror):
         await look_up("nothing.invalid", 80)
     await get(far.url("/a.png", "localhost"), target)
+    # one that hangs does not hold up the end of the process
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("import-lookup")]
+    assert threads
+    assert all(thread.daemon for thread in threads)
 
 
 async def test_a_lookup_that_hangs_ends_with_the_import(target: Path) -> None:

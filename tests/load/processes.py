@@ -6,7 +6,7 @@ is gone had used is in its parent's figures once the parent has waited for it.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +32,20 @@ def can_read() -> bool:
 
 def read_tree(pid: int) -> Usage | None:
     """What the process and all below it have used; None when it is gone or the system does not tell."""
-    if not can_read():
-        return None
+    return _read(_tree(pid), ended=True) if can_read() else None
+
+
+def read_alone(pid: int) -> Usage | None:
+    """What the process has used without those below it; None as with `read_tree`."""
+    return _read([pid], ended=False) if can_read() else None
+
+
+def _read(pids: Sequence[int], *, ended: bool) -> Usage | None:
+    """The sum; `ended` counts children that are gone, too."""
     tick_s = 1 / os.sysconf("SC_CLK_TCK")
     page_bytes = os.sysconf("SC_PAGE_SIZE")
     cpu_s, waited_s, rss_bytes = 0.0, 0.0, 0
-    for one in _tree(pid):
+    for one in pids:
         try:
             # the name in brackets may hold anything, so count from behind it
             stat = (PROC / str(one) / "stat").read_text().rpartition(")")[2].split()
@@ -47,7 +55,7 @@ def read_tree(pid: int) -> Usage | None:
         own_s = (int(stat[11]) + int(stat[12])) * tick_s
         # ticks of 10 ms lose what nanoseconds tell, and those tell nothing of threads that ended
         exact_s = sum(int(thread[0]) for thread in threads if thread) / 1e9
-        cpu_s += max(own_s, exact_s) + (int(stat[13]) + int(stat[14])) * tick_s
+        cpu_s += max(own_s, exact_s) + (ended and (int(stat[13]) + int(stat[14])) * tick_s)
         waited_s += sum(int(thread[1]) for thread in threads if len(thread) > 1) / 1e9
         rss_bytes += int(stat[21]) * page_bytes
     return Usage(cpu_s, rss_bytes, waited_s) if rss_bytes else None

@@ -25,7 +25,7 @@ from urllib.parse import quote, urlsplit
 
 from server.auth import Tokens
 from tests.load.client import Seat
-from tests.load.processes import Usage, pinned, read_tree
+from tests.load.processes import Usage, pinned, read_alone, read_tree
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_S: Final = 30.0
@@ -104,6 +104,10 @@ class Child:
 
     def usage(self) -> Usage | None:
         return read_tree(self._process.pid) if self._process is not None else None
+
+    def usage_alone(self) -> Usage | None:
+        """Without the processes it started."""
+        return read_alone(self._process.pid) if self._process is not None else None
 
     def start(self) -> None:
         """Returns when it can be used. Raises ServerError."""

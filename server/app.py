@@ -14,6 +14,8 @@ from starlette.routing import WebSocketRoute
 
 from party.errors import KanvasError
 from server import admin, assets, docs, documents, health, parties, rooms, sign_in
+from server.blobs import routes as blob_routes
+from server.blobs.open import storage_origin
 from server.middleware import Gzip, LastNet, RequestContext, SecurityHeaders
 from server.openapi import build_document
 from server.pages import Pages
@@ -27,7 +29,7 @@ from server.sign_in import app_version
 def all_operations() -> Api:
     """Every declared operation, in the order of the documentation."""
     api = Api()
-    for module in (sign_in, rooms, documents, assets, parties, admin, health, docs):
+    for module in (sign_in, rooms, documents, assets, blob_routes, parties, admin, health, docs):
         api.include(module.api)
     return api
 
@@ -72,7 +74,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
     https = (settings.public_url or "").startswith("https:")
     found = [
         Middleware(RequestContext),
-        Middleware(SecurityHeaders, https=https),
+        Middleware(SecurityHeaders, https=https, storage=storage_origin(settings)),
         Middleware(LastNet),
     ]
     if settings.origins:

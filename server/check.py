@@ -21,7 +21,7 @@ from db.database import open_database
 from db.idempotency import purge_answers, store_answer
 from db.migrate import current_revision, head_revision
 from party.errors import KanvasError
-from server.blobs.files import FileBlobs
+from server.blobs.open import open_blobs
 from server.pages import find_client
 from server.secret import ensure_data_dir, load_secret
 from server.settings import Settings, SettingsError, effective_rows
@@ -117,9 +117,9 @@ def _leave_no_trace(conn: Connection) -> None:
 
 
 async def _try_blobs(settings: Settings) -> str:
-    folder = settings.data_dir / "blobs"
-    await FileBlobs(folder).check()
-    return f"{folder} takes files"
+    async with open_blobs(settings, load_secret(settings)) as blobs:
+        await blobs.check()
+    return f"{settings.effective_blobs_url} takes files"
 
 
 async def _try_client(settings: Settings) -> str:  # noqa: ARG001 - it has no setting

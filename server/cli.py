@@ -1,4 +1,4 @@
-"""The command line: kanvas serve | migrate | token | check | backup.
+"""The command line: kanvas serve | migrate | token | check | backup | blobs.
 
 Owns: commands, their words and exit codes. Does not own: what they do.
 Rules: a wrong setting ends with 2 and every problem in one go, anything else that a person can mend with 1
@@ -22,6 +22,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+blobs_app = typer.Typer(
+    name="blobs",
+    help="The storage of images and files: try it, allow browsers to use it.",
+    no_args_is_help=True,
+)
+app.add_typer(blobs_app)
 
 
 def say(text: str) -> None:
@@ -187,7 +195,31 @@ def backup(target: Annotated[Path, typer.Argument(help="The new file; it must no
 
     backup_sqlite(settings.effective_database_url, target)
     say(f"The database is copied to {target.absolute()}.")
-    say(f"Images are not in it; copy {settings.data_dir / 'blobs'} too.")
+    say(f"Images are not in it; copy {settings.effective_blobs_url} too.")
+
+
+@blobs_app.command("check")
+def blobs_check() -> None:
+    """Try put, get, range, signed addresses and their expiry, uploads in parts and delete; leaves nothing."""
+    settings = load()
+    import asyncio  # noqa: PLC0415
+
+    from server.blobs.commands import check_storage  # noqa: PLC0415
+
+    if not asyncio.run(check_storage(settings, say)):
+        raise typer.Exit(1)
+
+
+@blobs_app.command("cors")
+def blobs_cors() -> None:
+    """Let pages of KANVAS_PUBLIC_URL and KANVAS_ORIGINS use the bucket (replaces its CORS rules)."""
+    settings = load()
+    import asyncio  # noqa: PLC0415
+
+    from server.blobs.commands import allow_pages  # noqa: PLC0415
+
+    if not asyncio.run(allow_pages(settings, say)):
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

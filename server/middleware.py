@@ -37,8 +37,18 @@ SECURITY_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+
+
+def csp_with(storage: str) -> str:
+    """The policy for pages whose images lie at another origin: it may be read from and stored to."""
+    told = CSP.replace("connect-src 'self'", f"connect-src 'self' {storage}")
+    told = told.replace("img-src 'self' data: blob:", f"img-src 'self' data: blob: {storage}")
+    return f"{told}; media-src 'self' {storage}"
+
+
 HSTS: Final = "max-age=31536000"
 SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+SIGNED_PATHS: Final = "/blobs/"
 QUIET_PATHS: Final = frozenset({"/healthz", "/readyz"})
 
 
@@ -84,7 +94,8 @@ class RequestContext:
             "status": status or 499,  # nobody was there to answer
             "took_ms": took_ms,
         }
-        if scope.get("query_string"):
+        # the query of a signed address is its permission
+        if scope.get("query_string") and not scope["path"].startswith(SIGNED_PATHS):
             fields["query"] = scope["query_string"].decode("latin-1")
         if scope.get("client"):
             fields["client"] = scope["client"][0]
@@ -95,9 +106,11 @@ class RequestContext:
 class SecurityHeaders:
     """Adds the security headers an answer does not set itself."""
 
-    def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, https: bool = False, storage: str | None = None) -> None:
         self.app = app
         self.headers = SECURITY_HEADERS | ({"Strict-Transport-Security": HSTS} if https else {})
+        if storage:
+            self.headers["Content-Security-Policy"] = csp_with(storage)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -115,13 +128,28 @@ class SecurityHeaders:
 
 
 class Gzip(GZipMiddleware):
-    """Starlette's, for who refuses gzip in so many words (`gzip;q=0`), too."""
+    """Starlette's, for who refuses gzip in so many words (`gzip;q=0`), too.
+
+    An answer that says `Content-Encoding: identity` stays as it is, and that header, which nobody should send
+    (RFC 9110 section 8.4), goes no further.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not takes_gzip(Headers(scope=scope).get("accept-encoding")):
             kept = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
             scope = {**scope, "headers": kept}
-        await super().__call__(scope, receive, send)
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+
+        async def send_without_identity(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get("content-encoding") == "identity":
+                    del headers["content-encoding"]
+            await send(message)
+
+        await super().__call__(scope, receive, send_without_identity)
 
 
 class LastNet:

@@ -45,7 +45,9 @@ def build_document(api: Api, version: str) -> dict[str, Any]:
     schemas, definitions = _collect_schemas(api)
     paths: dict[str, dict[str, Any]] = {}
     for operation in api.operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
+        paths.setdefault(operation.path.replace(":path}", "}"), {})[operation.method.lower()] = _operation(
+            operation, schemas
+        )
     used = {operation.tag for operation in api.operations}
     return {
         "openapi": "3.1.0",

@@ -383,7 +383,11 @@ def media_type(request: Request) -> str:
 
 def _check_media(request: Request, accepted: Sequence[str]) -> None:
     given = media_type(request)
-    if given in accepted or any(one.endswith("/*") and given.startswith(one[:-1]) for one in accepted):
+    if (
+        "*/*" in accepted
+        or given in accepted
+        or any(one.endswith("/*") and given.startswith(one[:-1]) for one in accepted)
+    ):
         return
     shown = re.sub(r"[^\x20-\x7e]", "", given)[:100] or "nothing"
     raise UnsupportedMedia(f"Send the body with Content-Type {' or '.join(accepted)}, not {shown}.")

@@ -26,7 +26,7 @@ from party.limits import Limits
 from party.ports import Recorder
 from server.auth import Tokens
 from server.blobs.base import Blobs
-from server.blobs.files import FileBlobs
+from server.blobs.open import open_blobs
 from server.bounds import Bounds
 from server.compactor import open_compactor
 from server.keeper import Keeper, open_keeper
@@ -102,12 +102,13 @@ async def open_services(
     """
     limits = limits or Limits()
     ensure_data_dir(settings)
-    tokens = Tokens(load_secret(settings), ttl_s=settings.token_ttl_s)
-    blobs = FileBlobs(settings.data_dir / "blobs")
+    secret = load_secret(settings)
+    tokens = Tokens(secret, ttl_s=settings.token_ttl_s)
     places = Places(settings.max_user_connections, settings.max_room_connections)
     async with open_database(settings.effective_database_url) as database:
         journal = SqlJournal(database)
         async with (
+            open_blobs(settings, secret) as blobs,
             open_visits(database, Services.now) as visits,
             open_traffic(bounds or Bounds.of(limits)) as traffic,
             open_keeper(database, settings.data_dir, recorder) as keeper,
@@ -149,7 +150,7 @@ async def clean_up(services: Services) -> None:
     await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
     await services.keeper.clean_up()
     for room_id in gone:
-        await services.blobs.delete_room(room_id)
+        await services.blobs.delete([one.key async for one in services.blobs.list(f"{room_id}/")])
     if gone:
         log.info("trash purged", rooms=gone)
     if purged := await purge_elements(services.database, services.hub, now):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -25,6 +25,8 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+from server.blobs.address import TAKES, mask, read_address
 
 PREFIX: Final = "KANVAS_"
 MASK: Final = "********"
@@ -111,6 +113,12 @@ def _database_url(value: str | None) -> str | None:
     return value
 
 
+def _blobs_url(value: str | None) -> str | None:
+    if value is not None:
+        read_address(value)
+    return value
+
+
 def _secret(value: SecretStr | None) -> SecretStr | None:
     if value is not None and len(value.get_secret_value().encode()) < 32:
         raise ValueError("too short")
@@ -157,6 +165,13 @@ class Settings(BaseSettings):
         "sqlite:////absolute/path.db",
         "Where the database is.",
         shown="sqlite:///{data_dir}/kanvas.db",
+    )
+    blobs_url: Annotated[str | None, AfterValidator(_blobs_url)] = setting(
+        None,
+        "url",
+        TAKES,
+        "Where images and files are kept: a folder, or a bucket of S3 or R2.",
+        shown="file://{data_dir}/blobs",
     )
     guests: Annotated[bool, BeforeValidator(_switch)] = setting(
         True, "on or off", "on or off", "Whether anybody may come in by giving a name.", shown="on"
@@ -295,6 +310,11 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir / 'kanvas.db'}"
 
     @property
+    def effective_blobs_url(self) -> str:
+        """Where images and files are kept, by default in the data folder."""
+        return self.blobs_url or f"file://{quote(str(self.data_dir / 'blobs'))}"
+
+    @property
     def is_loopback(self) -> bool:
         """True when only this machine can connect."""
         if self.host.lower() == "localhost":
@@ -359,6 +379,7 @@ def effective_rows(settings: Settings) -> list[tuple[str, str]]:
         else:
             values[name] = "" if value is None else str(value)
     values["database_url"] = settings.effective_database_url
+    values["blobs_url"] = settings.effective_blobs_url
     values["secret"] = MASK if settings.secret else f"{MASK} (in {settings.data_dir / 'secret'})"
     return [(PREFIX + name.upper(), value) for name, value in values.items()]
 
@@ -396,7 +417,7 @@ def _unknown(name: str) -> str:
 
 
 def _wrong(name: str, value: str) -> str:
-    shown = MASK if name == "secret" else _without_password(value)
+    shown = {"secret": MASK, "blobs_url": mask(value)}.get(name) or _without_password(value)
     takes = _takes(Settings.model_fields[name])["takes"]
     return f"{PREFIX}{name.upper()}={shown} is not valid; it takes {takes}."
 

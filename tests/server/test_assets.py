@@ -1,6 +1,5 @@
 """Images: in, out, and what is refused on the way."""
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,10 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from party.errors import Unavailable
-from server.blobs.files import FileBlobs
 from server.images import sniff_image
-from server.problems import AssetHashMismatch
 from tests.server.edge import ROOMS, Edge, Person, open_edge
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 40
@@ -150,50 +146,6 @@ async def test_what_is_no_hash_is_not_found(tmp_path: Path, empty_database: Path
     async with open_edge(tmp_path, empty_database) as edge:
         ada, at = await start(edge)
         assert (await ada.ask("GET", f"{at}/{name}")).status_code == 404
-
-
-async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
-
-
-async def test_many_writers_of_the_same_image(tmp_path: Path) -> None:
-    blobs = FileBlobs(tmp_path / "blobs")
-    data = PNG * 1000
-    new = await asyncio.gather(
-        *(blobs.put("room", asset_id(data), chunks(data[:500], data[500:])) for _ in range(10))
-    )
-    assert any(new), "somebody stored it first"
-    assert [path.name for path in (tmp_path / "blobs" / "room").iterdir()] == [asset_id(data)]
-    found = await blobs.find("room", asset_id(data))
-    assert found is not None
-    assert b"".join([chunk async for chunk in found.chunks()]) == data
-
-
-async def test_a_put_that_is_cancelled_or_wrong_leaves_nothing(tmp_path: Path) -> None:
-    blobs = FileBlobs(tmp_path / "blobs")
-
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield PNG
-            await asyncio.sleep(0.001)
-
-    task = asyncio.create_task(blobs.put("room", asset_id(PNG), endless()))
-    await asyncio.sleep(0.05)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    with pytest.raises(AssetHashMismatch):
-        await blobs.put("room", asset_id(PNG), chunks(b"other"))
-    assert list((tmp_path / "blobs" / "room").iterdir()) == []
-
-
-async def test_a_folder_that_can_not_be_used_is_told(tmp_path: Path) -> None:
-    (tmp_path / "blobs").write_text("a file")
-    blobs = FileBlobs(tmp_path / "blobs")
-    for attempt in (blobs.check(), blobs.put("room", asset_id(PNG), chunks(PNG)), blobs.delete_room("room")):
-        with pytest.raises(Unavailable):
-            await attempt
 
 
 @pytest.mark.parametrize(

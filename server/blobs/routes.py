@@ -1,0 +1,166 @@
+"""The routes behind our own signed addresses: PUT and GET /blobs/{key}. With S3 there is nothing here.
+
+Owns: what such a request must hold, and its answer. Does not own: the signature (`signing.py`), the files.
+Rules: the signature is the permission, nobody signs in; it is checked before anything else is looked at; an
+upload has exactly the length and type that were signed, and never overwrites.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Annotated, Final
+
+from pydantic import Field
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from party.errors import KanvasError
+from server.blobs.base import IMMUTABLE, KEY_PATTERN, Blobs
+from server.blobs.delivery import RangeRefused, deliver
+from server.blobs.errors import (
+    BlobExists,
+    BlobMismatch,
+    BlobNotFound,
+    BlobTypeRefused,
+    BlobUrlRefused,
+    LengthMissing,
+    OverwritePossible,
+)
+from server.blobs.files import FileBlobs
+from server.conditions import make_etag
+from server.problems import kanvas_error_handler
+from server.registry import Api, Call, Path, Query, RawBody, Reply, RequestHeaders, read_chunks
+
+api = Api()
+
+AT: Final = "/blobs/{key:path}"
+MAX_VALUE_CHARS: Final = 1000
+
+Source = Callable[[int], AsyncIterator[bytes]]
+"""The body, refused beyond so many bytes."""
+
+
+class BlobPath(Path):
+    """Which blob."""
+
+    missing = BlobNotFound
+    key: Annotated[str, Field(pattern=KEY_PATTERN, description="Key of the blob")]
+
+
+class BlobQuery(Query):
+    """What was signed; use the address as it was given."""
+
+    signature: str = Field(pattern="^[0-9a-f]{64}$")
+    expires: str = Field(pattern="^[0-9]{1,12}$", description="Seconds since 1970")
+    type: str | None = Field(default=None, max_length=MAX_VALUE_CHARS)
+    disposition: str | None = Field(default=None, max_length=MAX_VALUE_CHARS)
+    size: str | None = Field(default=None, pattern="^[0-9]{1,15}$")
+    upload: str | None = Field(default=None, pattern="^[0-9a-z]{26}$")
+    part: str | None = Field(default=None, pattern="^[0-9]{1,5}$")
+
+
+class ReadHeaders(RequestHeaders):
+    """Headers of a read."""
+
+    range: str | None = Field(default=None, alias="Range", description="One range of bytes")
+    if_range: str | None = Field(default=None, alias="If-Range")
+    if_none_match: str | None = Field(default=None, alias="If-None-Match", description="ETags you have")
+
+
+@api.route(
+    "PUT",
+    AT,
+    summary="Store a blob at a signed address",
+    tag="assets",
+    needs_user=False,
+    raw=RawBody({"*/*": None}, too_large=BlobMismatch),
+    replies=[Reply(201, "Stored, durably")],
+    errors=[BlobUrlRefused, BlobTypeRefused, BlobExists, BlobMismatch, LengthMissing, OverwritePossible],
+)
+async def put_blob(call: Call, path: BlobPath, query: BlobQuery) -> Response:
+    """Send the bytes with exactly the method, address and headers you were given. No sign-in."""
+    blobs = _files(call.services.blobs)
+    return await store_signed(call.request, blobs, path.key, query.model_dump(exclude_none=True), call.chunks)
+
+
+@api.route(
+    "GET",
+    AT,
+    summary="Read a blob at a signed address",
+    tag="assets",
+    needs_user=False,
+    replies=[
+        Reply(200, "The bytes", media=("*/*",), headers={"ETag": "Changes never"}),
+        Reply(206, "The range", media=("*/*",), headers={"ETag": "Changes never"}),
+        Reply(304, "You have it", headers={"ETag": "Changes never"}),
+    ],
+    errors=[BlobUrlRefused, RangeRefused],
+)
+async def read_blob(call: Call, path: BlobPath, query: BlobQuery, headers: ReadHeaders) -> Response:
+    """The bytes, with the type and disposition that were signed. No sign-in."""
+    del headers  # declared for the documentation; delivery reads them
+    blobs = _files(call.services.blobs)
+    return await read_signed(call.request, blobs, path.key, query.model_dump(exclude_none=True))
+
+
+def _files(blobs: Blobs) -> FileBlobs:
+    if not isinstance(blobs, FileBlobs):
+        raise BlobNotFound("This server keeps its images elsewhere; ask for a new address.")
+    return blobs
+
+
+async def store_signed(
+    request: Request, blobs: FileBlobs, key: str, params: Mapping[str, str], chunks: Source
+) -> Response:
+    """The answer to a signed PUT. Raises the errors of the route."""
+    blobs.signer.check("PUT", key, params)
+    size_bytes = int(params["size"])
+    if params.get("type", request.headers.get("content-type")) != request.headers.get("content-type"):
+        raise BlobTypeRefused
+    announced = request.headers.get("content-length")
+    if announced is None:
+        raise LengthMissing
+    if announced != str(size_bytes):
+        raise BlobMismatch(f"The address is for {size_bytes} bytes, not for {announced}; nothing was stored.")
+    if "upload" in params:
+        source = chunks(size_bytes)
+        await blobs.put_part(key, params["upload"], int(params["part"]), source, size_bytes=size_bytes)
+    else:
+        if request.headers.get("if-none-match", "").strip() != "*":
+            raise OverwritePossible
+        await blobs.put(key, chunks(size_bytes), size_bytes=size_bytes, content_type=params["type"])
+    return Response(status_code=201, headers={"Cache-Control": "no-store"})
+
+
+async def read_signed(request: Request, blobs: FileBlobs, key: str, params: Mapping[str, str]) -> Response:
+    """The answer to a signed GET or HEAD. Raises the errors of the route."""
+    blobs.signer.check("GET", key, params)
+    info = await blobs.find(key)
+    if info is None:
+        raise BlobNotFound
+    return await deliver(
+        request,
+        blobs,
+        info,
+        content_type=params["type"],
+        disposition=params["disposition"],
+        etag=make_etag(f"{info.size_bytes:x}-{int(info.stored_at.timestamp() * 1_000_000):x}"),
+        cache_control=IMMUTABLE,
+    )
+
+
+def signed_app(blobs: FileBlobs) -> Starlette:
+    """These two routes and nothing else, for `kanvas blobs check`, which has no server to ask."""
+
+    async def answer(request: Request) -> Response:
+        key, params = request.path_params["key"], dict(request.query_params)
+        if request.method != "PUT":
+            return await read_signed(request, blobs, key, params)
+        return await store_signed(
+            request, blobs, key, params, lambda most: read_chunks(request, most, BlobMismatch)
+        )
+
+    return Starlette(
+        routes=[Route(AT, answer, methods=["GET", "PUT"])],
+        exception_handlers={KanvasError: kanvas_error_handler},
+    )

@@ -94,6 +94,16 @@ class LiveServer:
         finally:
             connection.close()
 
+    def rss_bytes(self) -> int:
+        """Resident memory of the process that was started: the server itself with KANVAS_SUPERVISOR=off."""
+        status = Path(f"/proc/{self.pid}/statm")
+        if status.exists():
+            return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        told = subprocess.run(
+            ["ps", "-o", "rss=", "-p", str(self.pid)], capture_output=True, check=True, text=True
+        )
+        return int(told.stdout) * 1024
+
     def kill(self) -> None:
         """SIGKILL: nothing of the process gets another chance."""
         self._end(signal.SIGKILL)

@@ -30,11 +30,11 @@ from server.assets.shapes import (
     asset_out,
 )
 from server.assets.storing import AT
-from server.blobs.delivery import deliver
+from server.blobs.delivery import RangeRefused, deliver
 from server.conditions import make_etag
 from server.cursors import PageQuery, decode_cursor, encode_cursor
 from server.media.kinds import RASTER
-from server.problems import AssetNotFound, RangeNotSatisfiable
+from server.problems import AssetNotFound
 from server.registry import Api, Call, Query, Reply, RequestHeaders, answer
 from server.rooms import RoomPath, get_room
 
@@ -119,7 +119,7 @@ async def _list(
     summary="Read a room's file",
     tag="assets",
     replies=BYTES,
-    errors=[RoomNotFound, RangeNotSatisfiable],
+    errors=[RoomNotFound, RangeRefused],
 )
 async def read_room_asset(
     call: Call, path: RoomBytesPath, query: BytesQuery, headers: BytesHeaders
@@ -143,7 +143,7 @@ async def read_room_asset(
     summary="Read a file",
     tag="assets",
     replies=BYTES,
-    errors=[RangeNotSatisfiable],
+    errors=[RangeRefused],
 )
 async def read_asset(call: Call, path: AssetPath, query: BytesQuery, headers: BytesHeaders) -> Response:
     """Raster images are shown; anything else is a file to save."""

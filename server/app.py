@@ -16,6 +16,7 @@ from party.errors import KanvasError
 from server import admin, assets, docs, documents, health, parties, rooms, sign_in
 from server.blobs import routes as blob_routes
 from server.blobs.open import storage_origin
+from server.jobs import routes as jobs
 from server.middleware import Gzip, LastNet, RequestContext, SecurityHeaders
 from server.openapi import build_document
 from server.pages import Pages
@@ -29,7 +30,7 @@ from server.sign_in import app_version
 def all_operations() -> Api:
     """Every declared operation, in the order of the documentation."""
     api = Api()
-    for module in (sign_in, rooms, documents, assets, blob_routes, parties, admin, health, docs):
+    for module in (sign_in, rooms, documents, assets, blob_routes, parties, jobs, admin, health, docs):
         api.include(module.api)
     return api
 

@@ -1,4 +1,4 @@
-"""The command line: kanvas serve | migrate | token | check | backup | blobs.
+"""The command line: kanvas serve | worker | jobs | migrate | token | check | backup | blobs.
 
 Owns: commands, their words and exit codes. Does not own: what they do.
 Rules: a wrong setting ends with 2 and every problem in one go, anything else that a person can mend with 1
@@ -8,6 +8,7 @@ needs it.
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Never
 
@@ -22,6 +23,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+jobs = typer.Typer(help="Look at jobs, and try dead ones again.", no_args_is_help=True)
+app.add_typer(jobs, name="jobs")
+
+
+class JobState(StrEnum):
+    """The states of a job, as an option takes them."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
 
 
 blobs_app = typer.Typer(
@@ -120,6 +132,49 @@ def _greet(settings: Settings, port: int) -> None:
             f"Warning: KANVAS_HOST={settings.host} lets everybody who reaches this machine {who}, and "
             "nothing is encrypted here: put a proxy with https before it, and set KANVAS_PUBLIC_URL."
         )
+
+
+@app.command()
+def worker() -> None:
+    """Migrate the database, then do jobs until Ctrl+C or SIGTERM; it listens nowhere.
+
+    For `kanvas serve` with KANVAS_JOBS=off, or beside it. It takes the same settings.
+    """
+    settings = load()
+    from db.migrate import upgrade  # noqa: PLC0415
+    from server.logs import configure_logs  # noqa: PLC0415
+    from server.secret import ensure_data_dir  # noqa: PLC0415
+    from server.worker import run  # noqa: PLC0415
+
+    ensure_data_dir(settings)
+    configure_logs(settings)
+    upgrade(settings.effective_database_url)
+    run(settings, lambda: say(f"Kanvas does jobs, {settings.jobs_at_once} at once."))
+    say("Kanvas has stopped.")
+
+
+@jobs.command("list")
+def list_jobs(
+    state: Annotated[JobState | None, typer.Option(help="Only those in this state.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only those of this kind.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most to show.")] = 50,
+) -> None:
+    """Show jobs, the newest first, and how many there are."""
+    settings = load()
+    from server.jobs import commands  # noqa: PLC0415
+
+    for line in commands.show_jobs(settings, None if state is None else state.value, kind, limit):
+        say(line)
+
+
+@jobs.command("revive")
+def revive_job(job_id: Annotated[str, typer.Argument(metavar="ID", help="Which job.")]) -> None:
+    """Try a dead job again, with all its attempts."""
+    settings = load()
+    from server.jobs import commands  # noqa: PLC0415
+
+    commands.revive_job(settings, job_id)
+    say(f"Job {job_id} is queued again.")
 
 
 @app.command()

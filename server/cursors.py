@@ -11,26 +11,19 @@ from typing import Annotated, Final
 
 import orjson
 from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
 from server.problems import invalid_field
 from server.registry import Query
+from server.text import whole_number
 
 MAX_PAGE: Final = 50
-
-
-def _whole_number(value: object) -> object:
-    # pydantic would take "1_0", " 10" and "10.0" for an integer too
-    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,9}", value):
-        raise PydanticCustomError("int_parsing", "Give a whole number.")
-    return value
 
 
 class PageQuery(Query):
     """Which page of a listing."""
 
     cursor: str | None = Field(default=None, max_length=200, description="next_cursor of the page before")
-    limit: Annotated[int, BeforeValidator(_whole_number)] = Field(default=MAX_PAGE, ge=1, le=MAX_PAGE)
+    limit: Annotated[int, BeforeValidator(whole_number)] = Field(default=MAX_PAGE, ge=1, le=MAX_PAGE)
 
 
 def encode_cursor(at: datetime, id: str) -> str:  # noqa: A002

@@ -133,14 +133,15 @@ class Keeper:
 @asynccontextmanager
 async def open_keeper(
     database: Database,
-    data_dir: Path,
+    data_dir: Path | None,
     recorder: Recorder | None = None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Keeper]:
-    """The quarantine as it was, and what the supervisor saw since. Raises Unavailable."""
+    """The quarantine as it was, and what the supervisor noted in `data_dir` since. Raises Unavailable."""
     rows = await database.read(list_holds)
     keeper = Keeper(database, [_hold(row) for row in rows], recorder, clock)
-    await keeper.take_in(data_dir / CRASHES)
+    if data_dir is not None:
+        await keeper.take_in(data_dir / CRASHES)
     async with asyncio.TaskGroup() as tasks:
         storing = tasks.create_task(keeper.store_forever())
         try:

@@ -24,6 +24,7 @@ TAGS: Final = {
     "rooms": "Rooms, who is in them, and the trash.",
     "assets": "Images of a room, addressed by the SHA-256 of their bytes.",
     "parties": "The way into a room's document: WebSocket, and the same over HTTP.",
+    "jobs": "Work that is done after the answer: how far it is.",
     "admin": "For the operator: a token made by `kanvas token --admin`.",
     "server": "Health, configuration, this document.",
 }

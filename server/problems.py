@@ -217,6 +217,18 @@ class HoldNotFound(NotFound):
     code = "hold_not_found"
 
 
+class JobNotFound(NotFound):
+    """There is no job of yours with this id; those that are done are forgotten after 7 days."""
+
+    code = "job_not_found"
+
+
+class JobNotDead(Conflict):
+    """Only a dead job can be revived; this one is queued, runs, or is done."""
+
+    code = "job_not_dead"
+
+
 class NotReady(KanvasError):
     """This process takes no traffic now; ask again soon."""
 

@@ -7,6 +7,7 @@ ends, then the database closes; all of it takes less than 10 s, and skipping it 
 
 import asyncio
 import errno
+import os
 import signal
 import socket
 import sys
@@ -33,6 +34,9 @@ BACKLOG: Final = 2048
 
 FINISH_S: Final = 3
 """For HTTP answers under way, after that."""
+
+END_S: Final = 10.0
+"""For whatever is left when the database is closed."""
 
 
 class CannotListen(Exception):
@@ -117,6 +121,8 @@ class KanvasServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._services.readiness.drain()
+        # beside the drain, so that both together stay within our time
+        self._services.jobs.stop()
         for server in self.servers:
             server.close()
         await self._services.hub.drain(DRAIN_S)
@@ -174,9 +180,12 @@ def run(
 
     With a link, the supervisor at its other end is shown that the loop turns; only a first worker greets.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         if link is None:
-            runner.run(serve(settings, sockets, on_start))
+            try:
+                runner.run(serve(settings, sockets, on_start))
+            finally:
+                end_for_certain()
             return
 
         has_started = False
@@ -194,11 +203,21 @@ def run(
             runner.run(serve(settings, sockets, started, link.recorder))
         finally:
             stop_beating()
+            end_for_certain()
             if has_started:
                 link.set_phase("ending")
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+def end_for_certain() -> None:
+    """From now on this process has `END_S` to end: closing a loop waits for every task and every thread, and
+    one may ignore that it was cancelled."""
+    last = threading.Timer(END_S, os._exit, (1,))
+    last.daemon = True
+    last.start()
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's event loop, where there is one."""
     if sys.platform == "win32":
         return asyncio.new_event_loop
     import uvloop  # noqa: PLC0415 - not on Windows

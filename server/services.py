@@ -7,8 +7,8 @@ adapter. Rules: whatever has a lifetime is entered here; every task lives in thi
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -19,6 +19,7 @@ from starlette.requests import HTTPConnection
 from db.database import Database, open_database
 from db.idempotency import purge_answers
 from db.journal import SqlJournal
+from db.queue import purge_finished
 from db.rooms import purge_trash
 from party.errors import KanvasError
 from party.hub import Hub, open_hub
@@ -29,6 +30,8 @@ from server.blobs.base import Blobs
 from server.blobs.open import open_blobs
 from server.bounds import Bounds
 from server.compactor import open_compactor
+from server.jobs.base import JobHandler
+from server.jobs.runner import Runner, open_jobs
 from server.keeper import Keeper, open_keeper
 from server.packs import Packs, open_packs
 from server.places import Places
@@ -43,6 +46,11 @@ log = structlog.get_logger("kanvas.services")
 
 TRASH_KEPT: Final = timedelta(days=30)
 ANSWERS_KEPT: Final = timedelta(days=1)
+DONE_JOBS_KEPT: Final = timedelta(days=7)
+DEAD_JOBS_KEPT: Final = timedelta(days=90)
+JOBS_PURGED: Final = 1000
+"""In one transaction, for edits wait for the same writer."""
+
 CLEAN_EVERY_S: Final = 3600.0
 
 
@@ -74,6 +82,7 @@ class Services:
     places: Places
     visits: Visits
     keeper: Keeper
+    jobs: Runner
     readiness: Readiness = field(default_factory=Readiness)
 
     @staticmethod
@@ -95,11 +104,19 @@ async def open_services(
     limits: Limits | None = None,
     bounds: Bounds | None = None,
     recorder: Recorder | None = None,
+    role: Literal["serve", "worker"] = "serve",
+    handlers: Mapping[str, JobHandler] | None = None,
 ) -> AsyncIterator[Services]:
-    """Open everything; on leaving, drain the rooms first and close the database last.
+    """Open everything; on leaving, put the jobs back, drain the rooms, and close the database last.
 
+    A worker does jobs whatever the settings say, and leaves the clean-up and the notes of crashes to who
+    serves: both are about rooms that are open there. `handlers` are for tests; the default is all kinds.
     The database must be migrated. Raises SettingsError, Unavailable.
     """
+    # modules with handlers import this one
+    from server.jobs.kinds import HANDLERS  # noqa: PLC0415
+
+    is_worker = role == "worker"
     limits = limits or Limits()
     ensure_data_dir(settings)
     secret = load_secret(settings)
@@ -111,7 +128,7 @@ async def open_services(
             open_blobs(settings, secret) as blobs,
             open_visits(database, Services.now) as visits,
             open_traffic(bounds or Bounds.of(limits)) as traffic,
-            open_keeper(database, settings.data_dir, recorder) as keeper,
+            open_keeper(database, None if is_worker else settings.data_dir, recorder) as keeper,
             open_compactor() as compactor,
             open_packs() as packs,
             open_readers() as readers,
@@ -131,15 +148,22 @@ async def open_services(
                 places=places,
                 visits=visits,
                 keeper=keeper,
+                jobs=Runner(
+                    database,
+                    HANDLERS if handlers is None else handlers,
+                    at_once=settings.jobs_at_once,
+                    now=Services.now,
+                ),
             )
-            async with asyncio.TaskGroup() as tasks:
-                cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))
+            async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+                if not is_worker:
+                    cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))
+                    stack.callback(cleaning.cancel)
+                if is_worker or settings.jobs:
+                    await stack.enter_async_context(open_jobs(services.jobs, services))
+                stack.callback(services.readiness.drain)
                 services.readiness.phase = "ready"
-                try:
-                    yield services
-                finally:
-                    services.readiness.drain()
-                    cleaning.cancel()
+                yield services
 
 
 async def clean_up(services: Services) -> None:
@@ -149,12 +173,22 @@ async def clean_up(services: Services) -> None:
     gone = await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT))
     await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
     await services.keeper.clean_up()
+    await _purge_jobs(services.database, now)
     for room_id in gone:
         await services.blobs.delete([one.key async for one in services.blobs.list(f"{room_id}/")])
     if gone:
         log.info("trash purged", rooms=gone)
     if purged := await purge_elements(services.database, services.hub, now):
         log.info("deleted elements purged", rooms=purged)
+
+
+async def _purge_jobs(database: Database, now: datetime) -> None:
+    while await database.write(
+        lambda conn: purge_finished(
+            conn, done_before=now - DONE_JOBS_KEPT, dead_before=now - DEAD_JOBS_KEPT, limit=JOBS_PURGED
+        )
+    ):
+        pass
 
 
 async def _every(pause_s: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -277,6 +277,22 @@ class Settings(BaseSettings):
         ge=1,
         le=1_000_000,
     )
+    jobs: Annotated[bool, BeforeValidator(_switch)] = setting(
+        True,
+        "on or off",
+        "on or off",
+        "Whether the serving process also does jobs; with off, run `kanvas worker` beside it.",
+        shown="on",
+    )
+    jobs_at_once: int = setting(
+        2,
+        "integer",
+        "a whole number from 1 to 64",
+        "Most jobs that one process does at once.",
+        shown="2",
+        ge=1,
+        le=64,
+    )
     supervisor: Annotated[bool, BeforeValidator(_switch)] = setting(
         True,
         "on or off",

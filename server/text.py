@@ -1,4 +1,4 @@
-"""Text from people: which characters a name or a title may hold.
+"""Text from people: which characters a name or a title may hold, and what is a number.
 
 Owns: the one rule, as a pattern that Python, ECMAScript and JSON Schema read alike, and its words.
 Rules: no control characters, no line separators, no characters that reorder text (they fake names); something
@@ -35,6 +35,14 @@ def check_search(value: str) -> str:
     if not _SEARCH.match(value):
         raise PydanticCustomError("text", "Leave the control characters out.")
     return value.strip()
+
+
+def whole_number(value: object) -> object:
+    """A number in a query, as text. Raises PydanticCustomError."""
+    # pydantic would take "1_0", " 10" and "10.0" for an integer too
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,9}", value):
+        raise PydanticCustomError("int_parsing", "Give a whole number.")
+    return value
 
 
 Name = Annotated[

@@ -13,6 +13,7 @@ import httpx2
 from starlette.applications import Starlette
 
 from server.app import create_app
+from server.jobs.base import JobHandler
 from server.services import Services, open_services
 from server.settings import Settings
 
@@ -61,13 +62,18 @@ class Edge:
 
 
 @asynccontextmanager
-async def open_edge(data_dir: Path, empty_database: Path, **settings: Any) -> AsyncIterator[Edge]:
-    """The application on a fresh database in `data_dir`."""
+async def open_edge(
+    data_dir: Path,
+    empty_database: Path,
+    handlers: Mapping[str, JobHandler] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Edge]:
+    """The application on a fresh database in `data_dir`, with its own kinds of jobs or these."""
     data_dir.mkdir(parents=True, exist_ok=True)
     if not (data_dir / "kanvas.db").exists():
         shutil.copy(empty_database, data_dir / "kanvas.db")
     made = Settings(data_dir=data_dir, **settings)
-    async with open_services(made) as services:
+    async with open_services(made, handlers=handlers) as services:
         app = create_app(made, services)
         transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url=HOST) as http:

@@ -1,0 +1,42 @@
+"""What a job's handler is given, and how it says that trying again is no use.
+
+Owns: the shape of a handler. Does not own: when it is run (`runner.py`), which there are (`kinds.py`).
+
+A handler may run twice for one job, also after it succeeded (rule K1): it looks first, and writes what it did
+in one transaction where it can. It may be cancelled at any await, and has the attempt's deadline.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from db.queue import Job
+from party.errors import KanvasError
+
+if TYPE_CHECKING:
+    # modules of handlers are imported by the composition root, which owns Services
+    from server.services import Services
+
+
+class GiveUp(KanvasError):
+    """This can't be done, however often it is tried.
+
+    Raised by a handler: the job is dead at once, with these words.
+    """
+
+    code = "given_up"
+
+
+@dataclass(frozen=True, slots=True)
+class JobCall:
+    """One attempt at a job."""
+
+    job: Job
+    services: "Services"
+    progress: Callable[[float, str], None]
+    """progress(done 0..1, words for people): never waits; the last one told is stored twice a second."""
+
+
+JobHandler = Callable[[JobCall], Awaitable[Mapping[str, Any] | None]]
+"""Does the job; what it returns is the job's result, a JSON object. Any error is a failed attempt, and a
+KanvasError's message is shown to people."""

@@ -1,0 +1,62 @@
+"""`kanvas jobs`: jobs as lines for a person, straight from the database; the server need not run.
+
+Owns: the lines. Does not own: the commands' options (cli.py), the queue (db/queue.py).
+"""
+
+import asyncio
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from db import queue
+from db.database import open_database
+from db.migrate import current_revision, head_revision
+from db.queue import Job, State
+from party.errors import Unavailable
+from server.problems import JobNotDead, JobNotFound
+from server.settings import Settings
+
+
+def show_jobs(settings: Settings, state: State | None, kind: str | None, limit: int) -> list[str]:
+    """A line for each job, the newest first, and one with how many there are. Raises Unavailable."""
+    return asyncio.run(_show(_url(settings), state, kind, limit))
+
+
+def revive_job(settings: Settings, job_id: str) -> None:
+    """Queue a dead job again. Raises JobNotFound, JobNotDead, Unavailable."""
+    asyncio.run(_revive(_url(settings), job_id))
+
+
+def _url(settings: Settings) -> str:
+    url = settings.effective_database_url
+    if current_revision(url) != head_revision():
+        raise Unavailable("The database is not there, or of another version; type: kanvas migrate")
+    return url
+
+
+async def _show(url: str, state: State | None, kind: str | None, limit: int) -> list[str]:
+    def look(connection: Connection) -> tuple[list[Job], dict[State, int]]:
+        found = queue.list_jobs(connection, state=state, kind=kind, limit=limit)
+        return found, queue.count_jobs(connection)
+
+    async with open_database(url) as database:
+        jobs, counts = await database.read(look)
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    return [*map(_line, jobs), f"There are {told}." if told else "There are no jobs."]
+
+
+async def _revive(url: str, job_id: str) -> None:
+    def revive(connection: Connection) -> None:
+        if not queue.revive(connection, job_id, now=datetime.now(UTC)):
+            raise JobNotFound if queue.find_job(connection, job_id) is None else JobNotDead
+
+    async with open_database(url) as database:
+        await database.write(revive)
+
+
+def _line(job: Job) -> str:
+    at = job.lease_until or job.finished_at or job.run_at
+    told = job.error or job.words
+    line = f"{job.id}  {job.state:7}  {job.attempts}/{job.max_attempts}  {at:%Y-%m-%d %H:%M:%S}Z  {job.kind}"
+    # an error may quote what somebody uploaded
+    return line + (f"  {''.join(char if char.isprintable() else ' ' for char in told)}" if told else "")

@@ -1,0 +1,11 @@
+"""The kinds of jobs there are, each with its handler: the one place where they are registered.
+
+A kind is lower-case words joined by dots ("asset.render") and is never renamed: jobs of it may be waiting.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from server.jobs.base import JobHandler
+
+HANDLERS: Final[Mapping[str, JobHandler]] = {}

@@ -13,7 +13,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
 
 from party.errors import KanvasError
-from server import admin, assets, docs, documents, health, parties, rooms, sign_in
+from server import admin, docs, documents, health, parties, rooms, sign_in
+from server.assets import admin as assets_admin
+from server.assets import reading, straight, uploads
 from server.blobs import routes as blob_routes
 from server.blobs.open import storage_origin
 from server.jobs import routes as jobs
@@ -30,7 +32,8 @@ from server.sign_in import app_version
 def all_operations() -> Api:
     """Every declared operation, in the order of the documentation."""
     api = Api()
-    for module in (sign_in, rooms, documents, assets, blob_routes, parties, jobs, admin, health, docs):
+    assets = (uploads, straight, reading, blob_routes)
+    for module in (sign_in, rooms, documents, *assets, parties, jobs, admin, assets_admin, health, docs):
         api.include(module.api)
     return api
 

@@ -1,4 +1,4 @@
-"""The command line: kanvas serve | worker | jobs | migrate | token | check | backup | blobs.
+"""The command line: kanvas serve | worker | jobs | migrate | token | check | backup | blobs | assets.
 
 Owns: commands, their words and exit codes. Does not own: what they do.
 Rules: a wrong setting ends with 2 and every problem in one go, anything else that a person can mend with 1
@@ -36,6 +36,8 @@ class JobState(StrEnum):
     DEAD = "dead"
 
 
+assets_app = typer.Typer(name="assets", help="The images and files of rooms.", no_args_is_help=True)
+app.add_typer(assets_app)
 blobs_app = typer.Typer(
     name="blobs",
     help="The storage of images and files: try it, allow browsers to use it.",
@@ -251,6 +253,25 @@ def backup(target: Annotated[Path, typer.Argument(help="The new file; it must no
     backup_sqlite(settings.effective_database_url, target)
     say(f"The database is copied to {target.absolute()}.")
     say(f"Images are not in it; copy {settings.effective_blobs_url} too.")
+
+
+@assets_app.command("sweep")
+def sweep_assets(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would go.")] = False,
+) -> None:
+    """Remove files that no drawing has referred to for a week, and what uploads left behind.
+
+    The server does it every day by itself.
+    """
+    settings = load()
+    import asyncio  # noqa: PLC0415
+
+    from server.assets.admin import sweep_alone  # noqa: PLC0415
+    from server.logs import configure_logs  # noqa: PLC0415
+
+    configure_logs(settings)
+    for line in asyncio.run(sweep_alone(settings, is_dry=dry_run)):
+        say(line)
 
 
 @blobs_app.command("check")

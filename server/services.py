@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Literal
 
 import structlog
@@ -19,20 +20,23 @@ from starlette.requests import HTTPConnection
 from db.database import Database, open_database
 from db.idempotency import purge_answers
 from db.journal import SqlJournal
-from db.queue import purge_finished
+from db.queue import enqueue, purge_finished
 from db.rooms import purge_trash
 from party.errors import KanvasError
 from party.hub import Hub, open_hub
 from party.limits import Limits
 from party.ports import Recorder
+from server.assets.intake import Intake, open_intake
+from server.assets.keeping import SWEEP, let_rooms_go
 from server.auth import Tokens
 from server.blobs.base import Blobs
-from server.blobs.open import open_blobs
+from server.blobs.open import open_blobs, storage_origin
 from server.bounds import Bounds
 from server.compactor import open_compactor
 from server.jobs.base import JobHandler
 from server.jobs.runner import Runner, open_jobs
 from server.keeper import Keeper, open_keeper
+from server.media.studio import open_studio
 from server.packs import Packs, open_packs
 from server.places import Places
 from server.purging import purge_elements
@@ -52,6 +56,7 @@ JOBS_PURGED: Final = 1000
 """In one transaction, for edits wait for the same writer."""
 
 CLEAN_EVERY_S: Final = 3600.0
+SWEEP_EVERY: Final = timedelta(days=1)
 
 
 @dataclass(slots=True)
@@ -75,6 +80,7 @@ class Services:
     hub: Hub
     tokens: Tokens
     blobs: Blobs
+    intake: Intake
     packs: Packs
     readers: Readers
     limits: Limits
@@ -84,6 +90,12 @@ class Services:
     keeper: Keeper
     jobs: Runner
     readiness: Readiness = field(default_factory=Readiness)
+
+    @property
+    def redirects_reads(self) -> bool:
+        """Whether who reads a file is sent to storage, or gets it from here."""
+        chosen = self.settings.asset_delivery
+        return chosen == "redirect" or (chosen == "auto" and storage_origin(self.settings) is not None)
 
     @staticmethod
     def now() -> datetime:
@@ -132,6 +144,8 @@ async def open_services(
             open_compactor() as compactor,
             open_packs() as packs,
             open_readers() as readers,
+            open_studio() as studio,
+            open_intake(settings.data_dir, studio) as intake,
             open_hub(journal, limits, compactor, keeper.guard) as hub,
         ):
             services = Services(
@@ -141,6 +155,7 @@ async def open_services(
                 hub=hub,
                 tokens=tokens,
                 blobs=blobs,
+                intake=intake,
                 packs=packs,
                 readers=readers,
                 limits=limits,
@@ -170,12 +185,16 @@ async def clean_up(services: Services) -> None:
     """Remove for good the rooms and elements deleted 30 days ago, and answers nobody will repeat."""
     now = services.now()
 
-    gone = await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT))
+    release = partial(let_rooms_go, now=now)
+    gone = await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT, release))
     await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
     await services.keeper.clean_up()
     await _purge_jobs(services.database, now)
-    for room_id in gone:
-        await services.blobs.delete([one.key async for one in services.blobs.list(f"{room_id}/")])
+    due = partial(
+        enqueue, kind=SWEEP, payload={"is_dry": False}, now=now, run_at=now + SWEEP_EVERY, key="daily"
+    )
+    await services.database.write(due)
+    services.jobs.wake()
     if gone:
         log.info("trash purged", rooms=gone)
     if purged := await purge_elements(services.database, services.hub, now):

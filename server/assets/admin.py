@@ -12,10 +12,13 @@ from starlette.responses import Response
 
 from db.queue import enqueue, find_job
 from server.admin import check_admin
-from server.assets.sweep import SWEEP, UNREFERENCED_KEPT, Report
+from server.assets.keeping import SWEEP
+from server.assets.sweep import UNREFERENCED_KEPT, Report, sweep
 from server.jobs.routes import JobOut, job_out
 from server.problems import AdminsOnly, JobNotFound
 from server.registry import Api, Body, Call, Reply, answer
+from server.services import open_services
+from server.settings import Settings
 
 api = Api()
 
@@ -54,6 +57,12 @@ async def sweep_now(call: Call, body: SweepOrder) -> Response:
     if job is None:
         raise JobNotFound
     return answer(job_out(job), status=202, headers={"Location": f"/api/v1/jobs/{job_id}"})
+
+
+async def sweep_alone(settings: Settings, *, is_dry: bool) -> list[str]:
+    """A sweep outside of the server, beside it or without it, and what came of it."""
+    async with open_services(settings, role="worker", handlers={}) as services:
+        return list(describe(await sweep(services, is_dry=is_dry)))
 
 
 def describe(report: Report) -> Iterator[str]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from db.queue import enqueue
 from sqlalchemy import Connection
 
 from db.assets import (
@@ -32,11 +31,14 @@ from db.assets import (
     prolong_upload,
     release_rooms,
 )
+from db.queue import enqueue
 from server.media.kinds import RASTER
 from server.problems import QuotaExceeded, TooManyUploads, UploadNotFound
 
 REMOVE: Final = "blobs.remove"
 RENDER: Final = "assets.render"
+SWEEP: Final = "assets.sweep"
+"""Kinds of jobs."""
 
 UPLOAD_KEPT: Final = timedelta(hours=24)
 """An unfinished upload; each time it is asked for again it starts anew."""

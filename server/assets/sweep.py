@@ -37,8 +37,6 @@ from server.services import Services
 
 log = structlog.get_logger("kanvas.assets")
 
-SWEEP: Final = "assets.sweep"
-
 UNREFERENCED_KEPT: Final = timedelta(days=7)
 UNKNOWN_KEPT: Final = timedelta(seconds=SIGNED_S) + UPLOAD_KEPT
 """Bytes without a row: whoever is about to write it has done so by then."""

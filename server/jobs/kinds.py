@@ -6,6 +6,13 @@ A kind is lower-case words joined by dots ("asset.render") and is never renamed:
 from collections.abc import Mapping
 from typing import Final
 
+from server.assets.keeping import REMOVE, RENDER, SWEEP
+from server.assets.rendering import remove_blobs, render_asset
+from server.assets.sweep import sweep_assets
 from server.jobs.base import JobHandler
 
-HANDLERS: Final[Mapping[str, JobHandler]] = {}
+HANDLERS: Final[Mapping[str, JobHandler]] = {
+    RENDER: render_asset,
+    REMOVE: remove_blobs,
+    SWEEP: sweep_assets,
+}

@@ -8,11 +8,11 @@ after its bytes.
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection
 
-from db.assets import Asset, Rendition, find_asset, insert_rendition
+from db.assets import Asset, Rendition, RenditionName, find_asset, insert_rendition
 from party.errors import Invalid
 from server.assets.intake import read_file
 from server.assets.keeping import let_go
@@ -57,7 +57,9 @@ async def _keep(call: JobCall, asset: Asset, made: Rendered) -> None:
         # an earlier attempt came as far as this
         info = await services.blobs.find(key)
         size_bytes = info.size_bytes if info else size_bytes
-    form = Rendition(made.name, key, made.content_type, made.width, made.height, size_bytes)
+    form = Rendition(
+        cast("RenditionName", made.name), key, made.content_type, made.width, made.height, size_bytes
+    )
     await services.database.write(partial(_record, asset_id=asset.id, form=form, now=services.now()))
 
 

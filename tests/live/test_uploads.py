@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.assets.pictures import gif, noise, photo, png, sha256
+from tests.server.assets.pictures import gif, noise, photo, png, sha256
 from tests.servers import LiveServer, bearer
 
 CYCLES = int(os.environ.get("TEST_UPLOAD_KILL_CYCLES", "8"))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.assets.pictures import PDF, noise, png, sha256
-from tests.assets.sending import Sender, code, enter
+from tests.server.assets.pictures import PDF, noise, png, sha256
+from tests.server.assets.sending import Sender, code, enter
 from tests.server.edge import open_edge
 
 

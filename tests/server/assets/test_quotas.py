@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from server.assets import keeping
-from tests.assets.pictures import noise, png
-from tests.assets.sending import Sender, code, enter
+from tests.server.assets.pictures import noise, png
+from tests.server.assets.sending import Sender, code, enter
 from tests.server.edge import open_edge
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from server.assets import uploads
 from server.assets.uploads import count_parts, measure_part
-from tests.assets.pictures import PDF, SVG, gif, photo, png, sha256
-from tests.assets.sending import Sender, code, enter
+from tests.server.assets.pictures import PDF, SVG, gif, photo, png, sha256
+from tests.server.assets.sending import Sender, code, enter
 from tests.server.edge import open_edge
 
 

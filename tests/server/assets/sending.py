@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from tests.assets.pictures import sha256
+from tests.server.assets.pictures import sha256
 from tests.server.edge import ROOMS, Edge, Person
 
 DEADLINE_S = 20.0

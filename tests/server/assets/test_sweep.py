@@ -13,9 +13,9 @@ from pycrdt import Doc, Map
 from db.assets import find_asset, list_expired_uploads
 from server.assets.sweep import UNKNOWN_KEPT, UNREFERENCED_KEPT, Report, sweep
 from server.services import Services, clean_up
-from tests.assets.pictures import png
-from tests.assets.sending import Sender, code, enter
-from tests.assets.test_uploads import stored_files
+from tests.server.assets.pictures import png
+from tests.server.assets.sending import Sender, code, enter
+from tests.server.assets.test_uploads import stored_files
 from tests.server.edge import Edge, open_edge
 
 DAY = timedelta(days=1)

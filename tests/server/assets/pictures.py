@@ -30,8 +30,8 @@ def photo(width: int = 40, height: int = 30, orientation: int = 1) -> bytes:
 
 
 def gif(frames: int = 3) -> bytes:
-    images = [Image.new("P", (8, 8), n % 256) for n in range(frames)]
-    return _save(images[0], "GIF", save_all=True, append_images=images[1:], disposal=2)
+    images = [Image.new("RGB", (8, 8), (n % 2 * 255, n % 256, 90)) for n in range(frames)]
+    return _save(images[0], "GIF", save_all=True, append_images=images[1:])
 
 
 SVG = (

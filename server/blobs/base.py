@@ -118,7 +118,7 @@ class Blobs(Protocol):
         """Store, read and remove something. Raises Unavailable with the reason."""
 
     async def allow_origins(self, origins: Sequence[str]) -> bool:
-        """Let pages of exactly these origins use signed addresses; False where that is the server's matter."""
+        """Let pages of exactly these origins use signed addresses; False where nothing has to be done."""
 
     async def start_parts(self, key: str, *, content_type: str) -> str:
         """Begin an upload in parts; returns its id. Nothing is under the key before it is finished."""
@@ -191,6 +191,8 @@ def check_parts(wanted: Sequence[Part], stored: Sequence[Part]) -> None:
             raise BlobMismatch(f"Part {one.number} has not arrived; send it, then finish again.")
         if found[one.number] != one:
             raise BlobMismatch(f"Part {one.number} is another than it was; list the parts again.")
+    if any(one.size_bytes < MIN_PART_BYTES for one in wanted[:-1]):
+        raise BlobMismatch("All parts but the last have 5 MiB or more; nothing was stored.")
     sizes = {one.size_bytes for one in wanted[:-1]}
     if len(sizes) > 1 or any(wanted[-1].size_bytes > size for size in sizes):
         raise BlobMismatch("The parts are not of one size (the last one may be smaller); nothing was stored.")

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from party.errors import KanvasError
+from party.errors import KanvasError, TooLarge
 from server.blobs.base import IMMUTABLE, KEY_PATTERN, Blobs
 from server.blobs.delivery import RangeRefused, deliver
 from server.blobs.errors import (
@@ -73,7 +73,7 @@ class ReadHeaders(RequestHeaders):
     summary="Store a blob at a signed address",
     tag="assets",
     needs_user=False,
-    raw=RawBody({"*/*": None}, too_large=BlobMismatch),
+    raw=RawBody({"*/*": None}),
     replies=[Reply(201, "Stored, durably")],
     errors=[BlobUrlRefused, BlobTypeRefused, BlobExists, BlobMismatch, LengthMissing, OverwritePossible],
 )
@@ -121,7 +121,9 @@ async def store_signed(
     if announced is None:
         raise LengthMissing
     if announced != str(size_bytes):
-        raise BlobMismatch(f"The address is for {size_bytes} bytes, not for {announced}; nothing was stored.")
+        # uvicorn lets nothing through here but a number
+        error = TooLarge if int(announced) > size_bytes else BlobMismatch
+        raise error(f"The address is for {size_bytes} bytes, not for {announced}; nothing was stored.")
     if "upload" in params:
         source = chunks(size_bytes)
         await blobs.put_part(key, params["upload"], int(params["part"]), source, size_bytes=size_bytes)
@@ -157,7 +159,7 @@ def signed_app(blobs: FileBlobs) -> Starlette:
         if request.method != "PUT":
             return await read_signed(request, blobs, key, params)
         return await store_signed(
-            request, blobs, key, params, lambda most: read_chunks(request, most, BlobMismatch)
+            request, blobs, key, params, lambda most: read_chunks(request, most, TooLarge)
         )
 
     return Starlette(

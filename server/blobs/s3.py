@@ -13,6 +13,7 @@ builds, validates and serialises a whole request first.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -104,10 +105,10 @@ def _translated(what: str) -> Iterator[None]:
         if code in TAKEN:
             raise BlobExists from error
         raise Unavailable(
-            f"The object storage refused to {what}: {code} {found.get('Message', '')}"
+            f"This can't {what} now; the object storage says {code}: {found.get('Message', '')}"
         ) from error
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Unavailable(f"The object storage does not answer, so nothing can {what} now.") from error
+        raise Unavailable(f"This can't {what} now; the object storage does not answer: {error}") from error
 
 
 class _Body:
@@ -169,6 +170,13 @@ class S3Blobs:
         self._client = client
         self._credentials = credentials
 
+    def below(self, prefix: str) -> "S3Blobs":
+        """The blobs below a prefix ("a/") of this one, with the same client."""
+        check_prefix(prefix)
+        return S3Blobs(
+            replace(self._address, prefix=self._address.prefix + prefix), self._client, self._credentials
+        )
+
     def _at(self, key: str) -> dict[str, str]:
         return {"Bucket": self._address.bucket, "Key": self._address.prefix + key}
 
@@ -180,6 +188,10 @@ class S3Blobs:
         """See Blobs.put."""
         check_key(key, is_new=True)
         body = _Body(source, size_bytes)
+        if not size_bytes:
+            # a body of no length is never looked at
+            async for _ in body:
+                continue
         try:
             with _translated("be stored"):
                 async with asyncio.timeout(None) as patience:
@@ -187,7 +199,7 @@ class S3Blobs:
                     try:
                         await self._client.put_object(
                             **self._at(key),
-                            Body=body,
+                            Body=body if size_bytes else b"",
                             ContentLength=size_bytes,
                             ContentType=content_type,
                             CacheControl=IMMUTABLE,
@@ -365,11 +377,10 @@ class S3Blobs:
         check_key(key)
         pages = self._client.get_paginator("list_parts").paginate(**self._at(key), UploadId=parts_id)
         with _translated("be listed"):
-            return [
-                Part(one["PartNumber"], one["Size"], one["ETag"])
-                async for page in pages
-                for one in page.get("Parts", [])
-            ]
+            found = [one async for page in pages for one in page.get("Parts", [])]
+        # of a part that was sent again S3 lists the last one, SeaweedFS all
+        last = {one["PartNumber"]: one for one in sorted(found, key=lambda one: one["LastModified"])}
+        return [Part(number, one["Size"], one["ETag"]) for number, one in sorted(last.items())]
 
     async def finish_parts(self, key: str, parts_id: str, parts: Sequence[Part]) -> None:
         """See Blobs.finish_parts."""
@@ -424,7 +435,7 @@ class S3Blobs:
             "ExposeHeaders": ["ETag"],
             "MaxAgeSeconds": 3600,
         }
-        with _translated("take CORS rules"):
+        with _translated("be allowed"):
             await self._client.put_bucket_cors(
                 Bucket=self._address.bucket, CORSConfiguration={"CORSRules": [rule]}
             )

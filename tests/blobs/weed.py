@@ -1,0 +1,119 @@
+"""A real S3 server (SeaweedFS) as a child process: it verifies signatures, lengths and expiry.
+
+Owns: starting and ending it, its buckets and its one identity. Does not own: what R2 refuses (`strict.py`).
+Traps: besides each port it listens on that port + 10000; it takes 20 s over SIGTERM, so it is killed; it
+makes a bucket that is not there when something is put into it; it lists a part that was sent twice twice;
+telemetry is on unless told otherwise.
+"""
+
+import contextlib
+import http.client
+import json
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ACCESS_KEY = "KANVASTESTKEY"
+SECRET_KEY = "not-a-secret-but-long-enough"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+WEED = Path(sys.executable).with_name("weed")
+START_S = 60.0
+GRPC = 10_000
+
+
+class Weed:
+    """The running server. `port` is that of its S3 side."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    def start(self) -> None:
+        """Start on free ports; another process may take one meanwhile, so there are three tries."""
+        for attempt in range(3):
+            if self._try(self._folder / str(attempt)):
+                return
+        raise RuntimeError(f"weed did not start:\n{(self._folder / 'log').read_text()[-4000:]}")
+
+    def _try(self, data: Path) -> bool:
+        data.mkdir(parents=True)
+        config = self._folder / "s3.json"
+        config.write_text(json.dumps({"identities": [identity()]}))
+        master, volume, filer, s3 = free_pairs(4)
+        self.port = s3
+        command = [
+            *(str(WEED), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+            *(f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}"),
+            *("-s3", f"-s3.port={s3}", f"-s3.config={config}", "-s3.iam=false"),
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
+            *("-master.volumeSizeLimitMB=64", "-volume.max=0", "-volume.preStopSeconds=0"),
+        ]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        begin = time.monotonic()
+        while time.monotonic() < begin + START_S and self._process.poll() is None:
+            if self._is_ready():
+                return True
+            time.sleep(0.05)
+        self.kill()
+        return False
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/status")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def identity() -> dict[str, object]:
+    """Who may do everything."""
+    return {
+        "name": "kanvas",
+        "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+
+
+def free_pairs(count: int) -> list[int]:
+    """Ports that are free, as are those 10000 above; all of them below those the kernel gives away itself."""
+    found: list[int] = []
+    chance = random.SystemRandom()
+    with contextlib.ExitStack() as held:
+        while len(found) < count:
+            port = chance.randrange(11_000, 22_000)
+            try:
+                for one in (port, port + GRPC):
+                    probe = held.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", one))
+            except OSError:
+                continue
+            found.append(port)
+    return found
+
+
+@contextlib.contextmanager
+def open_weed(folder: Path) -> Iterator[Weed]:
+    """The server for a whole test session; 3 s to start."""
+    weed = Weed(folder)
+    weed.start()
+    try:
+        yield weed
+    finally:
+        weed.kill()

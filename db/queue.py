@@ -26,6 +26,7 @@ from typing import Any, Literal
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Executable,
     Row,
     and_,
     bindparam,
@@ -103,34 +104,40 @@ def enqueue(
     Raises TypeError or ValueError for a payload that is not JSON.
     """
     job_id = id or str(ULID.from_datetime(now)).lower()
-    insert = insert_into(connection, jobs)
-    statement = insert.values(
-        id=job_id,
-        kind=kind,
-        payload=encode(payload),
-        state="queued",
-        key=key,
-        run_at=run_at or now,
-        attempts=0,
-        max_attempts=max_attempts,
-        progress=0.0,
-        words="",
-        room_id=room_id,
-        user_id=user_id,
-        created_at=now,
-        updated_at=now,
-    )
+    values = {
+        "id": job_id,
+        "kind": kind,
+        "payload": encode(payload),
+        "state": "queued",
+        "key": key,
+        "run_at": run_at or now,
+        "attempts": 0,
+        "max_attempts": max_attempts,
+        "progress": 0.0,
+        "words": "",
+        "room_id": room_id,
+        "user_id": user_id,
+        "created_at": now,
+        "updated_at": now,
+    }
     if key is None:
-        connection.execute(statement)
+        connection.execute(_INSERT, values)
         return job_id
-    is_sooner = and_(jobs.c.attempts == 0, statement.excluded.run_at < jobs.c.run_at)
+    dialect = connection.dialect.name
+    if dialect not in _INSERT_KEYED:
+        _INSERT_KEYED[dialect] = _insert_keyed(connection)
+    return str(connection.execute(_INSERT_KEYED[dialect], values).scalar_one())
+
+
+def _insert_keyed(connection: Connection) -> Executable:
+    insert = insert_into(connection, jobs)
+    is_sooner = and_(jobs.c.attempts == 0, insert.excluded.run_at < jobs.c.run_at)
     # DO NOTHING would leave the other job unlocked: a worker could run it before this transaction is seen
-    keyed = statement.on_conflict_do_update(
+    return insert.on_conflict_do_update(
         index_elements=[jobs.c.kind, jobs.c.key],
         index_where=text("state = 'queued' AND key IS NOT NULL"),
-        set_={"run_at": case((is_sooner, statement.excluded.run_at), else_=jobs.c.run_at)},
+        set_={"run_at": case((is_sooner, insert.excluded.run_at), else_=jobs.c.run_at)},
     ).returning(jobs.c.id)
-    return str(connection.execute(keyed).scalar_one())
 
 
 def find_next(connection: Connection, kinds: Collection[str]) -> datetime | None:
@@ -213,19 +220,7 @@ def give_up(connection: Connection, id: str, holder: str, *, error: str, now: da
 
 def put_back(connection: Connection, id: str, holder: str, *, now: datetime) -> bool:
     """It is queued as if it had not been claimed, the attempt not counted. False when the lease is lost."""
-    return _change(
-        connection,
-        id,
-        holder,
-        state="queued",
-        key=_free_key(),
-        attempts=jobs.c.attempts - 1,
-        lease=None,
-        lease_until=None,
-        progress=0.0,
-        words="",
-        updated_at=now,
-    )
+    return connection.execute(_PUT_BACK, {"job_id": id, "holder": holder, "now": now}).rowcount > 0
 
 
 def revive(connection: Connection, id: str, *, now: datetime) -> bool:
@@ -302,9 +297,8 @@ def _finished(now: datetime) -> dict[str, Any]:
     return {"lease": None, "lease_until": None, "updated_at": now, "finished_at": now}
 
 
-def _change(connection: Connection, id: str, holder: str, **values: Any) -> bool:
-    statement = update(jobs).where(jobs.c.id == id, jobs.c.lease == holder).values(**values)
-    return connection.execute(statement).rowcount > 0
+def _change(connection: Connection, id: str, holder: str, **values: object) -> bool:
+    return connection.execute(_MINE, {"job_id": id, "holder": holder, **values}).rowcount > 0
 
 
 def _job(row: Row[*tuple[Any, ...]]) -> Job:
@@ -334,6 +328,9 @@ def _end_attempt() -> dict[str, Any]:
     }
 
 
+# Built once: building a statement takes as long as running it.
+_INSERT = jobs.insert()
+_INSERT_KEYED: dict[str, Executable] = {}
 _KINDS = jobs.c.kind.in_(bindparam("kinds", expanding=True))
 _NEXT = select(
     select(jobs.c.run_at)
@@ -360,11 +357,17 @@ _TAKE_BACK = (
     .where(jobs.c.id == bindparam("job_id"), _is("running"), jobs.c.lease_until <= _time("now"))
     .values(_end_attempt())
 )
-_FAIL = (
-    update(jobs)
-    .where(jobs.c.id == bindparam("job_id"), jobs.c.lease == bindparam("holder"))
-    .values(_end_attempt())
-    .returning(jobs.c.state)
+_MINE = update(jobs).where(jobs.c.id == bindparam("job_id"), jobs.c.lease == bindparam("holder"))
+_FAIL = _MINE.values(_end_attempt()).returning(jobs.c.state)
+_PUT_BACK = _MINE.values(
+    state="queued",
+    key=_free_key(),
+    attempts=jobs.c.attempts - 1,
+    lease=None,
+    lease_until=None,
+    progress=0.0,
+    words="",
+    updated_at=_time("now"),
 )
 # In a CTE, because PostgreSQL may run a plain subquery several times, and would then lock and take more than
 # the limit.

@@ -34,7 +34,8 @@ class JobCall:
     job: Job
     services: "Services"
     progress: Callable[[float, str], None]
-    """progress(done 0..1, words for people): never waits; the last one told is stored twice a second."""
+    """progress(done 0..1, words for people), on the event loop: never waits; the last one told is stored twice a
+    second."""
 
 
 JobHandler = Callable[[JobCall], Awaitable[Mapping[str, Any] | None]]

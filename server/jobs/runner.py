@@ -115,7 +115,8 @@ class Runner:
                 if due_s <= 0:
                     pause_s = timing.poll_s
                     continue
-                wait_s = min(pause_s * random.uniform(0.9, 1.1), due_s)
+                # not all processes at the same moment
+                wait_s = min(pause_s * random.uniform(0.8, 1.0), due_s)
                 pause_s = min(pause_s * 2, timing.poll_most_s)
             if await self._is_woken(wait_s):
                 pause_s = timing.poll_s

@@ -15,7 +15,7 @@ class Timing:
     """After a kill it takes this long until a job is taken up again; renewed three times in between."""
     poll_s: float = 1.0
     poll_most_s: float = 5.0
-    """Each look that finds nothing doubles the pause, from the one to the other: 100 µs of CPU a look."""
+    """Each look that finds nothing doubles the pause, from the one to the other: 150 µs of CPU a look."""
     attempt_s: float = 900.0
     """Longest attempt; what takes longer is several jobs."""
     progress_s: float = 0.5

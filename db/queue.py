@@ -8,7 +8,8 @@ A job is `queued`, then `running` under a lease, then `done` or `dead`. Rules ke
   `put_back` change nothing for anybody else. A lease that ran out is taken back by the next `claim`.
 - Claiming counts as an attempt at once: who is killed in the middle has used one up.
 - A (kind, key) is queued once. A job that comes back into the queue while another of its key waits there
-  loses its key, not its turn.
+  loses its key, not its turn. (Where writers are not alone, on PostgreSQL, the other one may be enqueued in
+  the same instant: then the unique index refuses the change, and repeating the transaction succeeds.)
 
 Times are compared with the `now` of the callers, so the clocks of all processes agree to a few seconds.
 Source: postgresql.org/docs/current/sql-select.html (SKIP LOCKED); sqlite.org/partialindex.html: a partial

@@ -34,7 +34,7 @@ class JobCall:
     job: Job
     services: "Services"
     progress: Callable[[float, str], None]
-    """progress(done 0..1, words for people), on the event loop: never waits; the last one told is stored twice a
+    """progress(done 0..1, words for people), on the event loop: never waits; the last one is stored twice a
     second."""
 
 

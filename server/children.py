@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
 from functools import partial
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Final, ParamSpec, TypeVar
 
@@ -40,6 +41,10 @@ class Crowded(Exception):
 
 class ChildEnded(Exception):
     """The child ended under the work: out of memory, or killed by somebody."""
+
+
+class ChildNotStarted(ChildEnded):
+    """The child ended before it took any work, so the work is not to blame."""
 
 
 def _end_with_parent() -> None:
@@ -78,6 +83,13 @@ def _is_killed_with(parent: int | None) -> bool:
     return True
 
 
+def _begin(prepare: Callable[[], None] | None) -> None:
+    """Run in the child before any work."""
+    _end_with_parent()
+    if prepare is not None:
+        prepare()
+
+
 def _nothing() -> None:
     """The first work of a child: when it is done the child has started."""
 
@@ -85,10 +97,22 @@ def _nothing() -> None:
 class Child:
     """One child process and the queue before it. Make one with `open_child`."""
 
-    def __init__(self, *, deadline_s: float, most_waiting: int, wait_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        deadline_s: float,
+        most_waiting: int,
+        wait_s: float,
+        prepare: Callable[[], None] | None,
+        idle_s: float | None,
+    ) -> None:
         self._deadline_s = deadline_s
         self._most_waiting = most_waiting
         self._wait_s = wait_s
+        self._prepare = prepare
+        self._idle_s = idle_s
+        self._idle: asyncio.TimerHandle | None = None
+        self._killed: list[BaseProcess] = []
         self._waiting = 0
         self._turn = asyncio.Lock()
         self._pool: ProcessPoolExecutor | None = None
@@ -96,7 +120,8 @@ class Child:
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` returns or raises, done in the child; both must be picklable. In the order asked.
 
-        Raises Overdue, Crowded, ChildEnded. Cancel-safe: who gives up ends the child, not the others.
+        Raises Overdue, Crowded, ChildNotStarted, ChildEnded. Cancel-safe: who gives up ends the child, not
+        the others.
         """
         if self._waiting >= self._most_waiting:
             raise Crowded
@@ -109,23 +134,37 @@ class Child:
         finally:
             self._waiting -= 1
         try:
+            self._rest(None)
             return await self._do(partial(work, *args, **kwargs))
         finally:
             self._turn.release()
+            self._rest(self._idle_s)
 
     async def _do(self, work: Callable[[], T]) -> T:
         try:
-            if self._pool is None:
-                context = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent)
-                await self._within(START_S, self._pool, _nothing)
-            return await self._within(self._deadline_s, self._pool, work)
+            pool = await self._started()
+            return await self._within(self._deadline_s, pool, work)
         except BrokenProcessPool as exc:
             self.end()
             raise ChildEnded from exc
         except (Overdue, asyncio.CancelledError):
             self.end()
             raise
+
+    async def _started(self) -> ProcessPoolExecutor:
+        """The child, which is started when there is none, or when it ended while it had nothing to do."""
+        if self._pool is not None and not any(child.is_alive() for child in self.processes()):
+            self.end()
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            begin = partial(_begin, self._prepare)
+            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=begin)
+            try:
+                await self._within(START_S, self._pool, _nothing)
+            except BrokenProcessPool as exc:
+                self.end()
+                raise ChildNotStarted from exc
+        return self._pool
 
     @staticmethod
     async def _within(deadline_s: float, pool: ProcessPoolExecutor, work: Callable[[], T]) -> T:
@@ -140,8 +179,17 @@ class Child:
             # given up: what becomes of it when its child is killed is no news to anybody
             doing.cancel()
 
+    def _rest(self, idle_s: float | None) -> None:
+        """Let the child go when nothing comes for so long; None: something came, or it is never let go."""
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        if idle_s is not None and self._pool is not None:
+            self._idle = asyncio.get_running_loop().call_later(idle_s, self.end)
+
     def end(self) -> None:
         """Kill the child, whatever it is doing; the next work gets a fresh one."""
+        self._rest(None)
         children = self.processes()
         pool, self._pool = self._pool, None
         if pool is None:
@@ -149,6 +197,11 @@ class Child:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in children:
             child.kill()
+        self._killed = children
+
+    def wait_until_gone(self, most_s: float) -> None:
+        """Until what was killed last does nothing any more; blocks, so call it in a thread."""
+        wait([child.sentinel for child in self._killed], most_s)
 
     def processes(self) -> list[BaseProcess]:
         """The child process, once there is one."""
@@ -156,9 +209,22 @@ class Child:
 
 
 @asynccontextmanager
-async def open_child(*, deadline_s: float, most_waiting: int, wait_s: float) -> AsyncIterator[Child]:
-    """A child for one kind of work: `deadline_s` for each piece, `wait_s` for its turn."""
-    child = Child(deadline_s=deadline_s, most_waiting=most_waiting, wait_s=wait_s)
+async def open_child(
+    *,
+    deadline_s: float,
+    most_waiting: int,
+    wait_s: float,
+    prepare: Callable[[], None] | None = None,
+    idle_s: float | None = None,
+) -> AsyncIterator[Child]:
+    """A child for one kind of work: `deadline_s` for each piece, `wait_s` for its turn.
+
+    `prepare` (picklable) is called in it before any work; without work for `idle_s` it is ended, so that its
+    memory is free.
+    """
+    child = Child(
+        deadline_s=deadline_s, most_waiting=most_waiting, wait_s=wait_s, prepare=prepare, idle_s=idle_s
+    )
     try:
         yield child
     finally:

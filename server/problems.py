@@ -123,9 +123,39 @@ class AssetHashMismatch(Invalid):
 
 
 class AssetTypeRefused(UnsupportedMedia):
-    """The bytes are no image Kanvas knows: png, jpeg, gif, webp, avif, svg, bmp or ico."""
+    """The bytes are none Kanvas takes: png, jpeg, gif, webp, avif, heic, svg, bmp, ico, pdf, mp4 or webm."""
 
     code = "asset_type_refused"
+
+
+class HeicOff(UnsupportedMedia):
+    """This server can't read HEIC; send it as JPEG. The operator can add it: pip install "kanvas[heic]"."""
+
+    code = "heic_off"
+
+
+class AssetBroken(Invalid):
+    """The file is damaged or cut off; save it again with the program that made it, and send that."""
+
+    code = "asset_broken"
+
+
+class AssetTooManyPixels(Invalid):
+    """The image has more pixels than this server takes (64 megapixels, 32,768 a side); make it smaller."""
+
+    code = "asset_too_many_pixels"
+
+
+class AssetTooManyFrames(Invalid):
+    """The animation is too long for this server (100 frames, 256 megapixels in all); send it as a video."""
+
+    code = "asset_too_many_frames"
+
+
+class SvgRefused(Invalid):
+    """The SVG can't be made safe; save it as plain SVG, without scripts, entities or other files."""
+
+    code = "svg_refused"
 
 
 class AssetNotFound(NotFound):

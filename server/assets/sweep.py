@@ -93,6 +93,8 @@ async def sweep(
     """Look at everything, and remove what is due. Raises Unavailable when the database is not there."""
     report = Report(is_dry)
     now = services.now()
+    # first, for what the rest takes has no row from then on, and its removal is on its way
+    await _sweep_unknown(services, report, now)
     await _sweep_uploads(services, report, now)
     rooms = await services.database.read(list_rooms_with_assets)
     for number, room_id in enumerate(rooms):
@@ -104,7 +106,6 @@ async def sweep(
             log.warning("sweep of a room failed; it is tried again", room_id=room_id, reason=error.message)
             report.failed_rooms.append(room_id)
         progress((number + 1) / (len(rooms) + 1), f"{number + 1} of {len(rooms)} rooms")
-    await _sweep_unknown(services, report, now)
     if not is_dry:
         services.jobs.wake()
     log.info(

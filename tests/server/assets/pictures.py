@@ -40,6 +40,12 @@ SVG = (
 PDF = b"%PDF-1.7\n1 0 obj\n<</Type/Catalog>>\nendobj\ntrailer\n<</Root 1 0 R>>\nstartxref\n9\n%%EOF\n"
 
 
+def pdf(size_bytes: int) -> bytes:
+    """A PDF of about this size: one long comment at its beginning."""
+    head, rest = PDF[:9], PDF[9:]
+    return head + b"%" + b"-" * size_bytes + b"\n" + rest
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.assets.pictures import PDF, noise, png, sha256
+from tests.server.assets.pictures import noise, pdf, png, sha256
 from tests.server.assets.sending import Sender, code, enter
 from tests.server.edge import open_edge
 
@@ -38,7 +38,7 @@ async def test_headers_of_an_image(tmp_path: Path, empty_database: Path) -> None
 
 
 async def test_a_part_of_it(tmp_path: Path, empty_database: Path) -> None:
-    data = PDF[:-7] + b"%" * 100_000 + b"\n" + PDF[-7:]
+    data = pdf(100_000)
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await enter(edge)
         asset = await ada.stored(data, "application/pdf", filename="a.pdf")

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from pycrdt import Doc, Map
+from sqlalchemy import Connection, select, update
 
 from db.assets import find_asset, list_expired_uploads
-from server.assets.sweep import UNKNOWN_KEPT, UNREFERENCED_KEPT, Report, sweep
-from server.services import Services, clean_up
+from db.tables import assets, rooms, uploads
+from server.assets.sweep import UNKNOWN_KEPT, UNREFERENCED_KEPT, Report
+from server.assets.sweep import sweep as sweep_now
+from server.services import clean_up
 from tests.server.assets.pictures import png
 from tests.server.assets.sending import Sender, code, enter
 from tests.server.assets.test_uploads import stored_files
@@ -21,25 +24,23 @@ from tests.server.edge import Edge, open_edge
 DAY = timedelta(days=1)
 
 
-class Calendar:
-    """The services' clock, moved by the test."""
+async def age(edge: Edge, by: timedelta) -> None:
+    """Everything that is dated happened so much earlier."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ahead = timedelta()
-        real = Services.now
-        monkeypatch.setattr(Services, "now", staticmethod(lambda: real() + self.ahead))
+    def shift(connection: Connection) -> None:
+        for table, id_column, column in (
+            (assets, assets.c.id, assets.c.unreferenced_at),
+            (uploads, uploads.c.id, uploads.c.expires_at),
+            (rooms, rooms.c.id, rooms.c.deleted_at),
+        ):
+            for row_id, at in connection.execute(select(id_column, column).where(column.is_not(None))).all():
+                connection.execute(update(table).where(id_column == row_id).values({column: at - by}))
 
-    async def sweep(self, edge: Edge, ahead: timedelta, *, is_dry: bool = False) -> Report:
-        self.ahead = ahead
-        try:
-            return await sweep(edge.services, is_dry=is_dry)
-        finally:
-            self.ahead = timedelta()
+    await edge.services.database.write(shift)
 
 
-@pytest.fixture
-def calendar(monkeypatch: pytest.MonkeyPatch) -> Calendar:
-    return Calendar(monkeypatch)
+async def sweep(edge: Edge, *, is_dry: bool = False) -> Report:
+    return await sweep_now(edge.services, is_dry=is_dry)
 
 
 async def draw(sender: Sender, doc: Doc, element: str, file_id: str | None) -> None:
@@ -65,9 +66,7 @@ async def is_kept(edge: Edge, asset_id: str) -> bool:
     return await edge.services.database.read(partial(find_asset, id=asset_id)) is not None
 
 
-async def test_what_nobody_refers_to_goes_after_a_week(
-    tmp_path: Path, empty_database: Path, calendar: Calendar
-) -> None:
+async def test_what_nobody_refers_to_goes_after_a_week(tmp_path: Path, empty_database: Path) -> None:
     """A8, A10."""
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await enter(edge)
@@ -76,15 +75,17 @@ async def test_what_nobody_refers_to_goes_after_a_week(
             await ada.with_renditions(one["id"], "thumb")
         doc: Doc = Doc()
         await draw(ada, doc, "a", drawn["sha256"])
-        first = await calendar.sweep(edge, timedelta())
+        first = await sweep(edge)
         assert (first.asset_count, first.waiting_count) == (0, 1)
-        soon = await calendar.sweep(edge, UNREFERENCED_KEPT - DAY)
+        await age(edge, UNREFERENCED_KEPT - DAY)
+        soon = await sweep(edge)
         assert (soon.asset_count, soon.waiting_count) == (0, 1)
-        dry = await calendar.sweep(edge, UNREFERENCED_KEPT + DAY, is_dry=True)
+        await age(edge, 2 * DAY)
+        dry = await sweep(edge, is_dry=True)
         assert [one["id"] for one in dry.assets] == [unused["id"]]
         assert dry.asset_bytes >= unused["size_bytes"]
         assert await is_kept(edge, unused["id"]), "a dry run changes nothing"
-        real = await calendar.sweep(edge, UNREFERENCED_KEPT + DAY)
+        real = await sweep(edge)
         assert real.assets == dry.assets
         assert not await is_kept(edge, unused["id"])
         assert code(await ada.read(unused["id"])) == (404, "asset_not_found")
@@ -94,29 +95,29 @@ async def test_what_nobody_refers_to_goes_after_a_week(
         assert (await ada.read(drawn["id"])).status_code == 200
 
 
-async def test_its_time_starts_anew(tmp_path: Path, empty_database: Path, calendar: Calendar) -> None:
+async def test_its_time_starts_anew(tmp_path: Path, empty_database: Path) -> None:
     """A8. When it is drawn again, and when somebody is about to."""
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await enter(edge)
-        data, other = png(5, 5), png(7, 5)
-        drawn, announced = await ada.stored(data), await ada.stored(other)
-        await calendar.sweep(edge, timedelta())
+        other = png(7, 5)
+        drawn, announced = await ada.stored(png(5, 5)), await ada.stored(other)
+        assert (await sweep(edge)).waiting_count == 2
+        await age(edge, UNREFERENCED_KEPT + DAY)
         doc: Doc = Doc()
         await draw(ada, doc, "a", drawn["id"])
         assert (await ada.announce(other)).status_code == 200
-        late = await calendar.sweep(edge, UNREFERENCED_KEPT + DAY)
-        assert late.asset_count == 0
-        assert late.waiting_count == 1, "the announced one, from now on"
+        late = await sweep(edge)
+        assert (late.asset_count, late.waiting_count) == (0, 1), "the announced one, from now on"
         await draw(ada, doc, "a", None)
-        assert (await calendar.sweep(edge, 2 * UNREFERENCED_KEPT)).asset_count == 0
-        last = await calendar.sweep(edge, 4 * UNREFERENCED_KEPT)
-        assert {one["id"] for one in last.assets} == {announced["id"]} | (
-            set() if await is_kept(edge, drawn["id"]) else {drawn["id"]}
-        )
+        await age(edge, UNREFERENCED_KEPT - DAY)
+        assert (await sweep(edge)).asset_count == 0
+        await age(edge, 2 * DAY)
+        assert [one["id"] for one in (await sweep(edge)).assets] == [announced["id"]]
+        assert await is_kept(edge, drawn["id"])
 
 
 async def test_a_deleted_image_is_kept_as_long_as_an_undo_finds_it(
-    tmp_path: Path, empty_database: Path, calendar: Calendar
+    tmp_path: Path, empty_database: Path
 ) -> None:
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await enter(edge)
@@ -132,26 +133,24 @@ async def test_a_deleted_image_is_kept_as_long_as_an_undo_finds_it(
             headers={"Content-Type": "application/octet-stream"},
         )
         assert sent.is_success
-        await calendar.sweep(edge, timedelta())
-        assert (await calendar.sweep(edge, 2 * UNREFERENCED_KEPT)).asset_count == 0
+        await sweep(edge)
+        await age(edge, 2 * UNREFERENCED_KEPT)
+        assert (await sweep(edge)).asset_count == 0
 
 
-async def test_a_room_in_the_trash_keeps_everything(
-    tmp_path: Path, empty_database: Path, calendar: Calendar
-) -> None:
+async def test_a_room_in_the_trash_keeps_everything(tmp_path: Path, empty_database: Path) -> None:
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await enter(edge)
         asset = await ada.stored(png())
-        await calendar.sweep(edge, timedelta())
+        await sweep(edge)
         await ada.person.ask("DELETE", ada.at.removesuffix("/assets"))
-        assert (await calendar.sweep(edge, 2 * UNREFERENCED_KEPT)).asset_count == 0
+        await age(edge, 2 * UNREFERENCED_KEPT)
+        assert (await sweep(edge)).asset_count == 0
         await ada.person.ask("POST", f"{ada.at.removesuffix('/assets')}/restore")
         assert (await ada.read(asset["id"])).status_code == 200
 
 
-async def test_a_room_deleted_for_good_takes_its_assets_along(
-    tmp_path: Path, empty_database: Path, calendar: Calendar
-) -> None:
+async def test_a_room_deleted_for_good_takes_its_assets_along(tmp_path: Path, empty_database: Path) -> None:
     """A10."""
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await enter(edge)
@@ -160,33 +159,31 @@ async def test_a_room_deleted_for_good_takes_its_assets_along(
         upload = (await ada.announce(png(9, 9))).json()["upload"]
         await ada.send(upload["request"], png(9, 9))
         await ada.person.ask("DELETE", ada.at.removesuffix("/assets"))
-        calendar.ahead = timedelta(days=31)
+        await age(edge, timedelta(days=31))
         await clean_up(edge.services)
-        calendar.ahead = timedelta()
         assert not await is_kept(edge, asset["id"])
         async with asyncio.timeout(20):
             while stored_files(tmp_path):
                 await asyncio.sleep(0.02)
 
 
-async def test_uploads_never_completed(tmp_path: Path, empty_database: Path, calendar: Calendar) -> None:
+async def test_uploads_never_completed(tmp_path: Path, empty_database: Path) -> None:
     """A5, A10."""
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await enter(edge)
         upload = (await ada.announce(png())).json()["upload"]
         await ada.send(upload["request"], png())
-        assert (await calendar.sweep(edge, timedelta(hours=23))).upload_count == 0
-        dry = await calendar.sweep(edge, timedelta(hours=25), is_dry=True)
-        assert dry.uploads == [upload["id"]]
-        assert (await calendar.sweep(edge, timedelta(hours=25))).uploads == [upload["id"]]
+        await age(edge, timedelta(hours=23))
+        assert (await sweep(edge)).upload_count == 0
+        await age(edge, timedelta(hours=2))
+        assert (await sweep(edge, is_dry=True)).uploads == [upload["id"]]
+        assert (await sweep(edge)).uploads == [upload["id"]]
         assert code(await ada.complete(upload["id"])) == (404, "upload_not_found")
         left = partial(list_expired_uploads, before=datetime.max.replace(tzinfo=edge.services.now().tzinfo))
         assert await edge.services.database.read(partial(left, limit=10)) == []
 
 
-async def test_bytes_whose_row_was_never_written(
-    tmp_path: Path, empty_database: Path, calendar: Calendar
-) -> None:
+async def test_bytes_whose_row_was_never_written(tmp_path: Path, empty_database: Path) -> None:
     """A10. The server was killed between the two."""
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await enter(edge)
@@ -197,13 +194,13 @@ async def test_bytes_whose_row_was_never_written(
 
         key = f"images/{ada.person.user_id}/01kf3w9d2rj4x0v7c8m5qh6t1b-lost.png"
         await edge.services.blobs.put(key, chunks(), size_bytes=len(png()), content_type="image/png")
-        assert (await calendar.sweep(edge, timedelta())).unknown_count == 0, "it may be about to be written"
+        assert (await sweep(edge)).unknown_count == 0, "it may be about to be written"
         old = time.time() - UNKNOWN_KEPT.total_seconds() - 60
         for path in stored_files(tmp_path):
             os.utime(path, (old, old))
-        dry = await calendar.sweep(edge, timedelta(), is_dry=True)
+        dry = await sweep(edge, is_dry=True)
         assert dry.unknown_keys == [key]
-        assert (await calendar.sweep(edge, timedelta())).unknown_keys == [key]
+        assert (await sweep(edge)).unknown_keys == [key]
         async with asyncio.timeout(20):
             while await edge.services.blobs.find(key) is not None:
                 await asyncio.sleep(0.02)
@@ -211,20 +208,22 @@ async def test_bytes_whose_row_was_never_written(
 
 
 async def test_nothing_goes_while_the_room_changes(
-    tmp_path: Path, empty_database: Path, calendar: Calendar, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A8. An edit that comes between the reading and the deletion may be the one that names it."""
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await enter(edge)
         asset = await ada.stored(png())
-        await calendar.sweep(edge, timedelta())
+        await sweep(edge)
         real = edge.services.journal.load
 
         async def load_then_edit(room_id: str):  # type: ignore[no-untyped-def]
+            monkeypatch.undo()
             stored = await real(room_id)
             await draw(ada, Doc(), "a", asset["sha256"])
             return stored
 
         monkeypatch.setattr(edge.services.journal, "load", load_then_edit)
-        assert (await calendar.sweep(edge, 2 * UNREFERENCED_KEPT)).asset_count == 0
+        await age(edge, 2 * UNREFERENCED_KEPT)
+        assert (await sweep(edge)).asset_count == 0
         assert await is_kept(edge, asset["id"])

@@ -7,7 +7,7 @@ import pytest
 
 from server.assets import uploads
 from server.assets.uploads import count_parts, measure_part
-from tests.server.assets.pictures import PDF, SVG, gif, photo, png, sha256
+from tests.server.assets.pictures import SVG, gif, pdf, photo, png, sha256
 from tests.server.assets.sending import Sender, code, enter
 from tests.server.edge import open_edge
 
@@ -178,7 +178,7 @@ async def test_canceled(tmp_path: Path, empty_database: Path) -> None:
 @pytest.mark.parametrize(
     ("sent", "kind", "answer"),
     [
-        (png() + b"x", "image/png", (422, "blob_mismatch")),
+        (png() + b"x", "image/png", (413, "too_large")),
         (png()[:-1], "image/png", (422, "blob_mismatch")),
         (png(color="#204061"), "image/png", (422, "asset_hash_mismatch")),
     ],
@@ -195,9 +195,11 @@ async def test_other_bytes_than_were_announced(
         if not refused.is_error:
             refused = await ada.complete(upload["id"])
         assert code(refused) == answer
-        if answer[1] != "blob_mismatch":
+        if answer[1] == "asset_hash_mismatch":
             assert code(await ada.complete(upload["id"])) == (404, "upload_not_found")
             await has_nothing(ada, tmp_path)
+        else:
+            assert code(await ada.complete(upload["id"])) == (409, "upload_incomplete")
 
 
 BROKEN = {
@@ -268,7 +270,7 @@ async def test_an_upload_of_another_room(tmp_path: Path, empty_database: Path) -
 
 async def test_in_parts(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A5."""
-    data = PDF[:-7] + b"%" * (12 * 1024 * 1024) + b"\n" + PDF[-7:]
+    data = pdf(12 * 1024 * 1024)
     monkeypatch.setattr(uploads, "ONE_PIECE_MOST_BYTES", 1024)
     monkeypatch.setattr(uploads, "PART_BYTES", 5 * 1024 * 1024)
     async with open_edge(tmp_path, empty_database) as edge:

@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -125,6 +126,14 @@ class Intake:
         self.studio = studio
         self.receiving = asyncio.Semaphore(RECEIVED_AT_ONCE)
         self.checking = asyncio.Semaphore(CHECKED_AT_ONCE)
+        self._alone: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def alone(self, upload_id: str) -> asyncio.Lock:
+        """Held by who completes this upload: a twin waits, and finds it done."""
+        lock = self._alone.get(upload_id)
+        if lock is None:
+            lock = self._alone[upload_id] = asyncio.Lock()
+        return lock
 
     @asynccontextmanager
     async def open_desk(self) -> AsyncIterator[Desk]:

@@ -221,20 +221,27 @@ async def complete_upload(call: Call, path: RoomAssetPath) -> Response:
     """What arrived is checked: its length, SHA-256, type, and whether it can be drawn. From then on it can be
     read. What does not pass is removed, and the upload is over. Completing twice is harmless."""
     services = call.services
-    found = await _find(call, path)
     await get_room(services, path.room_id)
-    if isinstance(found, Asset):
-        return answer_stored(found, is_new=False)
-    try:
-        return await _complete(services, found)
-    except BlobNotFound as error:
-        raise UploadIncomplete from error
-    except (UploadIncomplete, Busy, Unavailable, QuotaExceeded, RoomNotFound):
-        raise
-    except KanvasError:
-        await services.database.write(partial(cancel, upload=found, now=services.now()))
-        services.jobs.wake()
-        raise
+    async with services.intake.alone(path.asset_id):
+        found = await _find(call, path)
+        if isinstance(found, Asset):
+            return answer_stored(found, is_new=False)
+        try:
+            return await _complete(services, found)
+        except (BlobNotFound, Unavailable) as error:
+            # another process may have completed it, and removed what had arrived
+            now = await _find(call, path)
+            if isinstance(now, Asset):
+                return answer_stored(now, is_new=False)
+            if isinstance(error, BlobNotFound):
+                raise UploadIncomplete from error
+            raise
+        except (UploadIncomplete, Busy, QuotaExceeded, RoomNotFound, UploadNotFound):
+            raise
+        except KanvasError:
+            await services.database.write(partial(cancel, upload=found, now=services.now()))
+            services.jobs.wake()
+            raise
 
 
 async def _complete(services: Services, upload: Upload) -> Response:

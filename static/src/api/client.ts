@@ -5,12 +5,12 @@
  * Does not own the token: `Credentials` (identity/session.ts) hands it in and renews it.
  */
 import { readBase, type Base, type Reading } from "./base";
+import { AssetApi } from "./assets";
 import { ApiError, problemOf } from "./errors";
 import type { Grant, Page, Person, Room, Scope, ServerConfig, Visibility } from "./types";
 
 const BASE = "/api/v1";
 const DEADLINE_MS = 15_000;
-const UPLOAD_DEADLINE_MS = 120_000;
 
 export interface Credentials {
   /** The token to send, or null when signed out. */
@@ -19,7 +19,7 @@ export interface Credentials {
   renew(): Promise<boolean>;
 }
 
-interface Call {
+export interface Call {
   readonly method?: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
   readonly json?: unknown;
   readonly body?: Blob;
@@ -27,6 +27,11 @@ interface Call {
   readonly signal?: AbortSignal;
   /** The token to send instead of the session's; null sends none. */
   readonly token?: string | null;
+  /**
+   * The session's cookie alone, at first: the answer may be a redirect to another origin, which a token must not reach
+   * and which a header of ours would turn into a request that asks for permission first.
+   */
+  readonly byCookie?: boolean;
   readonly deadlineMs?: number;
 }
 
@@ -72,6 +77,7 @@ async function send(path: string, call: Call, token: string | null): Promise<Res
 /** The client; every method throws ApiError, or AbortError when its signal says so. */
 export class Api {
   readonly #credentials: Credentials;
+  readonly assets = new AssetApi((path, call) => this.#call(path, call));
 
   constructor(credentials: Credentials) {
     this.#credentials = credentials;
@@ -79,7 +85,8 @@ export class Api {
 
   async #call(path: string, call: Call = {}): Promise<Response> {
     const fixed = call.token !== undefined;
-    let answer = await send(path, call, fixed ? (call.token ?? null) : this.#credentials.token());
+    const token = call.byCookie ? null : this.#credentials.token();
+    let answer = await send(path, call, fixed ? (call.token ?? null) : token);
     if (answer.status === 401 && !fixed && (await this.#credentials.renew())) {
       answer = await send(path, call, this.#credentials.token());
     }
@@ -144,20 +151,6 @@ export class Api {
     return this.#json(`/rooms/${encodeURIComponent(id)}/restore`, { method: "POST" });
   }
 
-  async uploadAsset(room: string, sha256: string, blob: Blob): Promise<void> {
-    await this.#call(assetPath(room, sha256), {
-      method: "PUT",
-      body: blob,
-      headers: { "Content-Type": blob.type || "application/octet-stream" },
-      deadlineMs: UPLOAD_DEADLINE_MS,
-    });
-  }
-
-  async fetchAsset(room: string, sha256: string): Promise<Blob> {
-    const answer = await this.#call(assetPath(room, sha256), { headers: { Accept: "image/*" } });
-    return answer.blob();
-  }
-
   /**
    * A recent state of the room as one Yjs update, compressed on the way: what a first sync would bring in one piece.
    *
@@ -171,8 +164,4 @@ export class Api {
     });
     return readBase(answer, call);
   }
-}
-
-function assetPath(room: string, sha256: string): string {
-  return `${BASE}/rooms/${encodeURIComponent(room)}/assets/${sha256}`;
 }

@@ -6,12 +6,19 @@
  */
 import type { BinaryFileData, DataURL } from "@excalidraw/excalidraw/types";
 import type { Clock } from "./clock";
-import { decodeDataUrl, mimeOf, sha256 } from "./digest";
+import { decodeDataUrl, encodeDataUrl, mimeOf, sha256 } from "./digest";
 
 /** Given by the app. `fileId` is the lower-case hex SHA-256 of the bytes, which is the asset's id. */
 export interface AssetStore {
   /** Stores the bytes for good; resolves only when the server has them. Rejects when it can't (it is tried again). */
   upload(fileId: string, blob: Blob): Promise<void>;
+  /**
+   * Of a file the app sends by itself: a promise that resolves once the bytes are stored, and never rejects. Null for
+   * any other: its bytes come from the editor.
+   */
+  settled?(fileId: string): Promise<void> | null;
+  /** The whole file, when the editor has only a smaller form of it (an image pasted from another room). */
+  original?(file: BinaryFileData): Promise<Blob | null>;
   /** The bytes as a data URL, or null when there are none (yet). */
   fetch(fileId: string): Promise<DataURL | null>;
 }
@@ -39,6 +46,7 @@ export class Assets {
   readonly #stored = new Set<string>();
   readonly #names = new Map<string, string>();
   readonly #uploading = new Set<string>();
+  readonly #claimed = new Set<string>();
   readonly #fetching = new Set<string>();
   readonly #timers = new Set<() => void>();
   #closed = false;
@@ -68,6 +76,20 @@ export class Assets {
     void this.#upload(file);
   }
 
+  /** True when the app takes care of the file (or it is stored): what the editor has of it is not to be sent. */
+  isClaimed(fileId: string): boolean {
+    if (this.#stored.has(fileId) || this.#claimed.has(fileId)) return true;
+    const settled = this.#store.settled?.(fileId) ?? null;
+    if (!settled) return false;
+    this.#claimed.add(fileId);
+    void settled.then(() => {
+      this.#stored.add(fileId);
+      this.#claimed.delete(fileId);
+      if (!this.#closed) this.#events.stored(fileId);
+    });
+    return true;
+  }
+
   /** Fetches the bytes of an image unless that is under way. */
   want(assetId: string): void {
     if (this.#fetching.has(assetId)) return;
@@ -85,8 +107,16 @@ export class Assets {
   async #upload(file: BinaryFileData, attempt = 1): Promise<void> {
     let failure: unknown = null;
     try {
-      const bytes = decodeDataUrl(file.dataURL);
-      const assetId = await sha256(bytes);
+      let bytes = decodeDataUrl(file.dataURL);
+      let assetId = await sha256(bytes);
+      if (assetId !== file.id) {
+        const whole = (await this.#store.original?.(file)) ?? null;
+        if (whole) {
+          bytes = new Uint8Array(await whole.arrayBuffer());
+          assetId = await sha256(bytes);
+          file = { ...file, dataURL: encodeDataUrl(bytes, whole.type || mimeOf(file.dataURL)) as DataURL };
+        }
+      }
       this.#names.set(file.id, assetId);
       if (assetId !== file.id) {
         this.#uploading.delete(file.id);

@@ -286,7 +286,7 @@ export class Binding {
     const files = this.#api.getFiles();
     for (const element of scene) {
       const fileId = this.#scribe.awaitedFile(element);
-      const file = fileId === null ? undefined : files[fileId];
+      const file = fileId === null || this.#assets.isClaimed(fileId) ? undefined : files[fileId];
       if (file) this.#assets.offer(file);
     }
   }

@@ -13,6 +13,13 @@ export function decodeDataUrl(url: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** A data URL of these bytes. */
+export function encodeDataUrl(bytes: Uint8Array, type: string): string {
+  let binary = "";
+  for (let at = 0; at < bytes.length; at += 0x8000) binary += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
+  return `data:${type};base64,${btoa(binary)}`;
+}
+
 /** The media type of a data URL, without parameters. */
 export function mimeOf(url: string): string {
   return /^data:([^;,]+)/.exec(url)?.[1] ?? "application/octet-stream";

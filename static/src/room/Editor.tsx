@@ -5,20 +5,30 @@
  */
 import "../assetpath";
 import "@excalidraw/excalidraw/index.css";
+import "../styles/assets.css";
 import { CaptureUpdateAction, Excalidraw, MainMenu } from "@excalidraw/excalidraw";
 import type { ExcalidrawImperativeAPI, ExcalidrawProps } from "@excalidraw/excalidraw/types";
-import { useCallback, useEffect, useMemo, useRef, useState, type DragEvent, type ReactNode } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
+import type { Api } from "../api/client";
 import type { Room } from "../api/types";
 import { choose, useTheme } from "../app/theme";
+import { AssetDrawer } from "../assets/AssetDrawer";
+import { Attachment, factsOf } from "../assets/Attachment";
+import { Inserter } from "../assets/inserter";
+import { linkedAsset } from "../assets/links";
+import { Pictures } from "../assets/pictures";
+import { UploadMarks } from "../assets/UploadMarks";
+import { UploadTray } from "../assets/UploadTray";
+import { useIntake } from "../assets/useIntake";
 import { Binding, type Peer } from "../binding";
 import { tintOf } from "../identity/names";
-import { DownloadIcon, LinkIcon, MoonIcon, SunIcon, UploadIcon } from "../ui/icons";
+import { DownloadIcon, FilesIcon, ImageOutIcon, LinkIcon, MoonIcon, SunIcon, UploadIcon } from "../ui/icons";
 import { useSay } from "../ui/toasts";
 import { Follow } from "./follow";
 import { ImportDialog } from "./ImportDialog";
 import type { OpenRoom, RoomSession } from "./roomsession";
 import type { Scene } from "./scene";
-import { bringIn, carriesScene, chooseFile, readFile, save, type Manner } from "./transfer";
+import { bringIn, chooseFile, readFile, save, type Manner } from "./transfer";
 
 export interface EditorHandle {
   readonly follow: Follow;
@@ -46,15 +56,19 @@ const UI_OPTIONS: NonNullable<ExcalidrawProps["UIOptions"]> = {
 /** How often the last view of a room is remembered. */
 const VIEW_MS = 500;
 
-/** Files we pass back to Excalidraw untouched carry this mark, so that they are not taken again. */
-const passedOn = new WeakSet<Event>();
+/** Only links to our own assets are shown inside the canvas; every other one stays a link. */
+const isEmbedded = (link: string) => linkedAsset(link, window.location.origin) !== null;
 
 export default function Editor(props: {
   open: OpenRoom;
+  api: Api;
   room: Room;
   userId: string;
   session: RoomSession;
   frozen: boolean;
+  /** The drawer of the room's files is open. */
+  files: boolean;
+  onFilesClose: () => void;
   pending: Scene | null;
   onPendingDone: () => void;
   onPeers: (peers: readonly Peer[]) => void;
@@ -62,12 +76,15 @@ export default function Editor(props: {
   onHandle: (handle: EditorHandle | null) => void;
   onCopyLink: () => void;
 }): ReactNode {
-  const { open, room, session, userId, onPeers, onFollowing, onHandle } = props;
+  const { open, api: rest, room, session, userId, onPeers, onFollowing, onHandle } = props;
   const say = useSay();
   const theme = useTheme();
   const [api, setApi] = useState<ExcalidrawImperativeAPI | null>(null);
   const [offered, setOffered] = useState<{ scene: Scene; name: string } | null>(null);
+  const [inserter, setInserter] = useState<Inserter | null>(null);
+  const [peers, setPeers] = useState<readonly Peer[]>([]);
   const binding = useRef<Binding | null>(null);
+  const pictures = useRef<Pictures | null>(null);
   const frame = useRef<HTMLDivElement>(null);
   const title = useRef(room.title);
   title.current = room.title;
@@ -88,14 +105,27 @@ export default function Editor(props: {
     const follow = new Follow({ api, awareness: open.provider.awareness, binding: made });
     const off = [
       made.subscribePeers(onPeers),
+      made.subscribePeers(setPeers),
       api.onUserFollow(() => onFollowing(api.getAppState().userToFollow?.socketId ?? null)),
     ];
+    pictures.current = new Pictures(api, open.assets);
+    const inserting = new Inserter({
+      api,
+      doc: open.doc,
+      assets: open.assets,
+      complain: (text) => say({ text, tone: "bad" }),
+      mostBytes: () => rest.config().then((config) => config.max_asset_bytes, () => null),
+    });
+    setInserter(inserting);
     const stopView = rememberView(api, `kanvas.view:${room.id}`);
     const handle: ConsoleHandle = { api, doc: open.doc, provider: open.provider, binding: made, saved: open.saved };
     window.kanvas = handle;
     onHandle({ follow });
     return () => {
       onHandle(null);
+      setInserter(null);
+      inserting.destroy();
+      pictures.current?.destroy();
       stopView();
       follow.destroy();
       for (const stop of off) stop();
@@ -104,7 +134,7 @@ export default function Editor(props: {
       binding.current = null;
       if (window.kanvas === handle) delete window.kanvas;
     };
-  }, [api, onFollowing, onHandle, onPeers, open, room.id, session, userId]);
+  }, [api, onFollowing, onHandle, onPeers, open, rest, room.id, say, session, userId]);
 
   // Excalidraw 0.18 learns its new size from the window before it looks whether that makes it a small screen, and
   // then has no reason to draw itself again: a turned phone would keep the other layout.
@@ -161,43 +191,43 @@ export default function Editor(props: {
     await save(title.current, open.doc, api.getFiles(), open.assets);
   }, [api, open]);
 
+  // Pictures go out whole, whatever the canvas shows of them.
+  const exportImage = useCallback(async () => {
+    if (!api) return;
+    const missing = await pictures.current?.makeWhole(api.getSceneElements());
+    if (missing) say({ text: "Some pictures can't be loaded now; they go out as they are shown.", tone: "bad" });
+    api.updateScene({ appState: { openDialog: { name: "imageExport" } } as never, captureUpdate: CaptureUpdateAction.NEVER });
+  }, [api, say]);
+
   // Excalidraw's own Ctrl+O and Ctrl+S work on its scene, ours on the document.
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (!(event.ctrlKey || event.metaKey) || event.altKey || document.querySelector("dialog[open]")) return;
       const key = event.key.toLowerCase();
-      if (key !== "s" && key !== "o") return;
+      const image = key === "e" && event.shiftKey;
+      if (key !== "s" && key !== "o" && !image) return;
       event.preventDefault();
       event.stopPropagation();
-      if (key === "s") void exportFile();
+      if (image) void exportImage();
+      else if (key === "s") void exportFile();
       else if (!props.frozen) void importFile();
     };
     window.addEventListener("keydown", onKey, { capture: true });
     return () => window.removeEventListener("keydown", onKey, { capture: true });
-  }, [exportFile, importFile, props.frozen]);
+  }, [exportFile, exportImage, importFile, props.frozen]);
 
-  const onDropCapture = (event: DragEvent<HTMLDivElement>) => {
-    if (passedOn.has(event.nativeEvent) || event.dataTransfer.files.length === 0) return;
-    const file = event.dataTransfer.files[0];
-    if (!file) return;
-    const drawing = /\.(excalidraw|json)$/i.test(file.name);
-    if (!drawing && !/^image\/(png|svg\+xml)$/.test(file.type)) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (props.frozen) return;
-    const { target, clientX, clientY } = event;
-    void (async () => {
-      if (drawing || (await carriesScene(file))) {
-        await offer(file);
-        return;
-      }
-      const data = new DataTransfer();
-      data.items.add(file);
-      const again = new globalThis.DragEvent("drop", { bubbles: true, cancelable: true, clientX, clientY, dataTransfer: data });
-      passedOn.add(again);
-      target.dispatchEvent(again);
-    })();
-  };
+  const { pick } = useIntake({ frame, api, inserter, frozen: props.frozen, onDrawing: offer });
+  const nameOf = useCallback(
+    (id: string) => (id === userId ? "You" : (peers.find((peer) => peer.userId === id)?.name ?? null)),
+    [peers, userId],
+  );
+  const renderEmbeddable = useCallback<NonNullable<ExcalidrawProps["renderEmbeddable"]>>(
+    (element) => {
+      const id = linkedAsset(element.link, window.location.origin);
+      return id ? <Attachment id={id} facts={factsOf(element.customData)} api={rest.assets} /> : null;
+    },
+    [rest],
+  );
 
   const receive = useCallback((it: ExcalidrawImperativeAPI) => {
     // Handed out during the editor's construction, when nothing may be set yet.
@@ -214,13 +244,18 @@ export default function Editor(props: {
   const menu = useMemo(
     () => (
       <MainMenu>
+        <MainMenu.Item icon={<FilesIcon />} shortcut="9" data-testid="menu-files" onSelect={() => void pick()}>
+          Add pictures and files…
+        </MainMenu.Item>
         <MainMenu.Item icon={<UploadIcon />} shortcut="Ctrl+O" data-testid="menu-import" onSelect={() => void importFile()}>
           Import a drawing…
         </MainMenu.Item>
         <MainMenu.Item icon={<DownloadIcon />} shortcut="Ctrl+S" data-testid="menu-export" onSelect={() => void exportFile()}>
           Export as .excalidraw
         </MainMenu.Item>
-        <MainMenu.DefaultItems.SaveAsImage />
+        <MainMenu.Item icon={<ImageOutIcon />} shortcut="Ctrl+Shift+E" data-testid="image-export-button" onSelect={() => void exportImage()}>
+          Export image…
+        </MainMenu.Item>
         <MainMenu.DefaultItems.SearchMenu />
         <MainMenu.DefaultItems.Help />
         <MainMenu.DefaultItems.ClearCanvas />
@@ -235,11 +270,11 @@ export default function Editor(props: {
         <MainMenu.DefaultItems.ChangeCanvasBackground />
       </MainMenu>
     ),
-    [exportFile, importFile, props.onCopyLink, theme],
+    [exportFile, exportImage, importFile, pick, props.onCopyLink, theme],
   );
 
   return (
-    <div className="editor" ref={frame} onDropCapture={onDropCapture} data-testid="editor">
+    <div className="editor" ref={frame} data-testid="editor">
       <Excalidraw
         excalidrawAPI={receive}
         isCollaborating
@@ -254,11 +289,25 @@ export default function Editor(props: {
         handleKeyboardGlobally
         autoFocus
         aiEnabled={false}
-        validateEmbeddable={false}
+        validateEmbeddable={isEmbedded}
+        renderEmbeddable={renderEmbeddable}
         UIOptions={UI_OPTIONS}
       >
         {menu}
       </Excalidraw>
+      {api && !props.frozen && <UploadMarks api={api} assets={open.assets} />}
+      <UploadTray uploads={open.assets.uploads} />
+      {props.files && inserter && (
+        <AssetDrawer
+          api={rest}
+          assets={open.assets}
+          frozen={props.frozen}
+          nameOf={nameOf}
+          onAdd={(asset) => void inserter.insertAsset(asset)}
+          onUpload={() => void pick()}
+          onClose={props.onFilesClose}
+        />
+      )}
       {offered && (
         <ImportDialog
           name={offered.name}

@@ -6,7 +6,7 @@ import { copyText } from "../app/clipboard";
 import { useIdentity, useMe } from "../app/context";
 import { isPlainClick, navigate, roomLink, roomPath } from "../app/router";
 import { readScene, type Peer } from "../binding";
-import { BackIcon, LinkIcon } from "../ui/icons";
+import { BackIcon, FilesIcon, LinkIcon } from "../ui/icons";
 import { Notice } from "../ui/Notice";
 import { useSay } from "../ui/toasts";
 import type { EditorHandle } from "./Editor";
@@ -65,6 +65,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
   const narrow = useMedia(NARROW);
   const [peers, setPeers] = useState<readonly Peer[]>([]);
   const [following, setFollowing] = useState<string | null>(null);
+  const [files, setFiles] = useState(false);
   const [pending, setPending] = useState<Handover | null>(() => takeOver(id));
   const handle = useRef<EditorHandle | null>(null);
   const { room, open } = state;
@@ -102,6 +103,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
     setPending(null);
     if (from) void clearRoom(me.id, from);
   }, [id, me.id]);
+  const closeFiles = useCallback(() => setFiles(false), []);
   const onCopyLink = useCallback(() => void copyLink(), [copyLink]);
 
   if (state.stage === "failed" && state.words) {
@@ -166,6 +168,17 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
         <SavedIndicator saved={open.saved} link={state.link} />
         <span className="room__space" />
         <People me={me} peers={peers} following={following} most={narrow ? 2 : 7} onFollow={(peer) => handle.current?.follow.toggle(peer)} />
+        <button
+          type="button"
+          className="button room__files"
+          aria-label="Files of this room"
+          title="Files of this room"
+          aria-expanded={files}
+          onClick={() => setFiles(!files)}
+          data-testid="files-button"
+        >
+          <FilesIcon />
+        </button>
         <button type="button" className="button room__share" onClick={onCopyLink} aria-label="Copy the link to this room">
           <LinkIcon />
           <span className="room__share-word">Share</span>
@@ -176,6 +189,9 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
           <Editor
             key={open.doc.guid}
             open={open}
+            api={identity.api}
+            files={files}
+            onFilesClose={closeFiles}
             room={room}
             userId={me.id}
             session={session}

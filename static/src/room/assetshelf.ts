@@ -1,20 +1,32 @@
 /**
- * Images in this browser: those that wait for their upload, and those already seen, for work without a network.
+ * Files in this browser: those that wait for their upload, and pictures already seen, for work without a network.
  *
  * One database per user. Every method is best effort: where IndexedDB is forbidden nothing is kept, and nothing breaks.
  */
+import type { ExcalidrawElement } from "@excalidraw/excalidraw/element/types";
+import type { Box } from "../assets/placement";
 import { assetsDatabaseName, registerDatabase } from "./caches";
 
 const STORE = "assets";
 /** Seen images beyond this many bytes push out the ones used longest ago. */
 const KEEP_BYTES = 200 * 1024 * 1024;
 
+/** A picture's element as it was inserted, or the place of a card that is made when the upload has ended. */
+export type Placement = { readonly element: ExcalidrawElement } | { readonly box: Box };
+
 export interface KeptAsset {
+  /** SHA-256 of the file; of a smaller form of a picture: that, a dot, and the form's name. */
   readonly id: string;
   readonly room: string;
   readonly blob: Blob;
   /** False until the server has it. */
   readonly uploaded: boolean;
+  /** The server's no: it is not sent again, but still shown here. */
+  readonly refused?: boolean;
+  readonly filename?: string;
+  readonly contentType?: string;
+  /** Where it goes on the canvas: what an upload needs to end well after a reload. */
+  readonly placement?: Placement;
   readonly usedAt: number;
 }
 
@@ -81,7 +93,20 @@ export class AssetShelf {
     const store = await this.#store("readonly");
     if (!store) return [];
     const all = (await settle(store.getAll()).catch(() => [])) as KeptAsset[];
-    return all.filter((asset) => asset.room === room && !asset.uploaded);
+    return all.filter((asset) => asset.room === room && !asset.uploaded && !asset.refused);
+  }
+
+  async remove(room: string, id: string): Promise<void> {
+    const store = await this.#store("readwrite");
+    if (store) await settle(store.delete([room, id])).catch(() => undefined);
+  }
+
+  /** The same file as any room of this person has it. */
+  async findAnywhere(id: string): Promise<KeptAsset | null> {
+    const store = await this.#store("readonly");
+    if (!store) return null;
+    const all = (await settle(store.getAll()).catch(() => [])) as KeptAsset[];
+    return all.find((asset) => asset.id === id) ?? null;
   }
 
   /** Drops the longest unused of those the server has, until the rest fits. */

@@ -6,7 +6,7 @@
  */
 import { CaptureUpdateAction, loadFromBlob, restoreElements, serializeAsJSON } from "@excalidraw/excalidraw";
 import type { ExcalidrawElement } from "@excalidraw/excalidraw/element/types";
-import type { BinaryFileData, BinaryFiles, ExcalidrawImperativeAPI } from "@excalidraw/excalidraw/types";
+import type { BinaryFileData, BinaryFiles, DataURL, ExcalidrawImperativeAPI } from "@excalidraw/excalidraw/types";
 import type * as Y from "yjs";
 import { randomKey } from "../api/client";
 import { readBackground, readScene } from "../binding";
@@ -20,13 +20,19 @@ const LOOK_BYTES = 4 * 1024 * 1024;
 export type Manner = "add" | "replace";
 
 /** Asks for a file; resolves to null when none is chosen. */
-export function chooseFile(accept: string): Promise<File | null> {
+export async function chooseFile(accept: string): Promise<File | null> {
+  return (await chooseFiles(accept, false))[0] ?? null;
+}
+
+/** Asks for files; resolves to none when none is chosen. */
+export function chooseFiles(accept: string, multiple = true): Promise<File[]> {
   return new Promise((resolve) => {
     const input = document.createElement("input");
     input.type = "file";
     input.accept = accept;
-    input.onchange = () => resolve(input.files?.[0] ?? null);
-    input.oncancel = () => resolve(null);
+    input.multiple = multiple;
+    input.onchange = () => resolve([...(input.files ?? [])]);
+    input.oncancel = () => resolve([]);
     input.click();
   });
 }
@@ -91,7 +97,7 @@ export async function writeOut(doc: Y.Doc, files: BinaryFiles, assets: Assets): 
   for (const element of elements) {
     if (element.type !== "image" || !element.fileId || whole[element.fileId]) continue;
     const shown = files[element.fileId];
-    const dataURL = shown?.dataURL ?? (await assets.fetch(element.fileId).catch(() => null));
+    const dataURL = await wholePicture(element.fileId, shown, assets);
     if (!dataURL) continue;
     const type = /^data:([^;,]+)/.exec(dataURL)?.[1] ?? "image/png";
     whole[element.fileId] = {
@@ -102,6 +108,13 @@ export async function writeOut(doc: Y.Doc, files: BinaryFiles, assets: Assets): 
     };
   }
   return serializeAsJSON(elements, { viewBackgroundColor: readBackground(doc) ?? "#ffffff" }, whole, "local");
+}
+
+/** What the canvas shows may be a smaller form; that goes out only when the whole can't be had. */
+async function wholePicture(id: string, shown: BinaryFileData | undefined, assets: Assets): Promise<DataURL | null> {
+  if (shown && ["full", undefined].includes(assets.shownForm(id))) return shown.dataURL;
+  const whole = await assets.whole(id).catch(() => null);
+  return whole ?? shown?.dataURL ?? null;
 }
 
 export async function save(title: string, doc: Y.Doc, files: BinaryFiles, assets: Assets): Promise<void> {

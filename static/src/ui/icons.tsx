@@ -34,3 +34,8 @@ export const UploadIcon = icon(<path d="M10 13V4M6.2 7.6 10 3.800l3.8 3.800M4 16
 export const OfflineIcon = icon(<path d="M3.5 3.500l13 13M5.8 8.200a3.6 3.6 0 0 0 .4 7.200h8.300M8.2 5.500a4.5 4.5 0 0 1 6.3 4.1 3 3 0 0 1 1.9 4.6" />);
 export const EyeIcon = icon(<><path d="M2.8 10S5.4 5.2 10 5.2 17.2 10 17.2 10 14.6 14.8 10 14.8 2.8 10 2.8 10Z" /><circle cx="10" cy="10" r="2.2" /></>);
 export const CopyIcon = icon(<><rect x="7" y="7" width="9.5" height="9.5" rx="1.8" /><path d="M13 7V5.300A1.8 1.8 0 0 0 11.2 3.500H5.300A1.8 1.8 0 0 0 3.5 5.300v5.900A1.8 1.8 0 0 0 5.3 13H7" /></>);
+export const FilesIcon = icon(<><rect x="3" y="5.5" width="11" height="10.5" rx="1.8" /><path d="M6.500 5.500V4.800A1.8 1.8 0 0 1 8.300 3h6.900A1.8 1.8 0 0 1 17 4.800v6.400a1.8 1.8 0 0 1-1.8 1.800H14" /><path d="m3.500 13.500 3-3 2.500 2.300 1.700-1.500 3 2.700" /></>);
+export const FileIcon = icon(<><path d="M5 4.800A1.8 1.8 0 0 1 6.800 3h4.700L15.500 7v8.200a1.800 1.8 0 0 1-1.8 1.800H6.800A1.8 1.8 0 0 1 5 15.200Z" /><path d="M11.500 3v4h4" /></>);
+export const FilmIcon = icon(<><rect x="3" y="4.500" width="14" height="11" rx="1.8" /><path d="m8.500 7.500 4 2.500-4 2.500Z" /></>);
+export const RetryIcon = icon(<path d="M15.500 8.500A6 6 0 1 0 16 11.500M16 4.500v4h-4" />);
+export const ImageOutIcon = icon(<><path d="M10.500 4H5.300A1.8 1.8 0 0 0 3.500 5.800v8.900a1.8 1.8 0 0 0 1.800 1.800h8.900a1.8 1.8 0 0 0 1.800-1.800V10" /><path d="m4 14.500 3.200-3.500 2.600 2.500 1.600-1.500 3.600 3.500M12.500 3.500H16.500V7.500M16.200 3.800 11.500 8.500" /></>);

@@ -169,7 +169,7 @@ export class Uploads {
 
   #failed(sha256: string, error: unknown, moved: boolean): void {
     if (isFinal(error)) {
-      const refused = this.#step(sha256, { type: "refused", words: wordsFor(error).detail });
+      const refused = this.#step(sha256, { type: "refused", words: refusalWords(error) });
       if (refused) this.#listener.refused(refused, error);
       return;
     }
@@ -206,6 +206,11 @@ export class Uploads {
     this.#list = list;
     for (const subscriber of this.#subscribers) subscriber();
   }
+}
+
+/** The server's own words; they name the file's fault. */
+export function refusalWords(error: unknown): string {
+  return error instanceof ApiError && error.kind === "problem" ? error.message : wordsFor(error).detail;
 }
 
 function waitingWords(error: unknown): string {

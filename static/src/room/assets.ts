@@ -10,16 +10,18 @@
 import type { BinaryFileData, DataURL } from "@excalidraw/excalidraw/types";
 import type { Api } from "../api/client";
 import type { Asset } from "../api/assets";
-import { ApiError, wordsFor } from "../api/errors";
+import { ApiError } from "../api/errors";
 import { hashFile } from "../assets/hash";
 import { isShownByBrowsers, kindOf, nameOf, typeOf, type Kind } from "../assets/kinds";
 import { makePreview } from "../assets/preview";
 import { formOf, type Shown } from "../assets/renditions";
 import { sendBytes } from "../assets/transport";
-import { Uploads, type UploadView } from "../assets/uploads";
+import { refusalWords, Uploads, type UploadView } from "../assets/uploads";
 import type { AssetStore } from "../binding";
 import { AssetShelf, type KeptAsset, type Placement } from "./assetshelf";
 import { toDataUrl } from "./bytes";
+
+const LEAVING_MS = 1_000;
 
 /** What the canvas does when an upload ends. */
 export interface AssetWatcher {
@@ -243,14 +245,18 @@ export class Assets implements AssetStore {
   }
 
   async #onLost({ sha256: id }: UploadView): Promise<void> {
-    if (await this.#keeping.get(id)) this.#settle(id).resolve();
+    if (!(await this.#keeping.get(id))) return;
+    // A page that is being left breaks its connections, too: then nothing runs any more after this, nobody is shown an
+    // image that is not there, and the next page goes on from the shelf.
+    await new Promise((resolve) => setTimeout(resolve, LEAVING_MS));
+    if (!this.#closed && this.uploads.find(id)) this.#settle(id).resolve();
   }
 
   #onRefused(upload: UploadView, error: unknown): void {
     const { sha256: id, file } = upload;
     this.#refused.set(id, error);
     void this.#shelf.put({ id, room: this.#room, blob: file, uploaded: false, refused: true });
-    this.#complain(`${upload.filename || "A file"} could not be shared: ${wordsFor(error).detail}`);
+    this.#complain(`${upload.filename || "A file"} could not be shared: ${refusalWords(error)}`);
     this.#refusals.get(id)?.(error);
     this.#watcher?.gone(upload);
   }

@@ -46,7 +46,9 @@ class Given:
         return {"name": self.name, "type": self.type, "base64": base64.b64encode(self.content).decode()}
 
 
-def photo(name: str = "beach.jpg", size: tuple[int, int] = (2700, 2000), seed: int = 1, turned: bool = False) -> Given:
+def photo(
+    name: str = "beach.jpg", size: tuple[int, int] = (2700, 2000), seed: int = 1, turned: bool = False
+) -> Given:
     """A photo as a camera makes it: large, since noise can't be compressed; 2700 x 2000 pixels are 7 MB."""
     width, height = size
     noise = random.Random(seed).randbytes(width * height * 3)  # noqa: S311
@@ -60,7 +62,9 @@ def photo(name: str = "beach.jpg", size: tuple[int, int] = (2700, 2000), seed: i
 def sketch(name: str = "sketch.png", size: tuple[int, int] = (640, 400), color: str = "#2f9e44") -> Given:
     """A small picture in one colour."""
     picture = Image.new("RGB", size, color)
-    ImageDraw.Draw(picture).ellipse((size[0] * 0.3, size[1] * 0.2, size[0] * 0.7, size[1] * 0.8), fill="#ffec99")
+    ImageDraw.Draw(picture).ellipse(
+        (size[0] * 0.3, size[1] * 0.2, size[0] * 0.7, size[1] * 0.8), fill="#ffec99"
+    )
     return Given(name, "image/png", encode(picture, "PNG"))
 
 

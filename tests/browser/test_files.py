@@ -155,7 +155,10 @@ async def test_an_upload_goes_on_after_a_lost_network_and_after_a_reload(meet: M
     meeting = await meet()
     ada, grace = meeting.people
     # Grace asks for a picture that is on its way.
-    with ada.watch.expecting(NO_SERVER, r"ERR_FAILED"), grace.watch.expecting(r"status of 404 .*rendition=thumb"):
+    with (
+        ada.watch.expecting(NO_SERVER, r"ERR_FAILED"),
+        grace.watch.expecting(r"status of 404 .*rendition=thumb"),
+    ):
         await ada.context.set_offline(True)
         await drop(ada, [photo(size=(1200, 900))])
         await expect(tray(ada)).to_have_attribute("data-phase", "waiting")
@@ -165,14 +168,14 @@ async def test_an_upload_goes_on_after_a_lost_network_and_after_a_reload(meet: M
         scene = await meeting.agree(lambda scene: len(images(scene)) == 1)
         await grace.until(SHOWS, [scene[0]["fileId"], 600])
 
-    async with holding(ada.page):
-        await drop(ada, [photo("later.jpg", (1500, 1100), seed=7)], at=(600, 500))
-        await ada.until("() => window.kanvas.api.getSceneElements().length === 2")
-        await ada.until("async () => (await (%s)()) === 1" % WAITING)
-        await ada.page.reload()
-    await ada.arrive()
-    scene = await meeting.agree(lambda scene: len(images(scene)) == 2)
-    await grace.until(SHOWS, [images(scene)[1]["fileId"], 600])
+        async with holding(ada.page):
+            await drop(ada, [photo("later.jpg", (1500, 1100), seed=7)], at=(600, 500))
+            await ada.until("() => window.kanvas.api.getSceneElements().length === 2")
+            await ada.until(f"async () => (await ({WAITING})()) === 1")
+            await ada.page.reload()
+        await ada.arrive()
+        scene = await meeting.agree(lambda scene: len(images(scene)) == 2)
+        await grace.until(SHOWS, [images(scene)[1]["fileId"], 600])
 
 
 # How many files wait on this browser's shelf.
@@ -184,7 +187,9 @@ WAITING = """async () => { const found = (await indexedDB.databases()).find(({ n
   db.close(); return all.filter((one) => !one.uploaded).length; }"""
 
 
-async def test_far_away_a_thumbnail_near_the_rest_and_exports_carry_all_of_it(meet: Meet, tmp_path: Path) -> None:
+async def test_far_away_a_thumbnail_near_the_rest_and_exports_carry_all_of_it(
+    meet: Meet, tmp_path: Path
+) -> None:
     meeting = await meet()
     ada, grace = meeting.people
     given = photo(size=(2700, 2000), seed=3)
@@ -196,7 +201,8 @@ async def test_far_away_a_thumbnail_near_the_rest_and_exports_carry_all_of_it(me
         if least == 100:
             # A reload begins where one looked last.
             await grace.until(
-                "(key) => JSON.parse(sessionStorage.getItem(key) ?? '[]')[2] === 0.3", f"kanvas.view:{meeting.room_id}"
+                "(key) => JSON.parse(sessionStorage.getItem(key) ?? '[]')[2] === 0.3",
+                f"kanvas.view:{meeting.room_id}",
             )
             await grace.page.reload()
             await grace.arrive()

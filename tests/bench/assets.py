@@ -34,7 +34,12 @@ from tests.load.processes import Usage
 from tests.load.scenarios import Measured, measure, quiet
 from tests.load.servers import LOOPBACK, Api, Kanvas, KanvasServer
 
-SETTINGS: Final = {"KANVAS_SUPERVISOR": "off", "KANVAS_MAX_ASSET_BYTES": str(120 * 2**20)}
+SETTINGS: Final = {
+    "KANVAS_SUPERVISOR": "off",
+    "KANVAS_MAX_ASSET_BYTES": str(120 * 2**20),
+    "KANVAS_ROOM_QUOTA_BYTES": str(2**40),
+    "KANVAS_USER_QUOTA_BYTES": str(2**40),
+}
 BUCKET: Final = {
     "KANVAS_BLOBS_URL": "s3://bucket/prefix?endpoint=http://127.0.0.1:9",
     "AWS_ACCESS_KEY_ID": "key",
@@ -60,13 +65,16 @@ def say(line: str) -> None:
 
 
 class Person:
-    """One user on one connection."""
+    """One user on one connection, who may become another one."""
 
     def __init__(self, port: int, token: str, room_id: str) -> None:
         self._connection = http.client.HTTPConnection(LOOPBACK, port, timeout=120)
         self._base = f"http://{LOOPBACK}:{port}"
-        self._token = {"Authorization": f"Bearer {token}"}
+        self.become(token)
         self._assets = f"/api/v1/rooms/{room_id}/assets"
+
+    def become(self, token: str) -> None:
+        self._token = {"Authorization": f"Bearer {token}"}
 
     def call(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], *statuses: int
@@ -158,10 +166,12 @@ def usage(server: KanvasServer) -> tuple[Usage, Usage]:
 
 
 def per_request(settings: Mapping[str, str], name: str, count: int, work: Callable[[Person], object]) -> None:
-    """`count` times the work by `AT_ONCE` people, each with a share of it."""
+    """`count` times the work on `AT_ONCE` connections, by a new user every ten times."""
 
     def share(person: Person) -> None:
-        for _ in range(count // AT_ONCE):
+        for number in range(count // AT_ONCE):
+            if number % 10 == 0:
+                person.become(server.token())
             work(person)
 
     with room(settings) as (server, person):

@@ -36,10 +36,15 @@ class Camera:
 
 
 def film(size_bytes: int) -> bytes:
-    """An MP4 by its boxes: the type, and a box of data."""
-    kind = b"ftyp" + b"isom" + bytes(4) + b"isommp42"
-    head = (len(kind) + 4).to_bytes(4) + kind
-    rest = size_bytes - len(head)
+    """An MP4 by its boxes: the type, a movie with one track, and a box of data that is no video."""
+    picture = b"".join((length << 16).to_bytes(4) for length in (1920, 1080))
+    head = box(b"ftyp", b"isom" + bytes(4) + b"isommp42") + box(
+        b"moov", box(b"trak", box(b"tkhd", bytes(76) + picture))
+    )
     block = os.urandom(1 << 20)
-    data = (block * (rest // len(block) + 1))[: rest - 8]
-    return head + rest.to_bytes(4) + b"mdat" + data
+    missing = size_bytes - len(head) - 8
+    return head + box(b"mdat", (block * (missing // len(block) + 1))[:missing])
+
+
+def box(name: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4) + name + body

@@ -10,9 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-_ONE: Final = re.compile(
-    r"bytes[ \t]*=[ \t]*(?:,[ \t]*)*(\d{0,19})-(\d{0,19})[ \t]*(?:,[ \t]*)*", re.IGNORECASE
-)
+_ONE: Final = re.compile(r"bytes=[ \t,]*(\d{0,19})-(\d{0,19})[ \t,]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

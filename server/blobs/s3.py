@@ -43,6 +43,7 @@ from server.blobs.base import (
     check_signing,
 )
 from server.blobs.errors import BlobExists, BlobMismatch, BlobNotFound
+from server.blobs.streamed import StreamedBody
 from server.blobs.trial import round_trip
 from server.settings import SettingsError
 
@@ -50,10 +51,7 @@ log = structlog.get_logger("kanvas.blobs")
 
 CONNECT_S: Final = 5.0
 READ_S: Final = 30.0
-SEND_S: Final = 60.0
-"""For the storage to take one chunk of an upload."""
-
-ATTEMPTS: Final = 4
+ATTEMPTS: Final = 3
 CONNECTIONS: Final = 64
 DELETES_AT_ONCE: Final = 16
 MISSING: Final = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
@@ -111,57 +109,6 @@ def _translated(what: str) -> Iterator[None]:
         raise Unavailable(f"This can't {what} now; the object storage does not answer: {error}") from error
 
 
-class _Body:
-    """A source as the body of a request: its last chunk is held back until the source has ended well.
-
-    So a source that fails or has another length never makes a complete request, whatever it sent before.
-    """
-
-    def __init__(self, source: AsyncIterator[bytes], size_bytes: int) -> None:
-        self._source = source
-        self._size_bytes = size_bytes
-        self.patience: asyncio.Timeout | None = None
-        """Of the request this is the body of, while it is under way."""
-        self.failure: BaseException | None = None
-
-    def read(self) -> bytes:
-        """Never called: the library takes for a body what has this name, and then iterates."""
-        raise NotImplementedError
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            held, seen_bytes = b"", 0
-            async for chunk in self._source:
-                seen_bytes += len(chunk)
-                if seen_bytes > self._size_bytes:
-                    raise BlobMismatch(
-                        f"More than the announced {self._size_bytes} bytes came; nothing was stored."
-                    )
-                if held and chunk:
-                    self._wait(SEND_S)
-                    yield held
-                    self._wait(None)
-                held = chunk or held
-            if seen_bytes < self._size_bytes:
-                raise BlobMismatch(
-                    f"{seen_bytes} bytes came and {self._size_bytes} were announced; nothing was stored."
-                )
-            # the answer has a deadline of its own
-            if held:
-                yield held
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            self.failure = error
-            # the library would try again after a while, and a source can't be read twice
-            self._wait(0)
-            raise
-
-    def _wait(self, delay_s: float | None) -> None:
-        if self.patience is not None and not self.patience.expired():
-            self.patience.reschedule(None if delay_s is None else asyncio.get_running_loop().time() + delay_s)
-
-
 class S3Blobs:
     """Blobs in a bucket. `client` is an open S3 client."""
 
@@ -187,7 +134,7 @@ class S3Blobs:
     ) -> None:
         """See Blobs.put."""
         check_key(key, is_new=True)
-        body = _Body(source, size_bytes)
+        body = StreamedBody(source, size_bytes)
         if not size_bytes:
             # a body of no length is never looked at
             async for _ in body:

@@ -44,6 +44,8 @@ class Weed:
         data.mkdir(parents=True)
         config = self._folder / "s3.json"
         config.write_text(json.dumps({"identities": [identity()]}))
+        # seven volumes would be made for the first blob of each bucket: seconds
+        (self._folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
         master, volume, filer, s3 = free_pairs(4)
         self.port = s3
         command = [

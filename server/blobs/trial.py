@@ -143,11 +143,13 @@ class _Trials:
         return "answered, and refused when altered"
 
     async def expiry(self) -> str:
-        signed = await self._sign_get(1)
+        signed = await self._sign_get(2)
+        if not (await ask(self._http, signed)).is_success:
+            raise Failed("A signed read was refused while it was valid.")
         await asyncio.sleep(2.1)
         if (await ask(self._http, signed)).is_success:
             raise Failed("An address that has expired is answered; do the clocks agree?")
-        return "refused after its second"
+        return "refused after its two seconds"
 
     async def _sign_get(self, expires_s: int) -> Signed:
         return await self._blobs.sign_get(
@@ -193,7 +195,7 @@ async def _try(part: str, trial: Callable[[], Awaitable[str]]) -> Line:
         async with asyncio.timeout(DEADLINE_S):
             return Line(part, True, await trial())
     except (Failed, KanvasError) as error:
-        return Line(part, False, str(error))
+        return Line(part, False, " ".join(str(error).split()))
     except httpx2.HTTPError as error:
         return Line(part, False, f"The address can't be reached: {error or type(error).__name__}.")
     except TimeoutError:

@@ -14,12 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-import httpx2
-from botocore.auth import S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import ReadOnlyCredentials
-
-from tests.blobs.weed import ACCESS_KEY, CREDENTIALS, SECRET_KEY, Weed
+from tests.blobs.weed import BUCKET, CREDENTIALS, Weed
 
 WEEK_S = 7 * 86_400
 MIN_PART_BYTES = 5 * 1024 * 1024
@@ -212,15 +207,6 @@ def parse_head(raw: bytes) -> Head:
     return Head(method, target, {name.strip().lower(): value.strip() for name, _, value in pairs})
 
 
-def sign_by_hand(method: str, url: str, headers: Mapping[str, str], expires_s: int = 60) -> str:
-    """An address as somebody else's program would sign it, right or wrong."""
-    request = AWSRequest(method=method, url=url, headers=dict(headers))
-    credentials = ReadOnlyCredentials(ACCESS_KEY, SECRET_KEY, None)
-    S3SigV4QueryAuth(credentials, "s3", "auto", expires_s).add_auth(request)
-    signed: str = request.url
-    return signed
-
-
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """A fresh bucket behind the filter: KANVAS_BLOBS_URL and the environment that goes with it."""
@@ -228,22 +214,20 @@ class Bucket:
     url: str
     env: Mapping[str, str]
     strict: Strict
-    name: str
 
 
 @asynccontextmanager
-async def open_bucket(weed: Weed, prefix: str = "kanvas") -> AsyncIterator[Bucket]:
-    """A new, empty bucket of its own name."""
+async def open_bucket(weed: Weed) -> AsyncIterator[Bucket]:
+    """What is below a new prefix of the server's bucket, empty."""
     strict = Strict(weed.port)
     server = await asyncio.start_server(strict.serve, "127.0.0.1", 0, limit=256 * 1024)
     strict.port = server.sockets[0].getsockname()[1]
-    name = f"test-{secrets.token_hex(8)}"
-    async with httpx2.AsyncClient(trust_env=False) as http:
-        made = await http.put(sign_by_hand("PUT", f"http://127.0.0.1:{weed.port}/{name}", {}))
-        assert made.status_code == 200, made.text
-    url = f"s3://{name}/{prefix}?endpoint=http://127.0.0.1:{strict.port}"
+    # one bucket for all: the first blob of each takes the server up to 5 s
+    await weed.warm()
+    prefix = f"test-{secrets.token_hex(8)}"
+    url = f"s3://{BUCKET}/{prefix}?endpoint=http://127.0.0.1:{strict.port}"
     try:
-        yield Bucket(url, CREDENTIALS, strict, name)
+        yield Bucket(url, CREDENTIALS, strict)
     finally:
         server.close()
         await strict.end()

@@ -14,8 +14,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import httpx2
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
 
 ACCESS_KEY = "KANVASTESTKEY"
 SECRET_KEY = "not-a-secret-but-long-enough"
@@ -23,6 +28,7 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_
 WEED = Path(sys.executable).with_name("weed")
 START_S = 60.0
 GRPC = 10_000
+BUCKET = "kanvas-test"
 
 
 class Weed:
@@ -32,6 +38,7 @@ class Weed:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self._is_warm = False
 
     def start(self) -> None:
         """Start on free ports; another process may take one meanwhile, so there are three tries."""
@@ -77,11 +84,31 @@ class Weed:
         finally:
             connection.close()
 
+    async def warm(self) -> None:
+        """Make the bucket and store something, so that nobody else waits for its first volume."""
+        if self._is_warm:
+            return
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
+            for name in (BUCKET, f"{BUCKET}/warm"):
+                url = sign_by_hand("PUT", f"http://127.0.0.1:{self.port}/{name}", {})
+                made = await http.put(url, content=b"")
+                assert made.status_code == 200, made.text
+        self._is_warm = True
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+def sign_by_hand(method: str, url: str, headers: Mapping[str, str], expires_s: int = 60) -> str:
+    """An address as somebody else's program would sign it, right or wrong."""
+    request = AWSRequest(method=method, url=url, headers=dict(headers))
+    credentials = ReadOnlyCredentials(ACCESS_KEY, SECRET_KEY, None)
+    S3SigV4QueryAuth(credentials, "s3", "auto", expires_s).add_auth(request)
+    signed: str = request.url
+    return signed
 
 
 def identity() -> dict[str, object]:

@@ -340,7 +340,12 @@ async def write(server: KanvasServer, with_photos: bool) -> Written:
         latest_ms = crowd.ledger.quantile_ms(1.0) or 0.0
         photos = ""
         if child is not None:
-            count, rest_s = (await child.communicate())[0].decode().split()
+            said = (await child.communicate())[0].decode()
+            if child.returncode:
+                raise RuntimeError(
+                    f"The photos could not be sent. The server's log:\n{server.child.last_lines()}"
+                )
+            count, rest_s = said.split()
             photos = f"; {count} photos, the last one's renditions {rest_s} s later"
     await quiet(server)
     return Written(measured, latest_ms, waited, photos)

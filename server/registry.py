@@ -256,7 +256,9 @@ class Api:
             if operation.method in methods:
                 raise ValueError(f"{operation.method} {operation.path} is declared twice")
             methods[operation.method] = operation
-        return [Route(path, _Dispatch(methods), methods=None) for path, methods in by_path.items()]
+        # the first that fits is taken: "/assets/import" before "/assets/{asset_id}"
+        paths = sorted(by_path, key=lambda path: [part.startswith("{") for part in path.split("/")])
+        return [Route(path, _Dispatch(by_path[path]), methods=None) for path in paths]
 
 
 class _Dispatch:

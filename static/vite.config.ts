@@ -38,6 +38,7 @@ export default defineConfig({
     proxy: {
       "/api": server,
       "/parties": { target: server, ws: true },
+      "/blobs": server,
     },
   },
 });

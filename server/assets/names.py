@@ -21,7 +21,8 @@ PREFIX: Final = "images/"
 NAME_CHARS: Final = 200
 SAFE_CHARS: Final = 80
 
-_SAFE_USER: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SAFE_USER: Final = re.compile(r"[A-Za-z0-9_-]{5,64}")
+"""No device of Windows has so long a name."""
 
 
 def check_filename(value: str) -> str:

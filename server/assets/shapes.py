@@ -6,7 +6,7 @@ Owns: models. Does not own: routes.
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from db.assets import Asset
@@ -19,6 +19,12 @@ from server.rooms import RoomId
 SHA256_PATTERN: Final = "^[0-9a-f]{64}$"
 ULID_PATTERN: Final = "^[0-7][0-9a-hjkmnp-tv-z]{25}$"
 SIZE_MOST: Final = 5 * 1024**4
+
+
+def _whole(value: object) -> object:
+    # JSON knows no integers: 3.0 is one to JSON Schema
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
 
 Sha256 = Annotated[
     str,
@@ -54,14 +60,16 @@ class NewAsset(Body):
     content_type: Annotated[str, AfterValidator(_known_type)] = Field(
         max_length=128, description="Its type; the bytes must say the same", examples=["image/jpeg"]
     )
-    size: int = Field(ge=1, le=SIZE_MOST, description="Its length in bytes, exactly", examples=[120_000])
+    size: Annotated[int, BeforeValidator(_whole)] = Field(
+        ge=1, le=SIZE_MOST, description="Its length in bytes, exactly", examples=[120_000]
+    )
     sha256: Sha256
 
 
 class WantedParts(Body):
     """Parts to send next."""
 
-    numbers: list[Annotated[int, Field(ge=1, le=10_000)]] = Field(
+    numbers: list[Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10_000)]] = Field(
         min_length=1, max_length=100, description="From 1; each part is asked for when it is to be sent"
     )
 

@@ -51,7 +51,7 @@ def photo(
 ) -> Given:
     """A photo as a camera makes it: large, since noise can't be compressed; 2700 x 2000 pixels are 7 MB."""
     width, height = size
-    noise = random.Random(seed).randbytes(width * height * 3)  # noqa: S311
+    noise = random.Random(seed).randbytes(width * height * 3)
     picture = Image.blend(Image.frombytes("RGB", size, noise), sky(size), 0.55)
     exif = Image.Exif()
     if turned:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.assets.pictures import noise, pdf, png, sha256
+from tests.server.assets.pictures import noise, pdf, photo, png, sha256
 from tests.server.assets.sending import Sender, code, enter
 from tests.server.edge import open_edge
 
@@ -99,6 +99,29 @@ async def test_who_is_let_in(tmp_path: Path, empty_database: Path) -> None:
         assert (await ada.person.ask("GET", "/api/v1/assets")).json()["items"] == []
         await ada.person.ask("POST", f"{ada.at.removesuffix('/assets')}/restore")
         assert (await ada.read(asset["id"])).status_code == 200
+
+
+async def test_an_image_from_before_there_were_rows(tmp_path: Path, empty_database: Path) -> None:
+    data = photo()
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada, ben = await enter(edge), await enter(edge, "Ben")
+        for room_id in (ada.room_id, "images"):
+            folder = tmp_path / "blobs" / room_id
+            folder.mkdir(exist_ok=True, parents=True)
+            (folder / sha256(data)).write_bytes(data)
+        (folder / ("0" * 64)).write_bytes(b"no picture")
+        assert code(await ben.read(sha256(data))) == (404, "asset_not_found")
+        read = await ada.read(sha256(data))
+        assert (read.status_code, read.content) == (200, data)
+        asset = (await ada.person.ask("GET", ada.at)).json()["items"][0]
+        assert (asset["sha256"], asset["user_id"]) == (sha256(data), ada.person.user_id)
+        await ada.with_renditions(asset["id"], "thumb")
+        assert (await ada.read(sha256(data))).content == data
+        # a room may be called like the folder of all others
+        room = await ada.person.room(id="images")
+        of_images = Sender(edge, ada.person, room["id"])
+        assert (await of_images.read(sha256(data))).content == data
+        assert code(await of_images.read("0" * 64)) == (404, "asset_not_found")
 
 
 @pytest.mark.parametrize("name", ["x", "A" * 64, "a" * 63, "../secret", "%2e%2e%2fsecret", "a" * 64 + ".png"])

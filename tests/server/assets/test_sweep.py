@@ -158,6 +158,9 @@ async def test_a_room_deleted_for_good_takes_its_assets_along(tmp_path: Path, em
         await ada.with_renditions(asset["id"], "thumb")
         upload = (await ada.announce(png(9, 9))).json()["upload"]
         await ada.send(upload["request"], png(9, 9))
+        before = tmp_path / "blobs" / ada.room_id / ("ab" * 32)
+        before.parent.mkdir()
+        before.write_bytes(png())
         await ada.person.ask("DELETE", ada.at.removesuffix("/assets"))
         await age(edge, timedelta(days=31))
         await clean_up(edge.services)

@@ -308,18 +308,6 @@ class BlobsContract:
         assert 400 <= answer.status_code < 500
         assert await keys(rig.blobs) == []
 
-    async def test_signed_addresses_expire(self, rig: Rig) -> None:
-        await put(rig.blobs, "there")
-        signed = [
-            await self.sign(rig, expires_s=1),
-            await rig.blobs.sign_get("there", content_type="image/png", disposition="inline", expires_s=1),
-        ]
-        await asyncio.sleep(2.1)
-        for one in signed:
-            answer = await ask(rig.http, one, PNG if one.method == "PUT" else None)
-            assert answer.status_code == 403, answer.text
-        assert await keys(rig.blobs) == ["there"]
-
     async def test_a_signed_get_answers_as_it_was_signed(self, rig: Rig) -> None:
         await put(rig.blobs)
         disposition = "attachment; filename=\"a b.pdf\"; filename*=UTF-8''%C3%A4.pdf"
@@ -471,10 +459,25 @@ class BlobsContract:
 
     # -- trials ---------------------------------------------------------------------------------
 
-    async def test_its_own_trials_pass_and_leave_nothing(self, rig: Rig) -> None:
-        await rig.blobs.check()
-        lines = await try_blobs(rig.blobs, rig.http)
+    async def test_its_own_trials_pass_and_leave_nothing_while_addresses_expire(self, rig: Rig) -> None:
+        blobs = rig.blobs
+        await put(blobs, "there")
+        signed = [
+            await self.sign(rig, expires_s=2),
+            await blobs.sign_get("there", content_type="image/png", disposition="inline", expires_s=2),
+            await blobs.sign_part(
+                KEY, await blobs.start_parts(KEY, content_type="video/mp4"), 1, size_bytes=3, expires_s=2
+            ),
+        ]
+        await blobs.check()
+        # they wait for an expiry of their own
+        lines = await try_blobs(blobs, rig.http)
         assert [(line.part, line.told) for line in lines if not line.passed] == []
         assert len(lines) == 8
-        assert await keys(rig.blobs) == []
-        assert [one async for one in rig.blobs.list_started()] == []
+        for one, body in zip(signed, (PNG, None, b"one"), strict=True):
+            answer = await ask(rig.http, one, body)
+            assert answer.status_code == 403, answer.text
+        assert await keys(blobs) == ["there"]
+        started = [one async for one in blobs.list_started()]
+        assert [one.key for one in started] == [KEY]
+        assert await blobs.list_parts(KEY, started[0].parts_id) == []

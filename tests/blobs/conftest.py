@@ -7,7 +7,7 @@ import pytest
 
 from tests.blobs.weed import Weed, open_weed
 
-ON_LINUX = ["test_live.py"]
+ON_LINUX = ["test_live.py", "test_delivery.py"]
 collect_ignore = [] if sys.platform == "linux" else ON_LINUX
 
 

@@ -52,10 +52,9 @@ async def test_commands_on_a_bucket(tmp_path: Path, weed: Weed) -> None:
             kanvas(tmp_path / "a", "blobs", "check", env=env),
             kanvas(tmp_path / "b", "blobs", "cors", env=env | public),
             kanvas(tmp_path / "c", "blobs", "cors", env=env | {"KANVAS_HOST": "0.0.0.0"}),
-            kanvas(tmp_path / "d", "blobs", "check", env=env | {"AWS_SECRET_ACCESS_KEY": "wrong"}),
             kanvas(tmp_path / "e", "blobs", "check", env={"KANVAS_BLOBS_URL": bucket.url}),
         )
-    (code, out), (cors_code, cors), (lost_code, lost), (wrong_code, wrong), (none_code, none) = results
+    (code, out), (cors_code, cors), (lost_code, lost), (none_code, none) = results
     assert code == 0, out
     assert out.count(" ok ") == 8
     assert (cors_code, cors) == (
@@ -63,12 +62,9 @@ async def test_commands_on_a_bucket(tmp_path: Path, weed: Weed) -> None:
         "The bucket takes PUT, GET and HEAD from pages of https://kanvas.example.org.\n",
     )
     assert (lost_code, lost.splitlines()[0][:23]) == (1, "Set KANVAS_PUBLIC_URL t")
-    assert wrong_code == 1
-    assert "SignatureDoesNotMatch" in wrong
-    assert wrong.count(" failed ") >= 6
     assert none_code == 2
     assert "set AWS_ACCESS_KEY_ID" in none
-    assert "Traceback" not in wrong + none
+    assert "Traceback" not in none
 
 
 async def test_without_the_library_it_says_what_to_install(tmp_path: Path) -> None:

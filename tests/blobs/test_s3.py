@@ -17,7 +17,7 @@ from server.blobs.address import BucketAddress, read_address
 from server.blobs.base import IMMUTABLE
 from server.blobs.s3 import S3Blobs
 from server.blobs.s3 import open_bucket as open_s3
-from server.blobs.trial import read_whole
+from server.blobs.trial import read_whole, try_blobs
 from server.settings import SettingsError
 from tests.blobs.blobs_contract import KEY, PNG, BlobsContract, Rig, keys, put
 from tests.blobs.strict import Bucket, open_bucket
@@ -59,11 +59,13 @@ async def rig(storage: Storage) -> AsyncIterator[Rig]:
 class TestS3Blobs(BlobsContract):
     """The contract."""
 
-    async def test_its_own_trials_pass_and_leave_nothing(self, rig: Rig, storage: Storage) -> None:
+    async def test_its_own_trials_pass_and_leave_nothing_while_addresses_expire(
+        self, rig: Rig, storage: Storage
+    ) -> None:
         strict = storage.bucket.strict
         strict.refused.clear()
         strict.requests.clear()
-        await super().test_its_own_trials_pass_and_leave_nothing(rig)
+        await super().test_its_own_trials_pass_and_leave_nothing_while_addresses_expire(rig)
         assert len(strict.requests) > 20
         # nor does the filter mind anything we do, even in passing
         assert strict.refused == []
@@ -79,7 +81,7 @@ async def test_what_the_server_stores_is_cached_for_good_and_has_its_type(storag
     assert answer.headers["content-type"] == "image/png"
 
 
-async def test_credentials_of_somebody_else_are_refused(weed: Weed, storage: Storage) -> None:
+async def test_credentials_of_somebody_else_are_refused(storage: Storage, rig: Rig) -> None:
     with pytest.MonkeyPatch.context() as environ:
         environ.setenv("AWS_SECRET_ACCESS_KEY", "of somebody else")
         async with open_s3(storage.address) as blobs:
@@ -87,6 +89,9 @@ async def test_credentials_of_somebody_else_are_refused(weed: Weed, storage: Sto
                 with pytest.raises(Unavailable, match="SignatureDoesNotMatch") as refused:
                     await attempt
                 assert refused.value.__cause__ is not None
+            lines = await try_blobs(blobs, rig.http)
+            assert [line.passed for line in lines] == [False] * 8
+            assert "SignatureDoesNotMatch" in lines[0].told
 
 
 async def test_no_credentials_are_told_as_a_setting(storage: Storage) -> None:

@@ -36,7 +36,7 @@ class Weed:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
         self.port = 0
         self._is_warm = False
 
@@ -55,34 +55,56 @@ class Weed:
         (self._folder / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
         master, volume, filer, s3 = free_pairs(4)
         self.port = s3
-        command = [
-            *(str(WEED), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-            *(f"-master.port={master}", f"-volume.port={volume}", "-filer", f"-filer.port={filer}"),
+        common = ("-ip=127.0.0.1", "-ip.bind=127.0.0.1")
+        self._run(
+            *("server", f"-dir={data}", *common, f"-master.port={master}", "-master.telemetry=false"),
+            *("-volume=false", "-master.volumeSizeLimitMB=64", "-filer", f"-filer.port={filer}"),
             *("-s3", f"-s3.port={s3}", f"-s3.config={config}", "-s3.iam=false"),
-            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
-            *("-master.volumeSizeLimitMB=64", "-volume.max=0", "-volume.preStopSeconds=0"),
-        ]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+            *("-s3.port.iceberg=0", "-s3.port.lance=0"),
+        )
         begin = time.monotonic()
-        while time.monotonic() < begin + START_S and self._process.poll() is None:
-            if self._is_ready():
+        has_volume = False
+        while time.monotonic() < begin + START_S and all(one.poll() is None for one in self._processes):
+            if not has_volume and b'"IsLeader":true' in (_get(master, "/cluster/status") or b""):
+                # sooner, it would be turned away and come back after 5 s
+                self._run(
+                    "volume",
+                    f"-dir={data}",
+                    *common,
+                    f"-port={volume}",
+                    f"-master=127.0.0.1:{master}",
+                    "-max=0",
+                    "-preStopSeconds=0",
+                )
+                has_volume = True
+            if has_volume and None not in (_get(s3, "/status"), _get(volume, "/status")):
                 return True
             time.sleep(0.05)
         self.kill()
         return False
 
-    def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
-        try:
-            connection.request("GET", "/status")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+    def _run(self, *arguments: str) -> None:
+        with (self._folder / "log").open("ab") as log:
+            self._processes.append(
+                subprocess.Popen(
+                    [str(WEED), *arguments],
+                    cwd=self._folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+
+    async def warm(self) -> None:
+        """Make the bucket and store something, so that nobody else waits for its first volume."""
+        if self._is_warm:
+            return
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
+            for name, body in ((BUCKET, b""), (f"{BUCKET}/warm", b"warm")):
+                url = sign_by_hand("PUT", f"http://127.0.0.1:{self.port}/{name}", {})
+                made = await http.put(url, content=body)
+                assert made.status_code == 200, made.text
+        self._is_warm = True
 
     async def warm(self) -> None:
         """Make the bucket and store something, so that nobody else waits for its first volume."""
@@ -96,10 +118,32 @@ class Weed:
         self._is_warm = True
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        for one in self._processes:
+            one.kill()
+            one.wait()
+        self._processes.clear()
+
+
+def _get(port: int, path: str) -> bytes | None:
+    """What is answered, None when nothing is."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.read() if answer.status == 200 else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def sign_by_hand(method: str, url: str, headers: Mapping[str, str], expires_s: int = 60) -> str:
+    """An address as somebody else's program would sign it, right or wrong."""
+    request = AWSRequest(method=method, url=url, headers=dict(headers))
+    credentials = ReadOnlyCredentials(ACCESS_KEY, SECRET_KEY, None)
+    S3SigV4QueryAuth(credentials, "s3", "auto", expires_s).add_auth(request)
+    signed: str = request.url
+    return signed
 
 
 def sign_by_hand(method: str, url: str, headers: Mapping[str, str], expires_s: int = 60) -> str:

@@ -106,17 +106,6 @@ class Weed:
                 assert made.status_code == 200, made.text
         self._is_warm = True
 
-    async def warm(self) -> None:
-        """Make the bucket and store something, so that nobody else waits for its first volume."""
-        if self._is_warm:
-            return
-        async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
-            for name in (BUCKET, f"{BUCKET}/warm"):
-                url = sign_by_hand("PUT", f"http://127.0.0.1:{self.port}/{name}", {})
-                made = await http.put(url, content=b"")
-                assert made.status_code == 200, made.text
-        self._is_warm = True
-
     def kill(self) -> None:
         for one in self._processes:
             one.kill()
@@ -135,15 +124,6 @@ def _get(port: int, path: str) -> bytes | None:
         return None
     finally:
         connection.close()
-
-
-def sign_by_hand(method: str, url: str, headers: Mapping[str, str], expires_s: int = 60) -> str:
-    """An address as somebody else's program would sign it, right or wrong."""
-    request = AWSRequest(method=method, url=url, headers=dict(headers))
-    credentials = ReadOnlyCredentials(ACCESS_KEY, SECRET_KEY, None)
-    S3SigV4QueryAuth(credentials, "s3", "auto", expires_s).add_auth(request)
-    signed: str = request.url
-    return signed
 
 
 def sign_by_hand(method: str, url: str, headers: Mapping[str, str], expires_s: int = 60) -> str:

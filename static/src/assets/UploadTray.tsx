@@ -7,13 +7,16 @@ import type { Uploads, UploadView } from "./uploads";
 
 /** More lines than these are folded away at first. */
 const FOLDED_FROM = 4;
+/** There the lines would lie over what is being uploaded. */
+const NARROW = "(max-width: 48rem)";
 
 export function UploadTray({ uploads }: { uploads: Uploads }): ReactNode {
   const list = useSyncExternalStore(uploads.subscribe, uploads.list);
   const [chosen, setChosen] = useState<boolean | null>(null);
   const listId = useId();
   if (list.length === 0) return null;
-  const open = chosen ?? list.length < FOLDED_FROM;
+  const failed = list.some(({ state }) => state.phase === "failed");
+  const open = chosen ?? (failed || (list.length < FOLDED_FROM && !window.matchMedia(NARROW).matches));
   const { words, share: done } = summary(list.map(({ state }) => state));
   return (
     <section className="tray" aria-label="Uploads" data-testid="upload-tray">

@@ -229,6 +229,13 @@ export default function Editor(props: {
     [rest],
   );
 
+  // Excalidraw opens a link of this origin in this very tab; a file is no page to go to.
+  const onLinkOpen = useCallback<NonNullable<ExcalidrawProps["onLinkOpen"]>>((element, event) => {
+    if (!element.link || !isEmbedded(element.link)) return;
+    event.preventDefault();
+    window.open(element.link, "_blank", "noopener");
+  }, []);
+
   const receive = useCallback((it: ExcalidrawImperativeAPI) => {
     // Handed out during the editor's construction, when nothing may be set yet.
     queueMicrotask(() => setApi(it));
@@ -291,6 +298,7 @@ export default function Editor(props: {
         aiEnabled={false}
         validateEmbeddable={isEmbedded}
         renderEmbeddable={renderEmbeddable}
+        onLinkOpen={onLinkOpen}
         UIOptions={UI_OPTIONS}
       >
         {menu}

@@ -481,6 +481,44 @@ describe("the binding", () => {
     expect(made.document.groups("i")!.image).toMatchObject({ fileId: sha });
   });
 
+  it("leaves a file alone that the app sends by itself, and commits its image when that is done", async () => {
+    let done!: () => void;
+    const settled = new Promise<void>((resolve) => (done = resolve));
+    const uploads: string[] = [];
+    const assets = {
+      upload: async (fileId: string) => void uploads.push(fileId),
+      fetch: async () => null,
+      settled: (fileId: string) => (fileId === "own" ? settled : null),
+    };
+    const made = desk({ assets });
+    // A smaller form of it is shown: its bytes are not the file's.
+    made.editor.files = { own: { id: "own", mimeType: "image/webp", dataURL: "data:image/webp;base64,c21hbGw=" } };
+    made.editor.add(sample("image", { id: "i", fileId: "own" }));
+    for (let at = 0; at < 50; at++) await made.frame();
+    expect(made.document.has("i")).toBe(false);
+    done();
+    for (let at = 0; at < 1000 && !made.document.has("i"); at++) await made.frame();
+    expect(made.document.groups("i")!.image).toMatchObject({ fileId: "own" });
+    expect(made.editor.get("i")).toMatchObject({ fileId: "own" });
+    expect(uploads).toEqual([]);
+  });
+
+  it("sends the whole file where only a smaller form of it was pasted", async () => {
+    const sha = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    const uploads: { id: string; text: string }[] = [];
+    const assets = {
+      upload: async (id: string, blob: Blob) => void uploads.push({ id, text: await blob.text() }),
+      fetch: async () => null,
+      original: async () => new Blob(["hello"], { type: "image/png" }),
+    };
+    const made = desk({ assets });
+    made.editor.files = { [sha]: { id: sha, mimeType: "image/webp", dataURL: "data:image/webp;kanvas=r;base64,c21hbGw=" } };
+    made.editor.add(sample("image", { id: "i", fileId: sha }));
+    for (let at = 0; at < 1000 && !made.document.has("i"); at++) await made.frame();
+    expect(uploads).toEqual([{ id: sha, text: "hello" }]);
+    expect(made.document.groups("i")!.image).toMatchObject({ fileId: sha });
+  });
+
   it("shows a peer's preview without writing it, and drops it when the commit comes", async () => {
     const made = desk();
     const peer = { user: { id: "u", name: "Bob" }, preview: { gesture: "g", items: [{ kind: "move", ids: ["r"], x: 50, y: 60 }] } };

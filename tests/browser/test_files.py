@@ -61,7 +61,7 @@ async def test_a_photo_of_6_mb_is_seen_by_somebody_else(meet: Meet) -> None:
         x, y = await ada.at(placed["x"] + placed["width"] / 2, placed["y"] + placed["height"] / 2)
         assert (x, y) == pytest.approx((500, 400), abs=1)
         # Turned by its EXIF data, as every browser shows it.
-        assert placed["height"] / placed["width"] == pytest.approx(2700 / 2000, rel=0.01)
+        assert placed["height"] / placed["width"] == pytest.approx(3000 / 2250, rel=0.01)
         await expect(tray(ada)).to_have_attribute("data-phase", "sending")
         await expect(ada.page.get_by_role("button", name="Cancel beach.jpg")).to_have_count(2)
         assert await grace.scene() == []
@@ -196,6 +196,12 @@ async def test_far_away_a_thumbnail_near_the_rest_and_exports_carry_all_of_it(
     await drop(ada, [given])
     scene = await meeting.agree(lambda scene: len(images(scene)) == 1)
     sha = scene[0]["fileId"]
+    # Made after the answer; until then the picture itself comes in their place.
+    await ada.until(
+        """async (room) => { const answer = await fetch(`/api/v1/rooms/${room}/assets?limit=1`);
+          return (await answer.json()).items[0].renditions.length === 2; }""",
+        meeting.room_id,
+    )
     for zoom, least, most in ((0.3, 100, 256), (1, 1500, 2048), (8, 2700, 2700), (0.3, 2700, 2700)):
         await grace.ask(LOOK, [scene[0]["id"], zoom])
         if least == 100:
@@ -276,7 +282,7 @@ async def test_the_drawer_lists_finds_adds_and_tells(meet: Meet) -> None:
     await drawer.get_by_role("button", name="Add plan.pdf to the canvas").click()
     await meeting.agree(lambda scene: len(scene) == 5)
     await rows.filter(has_text="violet.png").drag_to(
-        grace.page.locator("canvas.interactive"), target_position={"x": 200, "y": 500}
+        grace.page.locator("canvas.interactive"), target_position={"x": 450, "y": 620}
     )
     await meeting.agree(lambda scene: len(scene) == 6)
 

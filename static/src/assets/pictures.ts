@@ -118,9 +118,21 @@ export class Pictures {
     wants.sort((a, b) => b.px - a.px);
     void inTurns(wants, FETCHES_AT_ONCE, async ({ id, needed }) => void (await this.#show(id, needed)));
     for (const id of toShrink(seen, KEEP)) {
-      const thumb = this.#known.get(id)?.thumb;
       const cropped = imagesOf(this.#api.getSceneElements()).some((element) => element.fileId === id && element.crop !== null);
-      if (thumb && !cropped) void this.#put(id, thumb);
+      if (!cropped) void this.#shrink(id);
+    }
+  }
+
+  async #shrink(id: string): Promise<void> {
+    if (this.#busy.has(id)) return;
+    this.#busy.add(id);
+    try {
+      const thumb = this.#known.get(id)?.thumb ?? (await this.#assets.picture(id, "thumb"));
+      if (thumb?.form === "thumb" && !this.#closed) await this.#put(id, thumb);
+    } catch {
+      // It stays as it is: what can't be had small now may be later.
+    } finally {
+      this.#busy.delete(id);
     }
   }
 

@@ -128,9 +128,23 @@ export class AssetApi {
 
   /** The bytes, or a smaller form; the image itself where there is no smaller one (yet). */
   async read(room: string, id: string, form?: Form, signal?: AbortSignal): Promise<Blob> {
+    return (await this.#read(room, id, form, signal)).blob();
+  }
+
+  /** The same, but null, and nothing loaded, when it is a bitmap of more than so many bytes. */
+  async readLight(room: string, id: string, form: Form, mostBytes: number): Promise<Blob | null> {
+    const answer = await this.#read(room, id, form);
+    const bytes = Number(answer.headers.get("Content-Length") ?? 0);
+    if (bytes <= mostBytes || answer.headers.get("Content-Type")?.startsWith("image/svg")) return answer.blob();
+    await answer.body?.cancel();
+    return null;
+  }
+
+  #read(room: string, id: string, form?: Form, signal?: AbortSignal): Promise<Response> {
     const query = form ? `?rendition=${form}` : "";
-    const call: Call = { headers: { Accept: "*/*" }, byCookie: true, ...maybe(signal) };
-    return (await this.#call(assetPath(room, id) + query, call)).blob();
+    // A form that is not made yet is answered with the picture itself, and that answer may be kept for a while.
+    const cache = form ? "no-cache" : "default";
+    return this.#call(assetPath(room, id) + query, { headers: { Accept: "*/*" }, byCookie: true, cache, ...maybe(signal) });
   }
 
   /** Newest first. */

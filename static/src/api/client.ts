@@ -32,6 +32,7 @@ export interface Call {
    * and which a header of ours would turn into a request that asks for permission first.
    */
   readonly byCookie?: boolean;
+  readonly cache?: RequestCache;
   readonly deadlineMs?: number;
 }
 
@@ -60,6 +61,7 @@ async function send(path: string, call: Call, token: string | null): Promise<Res
       body,
       signal: deadline.signal,
       credentials: "same-origin",
+      cache: call.cache ?? "default",
     });
   } catch (cause) {
     if (call.signal?.aborted) throw cause;

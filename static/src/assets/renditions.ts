@@ -27,7 +27,7 @@ export function neededForm(longestPx: number, cropped: boolean): Shown {
 }
 
 /** No thumbnail weighs so much: what came in its place is the picture itself, which has no smaller form (yet). */
-const THUMB_MOST_BYTES = 160 * 1024;
+export const THUMB_MOST_BYTES = 160 * 1024;
 
 /** What came when a form was asked for. */
 export function formOf(asked: Shown, bytes: number): Shown {

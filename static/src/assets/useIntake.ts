@@ -29,20 +29,20 @@ export function useIntake(options: {
   frozen: boolean;
   onDrawing: (file: File) => Promise<void>;
 }): Intake {
-  const { frame, api, inserter } = options;
+  const { frame, api } = options;
   const latest = useRef(options);
   latest.current = options;
   const pointer = useRef<{ clientX: number; clientY: number } | null>(null);
 
   const take = useCallback(async (files: readonly File[], at: Point | null) => {
-    const { onDrawing, inserter: current } = latest.current;
+    const { onDrawing } = latest.current;
     for (const file of files) {
       if (/\.(excalidraw|json)$/i.test(file.name) || (await carriesScene(file))) {
         await onDrawing(file);
         return;
       }
     }
-    await current?.insert(files, at);
+    await latest.current.inserter?.insert(files, at);
   }, []);
 
   const pick = useCallback(async () => {
@@ -52,7 +52,7 @@ export function useIntake(options: {
 
   useEffect(() => {
     const root = frame.current;
-    if (!api || !inserter || !root) return;
+    if (!api || !root) return;
     const sceneAt = (client: { clientX: number; clientY: number }): Point => viewportCoordsToSceneCoords(client, api.getAppState());
     const stop = (event: Event) => {
       event.preventDefault();
@@ -67,7 +67,7 @@ export function useIntake(options: {
       if (!asset && (files.length === 0 || files.every((file) => endingOf(file.name) === "excalidrawlib"))) return;
       stop(event);
       if (latest.current.frozen) return;
-      if (asset) void inserter.insertAsset(JSON.parse(asset) as Asset, sceneAt(event));
+      if (asset) void latest.current.inserter?.insertAsset(JSON.parse(asset) as Asset, sceneAt(event));
       else void take(files, sceneAt(event));
     };
     const onPaste = (event: ClipboardEvent) => {
@@ -117,7 +117,7 @@ export function useIntake(options: {
       window.removeEventListener("paste", onPaste, { capture: true });
       window.removeEventListener("keydown", onKey, { capture: true });
     };
-  }, [api, frame, inserter, pick, take]);
+  }, [api, frame, pick, take]);
 
   return { pick };
 }

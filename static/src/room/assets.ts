@@ -14,7 +14,7 @@ import { ApiError } from "../api/errors";
 import { hashFile } from "../assets/hash";
 import { isShownByBrowsers, kindOf, nameOf, typeOf, type Kind } from "../assets/kinds";
 import { makePreview } from "../assets/preview";
-import { formOf, type Shown } from "../assets/renditions";
+import { formOf, THUMB_MOST_BYTES, type Shown } from "../assets/renditions";
 import { sendBytes } from "../assets/transport";
 import { refusalWords, Uploads, type UploadView } from "../assets/uploads";
 import type { AssetStore } from "../binding";
@@ -22,6 +22,7 @@ import { AssetShelf, type KeptAsset, type Placement } from "./assetshelf";
 import { toDataUrl } from "./bytes";
 
 const LEAVING_MS = 1_000;
+const THUMB_WAITS_MS = [400, 900];
 
 /** What the canvas does when an upload ends. */
 export interface AssetWatcher {
@@ -162,7 +163,7 @@ export class Assets implements AssetStore {
     const kept = await this.#shelf.find(this.#room, key);
     if (kept) return this.#picture(kept.blob, form);
     try {
-      const blob = await this.#api.assets.read(this.#room, id, form === "full" ? undefined : form);
+      const blob = await this.#load(id, form);
       const got = formOf(form, blob.size);
       await this.#shelf.put({ id: got === "full" ? id : key, room: this.#room, blob, uploaded: true });
       return await this.#picture(blob, got);
@@ -289,6 +290,18 @@ export class Assets implements AssetStore {
   #tellResumed(kept: KeptAsset): void {
     const upload = this.uploads.find(kept.id);
     if (upload && kept.placement) this.#watcher?.resumed(upload, kept.placement);
+  }
+
+  /** A thumbnail is worth a moment's wait: everybody in the room asks for it right after an upload, while it is made. */
+  async #load(id: string, form: Shown): Promise<Blob> {
+    if (form === "thumb") {
+      for (const waitMs of THUMB_WAITS_MS) {
+        const blob = await this.#api.assets.readLight(this.#room, id, form, THUMB_MOST_BYTES);
+        if (blob) return blob;
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+      }
+    }
+    return this.#api.assets.read(this.#room, id, form === "full" ? undefined : form);
   }
 
   /** On the shelf and not on the server. */

@@ -101,7 +101,7 @@ def _examine_image(source: Path, kind: str, target: Path) -> Verdict:
     if form.orientation != 1 and form.frames == 1:
         # an animation is not turned: browsers don't do it either
         with now.open("rb") as file:
-            write_turned(file, kind, form, turned)
+            kind = write_turned(file, kind, form, turned)
         with _structure(turned, READERS[kind]) as form:
             now = clean if _write(form, clean) else turned
     with now.open("rb") as file:

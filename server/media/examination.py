@@ -99,7 +99,7 @@ def _examine_image(source: Path, kind: str, target: Path) -> Verdict:
         if _write(form, clean):
             now = clean
     if form.orientation != 1 and form.frames == 1:
-        # an animation is not turned: browsers don't do it either
+        # animations are not turned: cameras make none
         with now.open("rb") as file:
             kind = write_turned(file, kind, form, turned)
         with _structure(turned, READERS[kind]) as form:

@@ -14,8 +14,8 @@ from server.problems import AssetBroken
 LOOPS: Final = (b"\x0bNETSCAPE2.0\x03\x01", b"\x0bANIMEXTS1.0\x03\x01")
 """How the blocks begin that say how often an animation repeats."""
 
-MOST_BLOCKS: Final = 4_000_000
-"""Of up to 255 bytes each; those of one picture are counted together with all others."""
+MOST_BLOCKS: Final = 2_000_000
+"""Of up to 255 bytes each, in all: twice as many as the largest file needs."""
 
 
 def read_gif(data: Data) -> Form:
@@ -28,6 +28,7 @@ def read_gif(data: Data) -> Form:
     at = 13 + _table_bytes(screen[10])
     pieces.keep(0, at)
     control: tuple[int, int] | None = None
+    blocks = _Blocks(data)
     for _ in range(MOST_BLOCKS):
         start, kind = at, need(data, at, 1)
         if kind == b";":
@@ -38,7 +39,7 @@ def read_gif(data: Data) -> Form:
         if kind == b",":
             form.frames += 1
             at += 10 + _table_bytes(need(data, at + 9, 1)[0])
-            at = _after_blocks(data, at + 1)
+            at = blocks.end(at + 1)
             if control is not None:
                 pieces.keep(*control)
                 control = None
@@ -52,7 +53,7 @@ def read_gif(data: Data) -> Form:
         if kind != b"!":
             raise AssetBroken
         label = need(data, at + 1, 1)[0]
-        at = _after_blocks(data, at + 2)
+        at = blocks.end(at + 2)
         if label == 0xF9:
             if at - start != 8:
                 raise AssetBroken
@@ -69,8 +70,18 @@ def _table_bytes(packed: int) -> int:
     return 3 << ((packed & 7) + 1) if packed & 0x80 else 0
 
 
-def _after_blocks(data: Data, at: int) -> int:
-    """Where a row of sub-blocks ends."""
-    while size := need(data, at, 1)[0]:
-        at += 1 + size
-    return at + 1
+class _Blocks:
+    """Sub-blocks, which are counted: they may be of one byte each."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._left = MOST_BLOCKS
+
+    def end(self, at: int) -> int:
+        """Where a row of them ends that begins at `at`."""
+        while size := need(self._data, at, 1)[0]:
+            at += 1 + size
+            self._left -= 1
+            if not self._left:
+                raise AssetBroken
+        return at + 1

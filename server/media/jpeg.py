@@ -25,6 +25,7 @@ DROPPED: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
 MOST_SCANS: Final = 500
 """A progressive picture has about ten; each one goes over all pixels again."""
 
+_FILL: Final = re.compile(rb"\xff+")
 _MARKER: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """What ends coded data: neither a stuffed zero, nor a restart, nor a fill byte."""
 
@@ -40,8 +41,8 @@ def read_jpeg(data: Mapped) -> Form:
     while True:
         if need(data, at, 1) != b"\xff":
             raise AssetBroken
-        while need(data, at + 1, 1) == b"\xff":
-            at += 1
+        filled = _FILL.match(data, at + 1)
+        at = filled.end() - 1 if filled else at
         marker = need(data, at + 1, 1)[0]
         if marker == END:
             break
@@ -63,6 +64,8 @@ def read_jpeg(data: Mapped) -> Form:
             pieces.keep(at, end)
         elif marker == 0xE0 and body.startswith(b"JFIF\x00") and len(body) >= 14:
             pieces.put(at, end, b"\xff\xe0\x00\x10" + body[:12] + b"\x00\x00")
+        elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
+            pieces.put(at, end, b"\xff\xee\x00\x0e" + body[:12])
         elif marker not in DROPPED:
             raise AssetBroken
         elif marker == 0xE1 and body.startswith(b"Exif\x00\x00") and form.orientation == 1:
@@ -75,6 +78,4 @@ def read_jpeg(data: Mapped) -> Form:
 
 
 def _is_kept(marker: int, body: bytes) -> bool:
-    return (marker == 0xE2 and body.startswith(b"ICC_PROFILE\x00")) or (
-        marker == 0xEE and body.startswith(b"Adobe") and len(body) == 12
-    )
+    return marker == 0xE2 and body.startswith(b"ICC_PROFILE\x00")

@@ -6,7 +6,9 @@ Rules: only the plugin of the kind that was sniffed is asked, so no other parser
 checked before pixels are decoded; what Pillow warns of is an error.
 """
 
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -45,9 +47,6 @@ TURNS: Final = {
 
 TURNED_QUALITY: Final = 92
 """Of what has to be encoded again because it is turned: no difference that people see."""
-
-KEPT_INFO: Final = ("transparency", "gamma")
-"""What the encoder must be told that belongs to the pixels; the rest is metadata."""
 
 MOST_TURNED_WEBP_PIXELS: Final = 16 * MIB
 PNG_LEVEL: Final = 2
@@ -91,6 +90,8 @@ def open_picture(source: IO[bytes], kind: str) -> Iterator[Image.Image]:
         # whatever Pillow's parsers stumble over
         raise AssetBroken from exc
     except (ArithmeticError, AssertionError, RuntimeError, Warning, Image.DecompressionBombError) as exc:
+        raise AssetBroken from exc
+    except (struct.error, zlib.error) as exc:
         raise AssetBroken from exc
     except OSError as exc:
         if exc.errno is not None:
@@ -198,7 +199,8 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 def write_turned(source: IO[bytes], kind: str, form: Form, target: Path) -> str:
     """The first frame, turned as `form` says, encoded again without metadata; returns its kind.
 
-    It stays what it was, but for a large WebP, which would take 4 GB and a minute to encode.
+    It stays of its kind, but for a large WebP, which would take 4 GB and a minute to encode. A PNG of 16 bits
+    a channel comes out with 8, because Pillow has no more.
     """
     with open_picture(source, kind) as image:
         options: dict[str, Any] = {"icc_profile": image.info.get("icc_profile")}
@@ -215,7 +217,7 @@ def write_turned(source: IO[bytes], kind: str, form: Form, target: Path) -> str:
             options |= {"quality": TURNED_QUALITY, "method": 2, "exact": True}
         image.load()
         turned = image.transpose(TURNS[form.orientation])
-        turned.info = {name: value for name, value in image.info.items() if name in KEPT_INFO}
+        turned.info = {name: value for name, value in image.info.items() if name == "transparency"}
         # what its decoder holds is as large as the image
         image.close()
         _save(turned, target, FORMATS[kind][0], options)

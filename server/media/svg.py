@@ -46,10 +46,10 @@ _HIDDEN: Final = re.compile(
 """What no attribute and no style sheet needs; looked for with all blanks and controls taken out."""
 
 _REMARK: Final = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
-_URL: Final = re.compile(r"url\(\s*([^()]*?)\s*\)", re.IGNORECASE)
+_URL: Final = re.compile(r"url\(([^()]*)\)", re.IGNORECASE)
 _OWN_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*\Z")
 _BLANK: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u2000-\u200f\u2028-\u202f\ufeff]+")
-_LENGTH: Final = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(px|pt|pc|mm|cm|in|)\s*\Z")
+_LENGTH: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(px|pt|pc|mm|cm|in|)\Z")
 _PX: Final = {"": 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96.0}
 _PLAIN: Final = frozenset({"href", "xmlns", "xml:space", "id", "class", "d", "points"})
 """Attributes with rules of their own, or which nothing reads as an address."""
@@ -111,7 +111,9 @@ def _mend(name: str, value: str) -> str | None:
     if name == "style":
         # remarks name web sites, and could hide a word in two halves
         value = _REMARK.sub("", value)
-    value = _URL.sub(lambda found: found[0] if found[1].strip("'\" ").startswith("#") else "none", value)
+    value = _URL.sub(
+        lambda found: found[0] if found[1].strip(" \t\r\n\"'").startswith("#") else "none", value
+    )
     return None if _is_dangerous(value) else value
 
 
@@ -172,7 +174,7 @@ class _Drawing:
 
 def _size(root: Node) -> tuple[int | None, int | None]:
     """As the root says in lengths, or else in its view box."""
-    found = [_LENGTH.match(root.attributes.get(name, "")) for name in ("width", "height")]
+    found = [_LENGTH.match(root.attributes.get(name, "").strip()) for name in ("width", "height")]
     sides = [round(float(one[1]) * _PX[one[2]]) for one in found if one is not None]
     if len(sides) < 2:
         box = re.split(r"[\s,]+", root.attributes.get("viewBox", "").strip())

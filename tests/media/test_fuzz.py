@@ -16,7 +16,7 @@ from tests.media import corpus
 from tests.media.test_svg import ATTACKS, DRAWING, LAUGHS
 
 SEEDS = range(4)
-BUDGET_S = 0.8
+FILES = 250
 SLOWEST_S = 10.0
 
 
@@ -75,8 +75,7 @@ async def test_whatever_comes_is_answered(tmp_path: Path, seed: int) -> None:
     async with open_studio() as studio:
         source.write_bytes(sources[0])
         await studio.examine(source, "image/png", target)
-        end = time.monotonic() + BUDGET_S
-        while time.monotonic() < end:
+        for _ in range(FILES):
             data = mutate(random.choice(sources), random)
             kind = sniff_kind(data)
             if kind is None:

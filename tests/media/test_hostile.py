@@ -156,6 +156,11 @@ def test_frames_are_counted_with_their_pixels(table: Table) -> None:
     assert table.refuse(screen + frame * 99 + b";").code == "asset_too_many_frames"
 
 
+def test_blocks_of_one_byte_do_not_take_for_ever(table: Table) -> None:
+    screen = b"GIF89a" + struct.pack("<HH", 8, 8) + bytes(3)
+    assert table.refuse(screen + b"!\xfe" + b"\x01x" * 3_000_000).code == "asset_broken"
+
+
 def test_a_jpeg_of_very_many_scans_is_refused(table: Table) -> None:
     data = corpus.encode(corpus.scene(), "JPEG", progressive=True)
     at = data.rindex(b"\xff\xda")

@@ -75,6 +75,18 @@ def test_segments_of_a_jpeg_that_tell_something_are_dropped(table: Table, name: 
     assert corpus.decode(clean).tobytes() == corpus.decode(corpus.jpeg_with()).tobytes()
 
 
+def test_the_colour_transform_of_a_jpeg_stays(table: Table) -> None:
+    """Adobe's segment says how inks are stored; what is appended to it goes, and so do filling bytes."""
+    plain = corpus.encode(corpus.scene("CMYK"), "JPEG")
+    at = plain.index(b"\xff\xee")
+    assert plain[at + 2 : at + 4] == b"\x00\x0e"
+    longer = (
+        plain[:at] + corpus.jpeg_segment(0xEE, plain[at + 4 : at + 16] + corpus.SECRET) + plain[at + 16 :]
+    )
+    assert table.clean(longer)[1] == plain
+    assert table.clean(plain[:at] + b"\xff" * 1000 + plain[at:])[1] == plain
+
+
 @pytest.mark.parametrize(
     "chunk",
     [

@@ -142,7 +142,7 @@ async def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:
 async def test_who_gives_up_leaves_nothing(tmp_path: Path) -> None:
     """Cancelled while the clean form is being written."""
     source = put(
-        tmp_path, corpus.encode(corpus.noise(4000, 4000), "PNG", compress_level=1, exif=corpus.exif(6))
+        tmp_path, corpus.encode(corpus.noise(3000, 3000), "PNG", compress_level=1, exif=corpus.exif(6))
     )
     async with open_studio() as studio:
         asking = asyncio.create_task(studio.examine(source, "image/png", tmp_path / "target"))

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from time import process_time
 
 import pytest
 
@@ -149,6 +150,23 @@ def test_what_can_not_be_made_safe_is_refused(table: Table, data: bytes) -> None
 def test_a_drawing_of_itself_is_no_bomb(table: Table) -> None:
     """Browsers draw nothing for a circle."""
     table.clean(svg('<g id="a"><use href="#b"/></g><g id="b"><use href="#a"/></g>'))
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        f'transform="{"url(" * 100_000}"',
+        f'transform="url({" " * 1_000_000}"',
+        f'width="1{" " * 1_000_000}x" height="1"',
+        f'style="{"/*" * 500_000}"',
+        f'viewBox="{" ," * 500_000}"',
+    ],
+    ids=lambda attribute: attribute[:20],
+)
+def test_no_value_takes_for_ever(table: Table, attribute: str) -> None:
+    began = process_time()
+    table.clean(svg("<rect/>", attribute))
+    assert process_time() - began < 2
 
 
 def test_packed_and_huge_ones_are_refused(table: Table) -> None:

@@ -29,3 +29,16 @@ def echo(value: bytes, pause_s: float = 0.0) -> tuple[bytes, int]:
     """What it was given and the process it was done in."""
     time.sleep(pause_s)
     return value, os.getpid()
+
+
+marks: list[str] = []
+
+
+def leave_a_mark() -> None:
+    """In the process it is called in."""
+    marks.append("prepared")
+
+
+def mark() -> str:
+    """What was left there."""
+    return marks[-1]

@@ -1,13 +1,15 @@
 """server.children: work beside the event loop that is killed when it hangs. With real processes."""
 
 import asyncio
+import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from server.children import ChildEnded, Crowded, Overdue, open_child
-from tests.server.hangs import die, echo, fail, hold_the_gil
+from server.children import ChildEnded, ChildNotStarted, Crowded, Overdue, open_child
+from tests.server.hangs import die, echo, fail, hold_the_gil, leave_a_mark, mark
 from tests.server.test_compactor import ROOT, until_gone
 
 KILLED_WHILE_IT_HANGS = """
@@ -73,6 +75,36 @@ async def test_a_child_that_dies_is_started_anew() -> None:
         with pytest.raises(ChildEnded):
             await child.run(die)
         assert (await child.run(echo, b"after"))[0] == b"after"
+
+
+async def test_a_child_that_is_killed_while_it_rests_costs_nobody_anything() -> None:
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60) as child:
+        _, first = await child.run(echo, b"before")
+        os.kill(first, signal.SIGKILL)
+        await asyncio.to_thread(until_gone, first)
+        assert (await child.run(echo, b"after"))[0] == b"after"
+
+
+async def test_a_child_is_prepared_before_any_work() -> None:
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60, prepare=leave_a_mark) as child:
+        assert await child.run(mark) == "prepared"
+
+
+async def test_a_child_that_can_not_be_prepared_is_not_the_works_fault() -> None:
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60, prepare=die) as child:
+        for _ in range(2):
+            with pytest.raises(ChildNotStarted):
+                await child.run(echo, b"never")
+
+
+async def test_a_child_without_work_goes_when_it_should() -> None:
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60, idle_s=0.5) as child:
+        _, first = await child.run(echo, b"one")
+        # work that comes in time keeps it, also work that takes longer than it may rest
+        assert (await child.run(echo, b"two", 0.8)) == (b"two", first)
+        await asyncio.to_thread(until_gone, first)
+        assert child.processes() == []
+        assert (await child.run(echo, b"three"))[1] != first
 
 
 async def test_what_the_work_raises_is_raised_and_the_child_goes_on() -> None:

@@ -5,6 +5,7 @@
  * or the order of the steps (assets/delivery.ts). Every method throws ApiError.
  */
 import type { Call } from "./client";
+import { ApiError } from "./errors";
 import type { Page } from "./types";
 
 const BASE = "/api/v1";
@@ -128,7 +129,14 @@ export class AssetApi {
 
   /** The bytes, or a smaller form; the image itself where there is no smaller one (yet). */
   async read(room: string, id: string, form?: Form, signal?: AbortSignal): Promise<Blob> {
-    return (await this.#read(room, id, form, signal)).blob();
+    const answer = await this.#read(room, id, form, signal);
+    const blob = await answer.blob();
+    const bytes = Number(answer.headers.get("Content-Length") ?? blob.size);
+    // A cut-off answer must not be kept for the picture.
+    if (bytes !== blob.size && !answer.headers.has("Content-Encoding")) {
+      throw new ApiError("The file did not arrive whole.", { kind: "offline" });
+    }
+    return blob;
   }
 
   /** The same, but null, and nothing loaded, when it is a bitmap of more than so many bytes. */

@@ -19,6 +19,8 @@ export interface KeptAsset {
   readonly id: string;
   readonly room: string;
   readonly blob: Blob;
+  /** Of the blob: a page that ends while a browser writes may leave less. */
+  readonly bytes?: number;
   /** False until the server has it. */
   readonly uploaded: boolean;
   /** The server's no: it is not sent again, but still shown here. */
@@ -77,7 +79,7 @@ export class AssetShelf {
   async put(asset: Omit<KeptAsset, "usedAt">): Promise<boolean> {
     const store = await this.#store("readwrite");
     if (!store) return false;
-    return settle(store.put({ ...asset, usedAt: Date.now() })).then(
+    return settle(store.put({ ...asset, bytes: asset.blob.size, usedAt: Date.now() })).then(
       () => true,
       () => false,
     );
@@ -86,7 +88,9 @@ export class AssetShelf {
   async find(room: string, id: string): Promise<KeptAsset | null> {
     const store = await this.#store("readonly");
     if (!store) return null;
-    return ((await settle(store.get([room, id])).catch(() => undefined)) as KeptAsset | undefined) ?? null;
+    const kept = (await settle(store.get([room, id])).catch(() => undefined)) as KeptAsset | undefined;
+    if (!kept || (kept.bytes !== undefined && kept.bytes !== kept.blob.size)) return null;
+    return kept;
   }
 
   async listWaiting(room: string): Promise<KeptAsset[]> {

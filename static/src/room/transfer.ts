@@ -31,8 +31,15 @@ export function chooseFiles(accept: string, multiple = true): Promise<File[]> {
     input.type = "file";
     input.accept = accept;
     input.multiple = multiple;
-    input.onchange = () => resolve([...(input.files ?? [])]);
-    input.oncancel = () => resolve([]);
+    // In the page for as long as it is asked: a browser may collect one that nothing holds, and its answer with it.
+    input.hidden = true;
+    const done = () => {
+      input.remove();
+      resolve([...(input.files ?? [])]);
+    };
+    input.onchange = done;
+    input.oncancel = done;
+    document.body.append(input);
     input.click();
   });
 }

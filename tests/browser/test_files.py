@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.async_api import Route, expect
 
 from tests.browser.conftest import Meet
-from tests.browser.files import Given, drop, holding, paste, pdf, photo, sketch
+from tests.browser.files import Given, drop, film, holding, paste, pdf, photo, sketch
 from tests.browser.people import DEADLINE_S, POLL_S, Meeting, Person
 from tests.browser.scenes import Element, Scene
 from tests.browser.watch import NO_SERVER
@@ -259,13 +259,20 @@ async def test_a_pdf_and_a_video_are_cards_for_everybody(meet: Meet) -> None:
         await card.get_by_role("link").dispatch_event("click")
     assert (await (await download.value).path()).read_bytes() == given.content
 
+    await drop(ada, [await film(ada)], at=(700, 200))
+    await meeting.agree(lambda scene: len(scene) == 2)
+    await expect(grace.page.get_by_test_id("attachment-video")).to_have_count(1)
+    await grace.until(
+        "() => { const film = document.querySelector('video'); return film.videoWidth === 320 && film.readyState >= 1; }"
+    )
+
     # A link to anywhere else is never loaded into the page.
     await ada.ask(
         """() => { const { api } = window.kanvas; api.updateScene({ captureUpdate: "IMMEDIATELY",
-          elements: api.getSceneElementsIncludingDeleted().flatMap((one) => [one, { ...one, id: "elsewhere", index: null,
-            y: one.y + 200, customData: undefined, link: "https://example.org/" }]) }); }"""
+          elements: api.getSceneElementsIncludingDeleted().flatMap((one, at) => at ? [one] : [one, { ...one, id: "elsewhere",
+            index: null, y: one.y + 200, customData: undefined, link: "https://example.org/" }]) }); }"""
     )
-    await meeting.agree(lambda scene: len(scene) == 2)
+    await meeting.agree(lambda scene: len(scene) == 3)
     assert await grace.page.locator("iframe").count() == 0
     await expect(grace.page.get_by_test_id("attachment-card")).to_have_count(1)
 

@@ -208,7 +208,8 @@ def write_turned(source: IO[bytes], kind: str, form: Form, target: Path) -> str:
             kind = kinds.PNG if form.is_lossless or image.mode == "RGBA" else kinds.JPEG
         if kind == kinds.JPEG:
             sampling = JpegImagePlugin.get_sampling(image) if image.format == "JPEG" else 0
-            options |= {"quality": TURNED_QUALITY, "subsampling": max(sampling, 0), "optimize": True}
+            # not "optimize": libjpeg then needs the whole file in one buffer, which Pillow makes too small
+            options |= {"quality": TURNED_QUALITY, "subsampling": max(sampling, 0)}
         elif kind == kinds.PNG:
             options |= {"compress_level": PNG_LEVEL}
         elif form.is_lossless:

@@ -1,5 +1,7 @@
 """server.media.examination on images that are sound: what is found, what is dropped, what stays."""
 
+import random
+
 import pytest
 from PIL import Image, ImageChops
 
@@ -131,6 +133,16 @@ def test_what_has_to_be_turned_is_turned(table: Table, kind: str, orientation: i
     assert mean < 2
     assert not dict(shown.getexif())
     assert corpus.SECRET not in clean
+
+
+def test_a_noisy_photo_is_turned_although_it_hardly_compresses(table: Table) -> None:
+    """Encoded again it has more bytes than pixels."""
+    noise = Image.frombytes("RGB", (1600, 1200), random.Random(1).randbytes(1600 * 1200 * 3))
+    data = corpus.encode(noise, "JPEG", quality=97, subsampling=0, exif=corpus.exif(6))
+    verdict, clean = table.clean(data)
+    assert (verdict.width, verdict.height) == (1200, 1600)
+    assert len(clean) > 1600 * 1200
+    assert corpus.decode(clean).size == (1200, 1600)
 
 
 def test_a_turned_image_keeps_its_profile_and_transparency(table: Table) -> None:

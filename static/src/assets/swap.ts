@@ -3,7 +3,7 @@
  *
  * `addFiles` of 0.18.1 leaves out every id it has, and offers no other way. But `getFiles()` hands out the very record
  * that `addFiles` looks into, and adding a file it lacks drops the old picture and loads the new one. A version that
- * copies the record makes this do nothing: the old picture stays. tests/app/swap.test.ts holds the version and the lines
+ * copies the record makes this do nothing: the old picture stays. tests/assets/swap.test.ts holds the version and the lines
  * this rests on. Source: Excalidraw 0.18.1, App.addFiles, App.addMissingFiles, App.clearImageShapeCache.
  */
 import type { BinaryFileData, BinaryFiles, DataURL, ExcalidrawImperativeAPI } from "@excalidraw/excalidraw/types";

@@ -1,6 +1,6 @@
-"""Takes a picture of Kanvas: a few people in a room with a small sketch, or the lobby.
+"""Takes a picture of Kanvas: a few people in a room with a small sketch, photos and files, or the lobby.
 
-    python -m tests.browser.screenshot OUT.png [--page room|lobby] [--width 1280] [--height 800] [--dark]
+    python -m tests.browser.screenshot OUT.png [--page room|files|uploads|lobby] [--width 1280] [--height 800] [--dark]
 
 Owns: the scene of the README's picture. The server is a real one with data of its own, which goes with it.
 """
@@ -15,6 +15,7 @@ from typing import Any
 from playwright.async_api import expect
 
 from tests.browser.chromium import open_chromium
+from tests.browser.files import Held, drop, pdf, photo
 from tests.browser.people import SIZE, Meeting, Person, new_person
 from tests.browser.scenes import Element
 from tests.servers import LiveServer
@@ -185,6 +186,36 @@ async def room(people: Sequence[Person], meeting: Meeting) -> None:
         await ada.ask("() => new Promise((resolve) => requestAnimationFrame(() => resolve(true)))")
 
 
+async def files(people: Sequence[Person], meeting: Meeting) -> None:
+    """Photos and a file on the canvas, and the drawer beside them."""
+    ada, *_ = people
+    await ada.enter(meeting.room_id)
+    size = ada.page.viewport_size or SIZE
+    given = [photo(f"day {day}.jpg", (900, 600), seed=day) for day in range(1, 4)]
+    await drop(ada, [*given, pdf()], at=(size["width"] / 3, size["height"] / 2))
+    await ada.until("() => window.kanvas.api.getSceneElements().length === 4")
+    await expect(ada.page.get_by_test_id("upload")).to_have_count(0)
+    await ada.nothing_selected()
+    await ada.ask("() => window.kanvas.api.scrollToContent(undefined, { fitToViewport: true, viewportZoomFactor: 0.6 })")
+    await ada.page.get_by_test_id("files-button").click()
+    await expect(ada.page.get_by_test_id("asset")).to_have_count(4)
+    # the pictures in the list
+    await ada.page.wait_for_load_state("networkidle")
+
+
+async def uploads(people: Sequence[Person], meeting: Meeting) -> None:
+    """Photos on their way: placeholders, bars, and the list."""
+    ada, *_ = people
+    await ada.enter(meeting.room_id)
+    size = ada.page.viewport_size or SIZE
+    # held back until the picture is taken: the page ends with it
+    await ada.page.route("**/*", Held().take)
+    given = [photo(f"day {day}.jpg", (900, 600), seed=day) for day in range(1, 6)]
+    await drop(ada, given, at=(size["width"] / 2, size["height"] / 2))
+    await ada.until("() => window.kanvas.api.getSceneElements().length === 5")
+    await ada.page.get_by_role("button", name="Show the list").click()
+
+
 async def lobby(people: Sequence[Person], meeting: Meeting) -> None:
     """Rooms of mine, one with people in."""
     ada, *others = people
@@ -196,6 +227,9 @@ async def lobby(people: Sequence[Person], meeting: Meeting) -> None:
     await ada.page.get_by_role("link", name="Back to the lobby").click()
     await expect(ada.page.get_by_test_id("room-card").filter(has_text=TITLE)).to_contain_text("2 in now")
     await ada.ask("() => document.fonts.ready.then(() => true)")
+
+
+PAGES = {"room": room, "files": files, "uploads": uploads, "lobby": lobby}
 
 
 async def take(out: Path, page: str, width: int, height: int, *, dark: bool) -> None:
@@ -211,14 +245,14 @@ async def take(out: Path, page: str, width: int, height: int, *, dark: bool) -> 
             people = [ada, *[await new_person(browser, server, name) for name in ("Grace", "Linus")]]
             room_id = await ada.ask(MAKE, {"title": TITLE})
             meeting = Meeting(people, server, server.guest("Witness"), room_id)
-            await (room if page == "room" else lobby)(people, meeting)
+            await PAGES[page](people, meeting)
             await ada.page.screenshot(path=out)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--page", choices=("room", "lobby"), default="room")
+    parser.add_argument("--page", choices=sorted(PAGES), default="room")
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--height", type=int, default=800)
     parser.add_argument("--dark", action="store_true")

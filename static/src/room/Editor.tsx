@@ -86,6 +86,7 @@ export default function Editor(props: {
   const binding = useRef<Binding | null>(null);
   const pictures = useRef<Pictures | null>(null);
   const frame = useRef<HTMLDivElement>(null);
+  const selected = useRef<object | null>(null);
   const title = useRef(room.title);
   title.current = room.title;
 
@@ -243,6 +244,12 @@ export default function Editor(props: {
 
   const onChange = useCallback<NonNullable<ExcalidrawProps["onChange"]>>((elements, appState, files) => {
     binding.current?.onChange(elements, appState, files);
+    // A file's card says what it is; the address behind it is nothing to read or to change.
+    if (selected.current === appState.selectedElementIds) return;
+    selected.current = appState.selectedElementIds;
+    const [id, ...others] = Object.keys(appState.selectedElementIds);
+    const link = id !== undefined && others.length === 0 ? elements.find((element) => element.id === id)?.link : null;
+    frame.current?.classList.toggle("editor--file", linkedAsset(link, window.location.origin) !== null);
   }, []);
   const onPointerUpdate = useCallback<NonNullable<ExcalidrawProps["onPointerUpdate"]>>((update) => {
     binding.current?.onPointerUpdate(update);

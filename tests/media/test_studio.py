@@ -131,6 +131,15 @@ async def test_a_file_that_kills_the_child_is_broken_and_the_next_one_is_not(tmp
         assert names(tmp_path) == {"source", "sound"}
 
 
+async def test_a_file_that_makes_a_decoder_crash_is_broken(tmp_path: Path) -> None:
+    """pi_heif 1.4.0 reads address zero when the kind of an item is no text; found by random files."""
+    crashes = corpus.HEIC_WITH_EXIF.replace(b"Exif", b"\xff" * 4, 1)
+    async with open_studio() as studio:
+        assert (await refused(studio, tmp_path, crashes, "image/heic")).code == "asset_broken"
+        sound = put(tmp_path, corpus.HEIC_WITH_EXIF)
+        assert (await studio.examine(sound, "image/heic", tmp_path / "target")).content_type == "image/jpeg"
+
+
 async def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:
     source = put(tmp_path, work.slow_svg())
     async with open_studio(deadline_s=0.3) as studio:

@@ -17,7 +17,7 @@ from tests.media.test_svg import ATTACKS, DRAWING, LAUGHS
 
 SEEDS = range(4)
 FILES = 250
-SLOWEST_S = 10.0
+SLOWEST_S = 60.0
 
 
 def samples() -> list[bytes]:

@@ -11,12 +11,15 @@ import pytest
 from pycrdt import Doc, Map
 from sqlalchemy import Connection, select, update
 
-from db.assets import find_asset, list_expired_uploads
+from db.assets import find_asset, find_asset_by_hash, list_expired_uploads
+from db.queue import list_jobs
 from db.tables import assets, rooms, uploads
+from server.assets.keeping import REMOVE, keep
+from server.assets.storing import space_of
 from server.assets.sweep import UNKNOWN_KEPT, UNREFERENCED_KEPT, Report
 from server.assets.sweep import sweep as sweep_now
 from server.services import clean_up
-from tests.server.assets.pictures import png
+from tests.server.assets.pictures import png, sha256
 from tests.server.assets.sending import Sender, code, enter
 from tests.server.assets.test_uploads import stored_files
 from tests.server.edge import Edge, open_edge
@@ -168,6 +171,37 @@ async def test_a_room_deleted_for_good_takes_its_assets_along(tmp_path: Path, em
         async with asyncio.timeout(20):
             while stored_files(tmp_path):
                 await asyncio.sleep(0.02)
+
+
+async def test_what_somebody_names_by_now_is_not_removed(tmp_path: Path, empty_database: Path) -> None:
+    """A removal that comes late finds an asset at its key: an image from before rows, asked for again, or a
+    commit that was repeated because nobody knew how it had ended."""
+    data = png(7, 7)
+    async with open_edge(tmp_path, empty_database, handlers={}) as edge:
+        ada = await enter(edge)
+        key = f"{ada.room_id}/{sha256(data)}"
+        path = tmp_path / "blobs" / key
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
+        assert (await ada.read(sha256(data))).content == data
+        await sweep(edge)
+        await age(edge, UNREFERENCED_KEPT + DAY)
+        assert (await sweep(edge)).asset_count == 1
+        # its removal waits for a worker
+        assert (await ada.read(sha256(data))).content == data
+        asset = await edge.services.database.read(
+            partial(find_asset_by_hash, room_id=ada.room_id, sha256=sha256(data))
+        )
+        assert asset is not None
+        space = space_of(edge.services)
+        again = partial(keep, asset=asset, now=edge.services.now(), space=space)
+        assert await edge.services.database.write(again) == (asset, False)
+    async with open_edge(tmp_path, empty_database) as edge:
+        async with asyncio.timeout(20):
+            waiting = partial(list_jobs, state="queued", kind=REMOVE, limit=1)
+            while await edge.services.database.read(waiting):
+                await asyncio.sleep(0.02)
+        assert path.read_bytes() == data
 
 
 async def test_uploads_never_completed(tmp_path: Path, empty_database: Path) -> None:

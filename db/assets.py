@@ -180,6 +180,12 @@ def set_parts(connection: Connection, id: str, parts_id: str) -> Upload | None:
     return None if row is None else Upload(**row._mapping)
 
 
+def is_in_parts(connection: Connection, key: str, parts_id: str) -> bool:
+    """Whether an upload waits for these parts."""
+    chosen = select(uploads.c.id).where(uploads.c.key == key, uploads.c.parts_id == parts_id)
+    return connection.execute(chosen).first() is not None
+
+
 def delete_upload(connection: Connection, id: str) -> bool:
     """Forget it; False when somebody else did. Its blob is the caller's to let go."""
     return connection.execute(delete(uploads).where(uploads.c.id == id)).rowcount == 1

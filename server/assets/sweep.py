@@ -22,6 +22,7 @@ from db.assets import (
     Upload,
     delete_unreferenced,
     find_unknown_keys,
+    is_in_parts,
     list_assets,
     list_expired_uploads,
     list_rooms_with_assets,
@@ -32,6 +33,7 @@ from party.errors import KanvasError, RoomNotFound
 from server.assets.keeping import SIGNED_S, UPLOAD_KEPT, cancel, let_go
 from server.assets.names import PREFIX
 from server.assets.references import find_names
+from server.blobs.base import NO_KEY
 from server.jobs.base import JobCall
 from server.services import Services
 
@@ -183,9 +185,10 @@ async def _sweep_unknown(services: Services, report: Report, now: datetime) -> N
     """Bytes whose row was never written: the server was killed between the two."""
     old = now - UNKNOWN_KEPT
     async for started in services.blobs.list_started():
-        if started.started_at < old and started.key.startswith(PREFIX):
-            unknown = await services.database.read(partial(find_unknown_keys, keys=[started.key]))
-            if unknown and not report.is_dry:
+        if started.started_at < old and (started.key == NO_KEY or started.key.startswith(PREFIX)):
+            # its key may have a row all the same: joined, and killed before the parts were removed
+            is_wanted = partial(is_in_parts, key=started.key, parts_id=started.parts_id)
+            if not await services.database.read(is_wanted) and not report.is_dry:
                 await services.blobs.abort_parts(started.key, started.parts_id)
     waiting: dict[str, int] = {}
     async for info in services.blobs.list(PREFIX):

@@ -43,7 +43,7 @@ from server.assets.storing import (
     store,
 )
 from server.blobs.base import Signed
-from server.blobs.errors import BlobExists, BlobNotFound
+from server.blobs.errors import BlobExists, BlobMismatch, BlobNotFound
 from server.problems import (
     AssetHashMismatch,
     AssetSizeMismatch,
@@ -136,8 +136,7 @@ async def _start_parts(services: Services, upload: Upload) -> Upload:
 
 async def _upload_out(services: Services, upload: Upload) -> UploadOut:
     if upload.part_bytes is not None:
-        part_bytes, count = count_parts(upload.size_bytes)
-        parts = PartsOut(part_bytes=part_bytes, count=count)
+        parts = PartsOut(part_bytes=upload.part_bytes, count=-(-upload.size_bytes // upload.part_bytes))
         return UploadOut(id=upload.id, expires_at=upload.expires_at, request=None, parts=parts)
     signed = await services.blobs.sign_put(
         upload.key, size_bytes=upload.size_bytes, content_type=upload.content_type, expires_s=SIGNED_S
@@ -176,14 +175,21 @@ async def _get_cut(call: Call, path: RoomAssetPath) -> tuple[Upload, str, int]:
 async def list_parts(call: Call, path: RoomAssetPath) -> Response:
     """For an upload that was interrupted."""
     upload, parts_id, part_bytes = await _get_cut(call, path)
-    stored = await call.services.blobs.list_parts(upload.key, parts_id)
-    return answer(
-        StoredPartsOut(
-            part_bytes=part_bytes,
-            count=-(-upload.size_bytes // part_bytes),
-            stored=[StoredPartOut(number=one.number, size_bytes=one.size_bytes) for one in stored],
-        )
-    )
+    count = -(-upload.size_bytes // part_bytes)
+    try:
+        found = await call.services.blobs.list_parts(upload.key, parts_id)
+        stored = [StoredPartOut(number=one.number, size_bytes=one.size_bytes) for one in found]
+    except BlobNotFound:
+        if await call.services.blobs.find(upload.key) is None:
+            # the storage gave it up: kept any longer, it would be handed out again and again
+            await _cancel(call.services, upload)
+            raise UploadNotFound from None
+        # joined already, by a completion that came no further
+        stored = [
+            StoredPartOut(number=number, size_bytes=measure_part(upload.size_bytes, part_bytes, number))
+            for number in range(1, count + 1)
+        ]
+    return answer(StoredPartsOut(part_bytes=part_bytes, count=count, stored=stored))
 
 
 @api.route(
@@ -239,8 +245,7 @@ async def complete_upload(call: Call, path: RoomAssetPath) -> Response:
         except (UploadIncomplete, Busy, QuotaExceeded, RoomNotFound, UploadNotFound):
             raise
         except KanvasError:
-            await services.database.write(partial(cancel, upload=found, now=services.now()))
-            services.jobs.wake()
+            await _cancel(services, found)
             raise
 
 
@@ -288,6 +293,9 @@ async def _join_parts(services: Services, upload: Upload, parts_id: str) -> None
     except BlobExists:
         # a twin of this request was faster
         return
+    except BlobMismatch as error:
+        # a part came once more just now: the upload is as good as it was
+        raise UploadIncomplete(error.message) from error
 
 
 @api.route(
@@ -304,7 +312,12 @@ async def cancel_upload(call: Call, path: RoomAssetPath) -> Response:
     found = await _find(call, path)
     if isinstance(found, Asset):
         raise Conflict("The upload is complete; the file goes by itself when nothing refers to it any more.")
-    if not await services.database.write(partial(cancel, upload=found, now=services.now())):
+    if not await _cancel(services, found):
         raise UploadNotFound
-    services.jobs.wake()
     return no_content()
+
+
+async def _cancel(services: Services, upload: Upload) -> bool:
+    is_canceled = await services.database.write(partial(cancel, upload=upload, now=services.now()))
+    services.jobs.wake()
+    return is_canceled

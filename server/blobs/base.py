@@ -28,6 +28,9 @@ MAX_EXPIRES_S: Final = 7 * 86_400
 
 MIN_PART_BYTES: Final = 5 * 1024 * 1024
 MAX_PARTS: Final = 10_000
+NO_KEY: Final = "unknown"
+"""Of a started upload whose process was killed before it said what it is for."""
+
 IMMUTABLE: Final = "public, max-age=31536000, immutable"
 
 _SEGMENT: Final = r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9_-])?"

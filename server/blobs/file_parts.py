@@ -14,7 +14,16 @@ from ulid import ULID
 
 from party.errors import Unavailable
 from server.blobs import disk
-from server.blobs.base import Part, Signed, Started, check_key, check_number, check_parts, check_signing
+from server.blobs.base import (
+    NO_KEY,
+    Part,
+    Signed,
+    Started,
+    check_key,
+    check_number,
+    check_parts,
+    check_signing,
+)
 from server.blobs.errors import BlobMismatch, BlobNotFound
 from server.blobs.intake import Intake, throw_away, translated
 from server.blobs.signing import UrlSigner
@@ -175,6 +184,6 @@ def _list_started(folder: Path) -> list[Started]:
         if started is None:
             # killed between making the folder and saying what for: nobody was told its id
             made_at = datetime.fromtimestamp((folder / name).stat().st_mtime, UTC)
-            started = Started("unknown", name, made_at)
+            started = Started(NO_KEY, name, made_at)
         found.append(started)
     return found

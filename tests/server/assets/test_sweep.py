@@ -14,12 +14,14 @@ from sqlalchemy import Connection, select, update
 from db.assets import find_asset, find_asset_by_hash, list_expired_uploads
 from db.queue import list_jobs
 from db.tables import assets, rooms, uploads
+from server.assets import sweep as sweep_module
+from server.assets import uploads as uploads_module
 from server.assets.keeping import REMOVE, keep
 from server.assets.storing import space_of
 from server.assets.sweep import UNKNOWN_KEPT, UNREFERENCED_KEPT, Report
 from server.assets.sweep import sweep as sweep_now
 from server.services import clean_up
-from tests.server.assets.pictures import png, sha256
+from tests.server.assets.pictures import pdf, png, sha256
 from tests.server.assets.sending import Sender, code, enter
 from tests.server.assets.test_uploads import stored_files
 from tests.server.edge import Edge, open_edge
@@ -242,6 +244,33 @@ async def test_bytes_whose_row_was_never_written(tmp_path: Path, empty_database:
             while await edge.services.blobs.find(key) is not None:
                 await asyncio.sleep(0.02)
         assert (await ada.read(asset["id"])).content == png()
+
+
+async def test_parts_that_no_upload_waits_for(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed when they were joined and not yet removed, or before anybody was told of them."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        await ada.stored(png())
+        (key,) = [
+            str(one.relative_to(tmp_path / "blobs")) for one in stored_files(tmp_path) if one.suffix == ".png"
+        ]
+        blobs = edge.services.blobs
+        left = await blobs.start_parts(key, content_type="image/png")
+        nameless = tmp_path / "blobs" / ".parts" / "01kf3w9d2rj4x0v7c8m5qh6t1b"
+        nameless.mkdir()
+        monkeypatch.setattr(uploads_module, "ONE_PIECE_MOST_BYTES", 1024)
+        wanted = (await ada.announce(pdf(4096), "application/pdf")).json()["upload"]["id"]
+        await sweep(edge)
+        assert len([one async for one in blobs.list_started()]) == 3, "they may be about to be written"
+        monkeypatch.setattr(sweep_module, "UNKNOWN_KEPT", -DAY)
+        await sweep(edge, is_dry=True)
+        assert len([one async for one in blobs.list_started()]) == 3
+        await sweep(edge)
+        (kept,) = [one async for one in blobs.list_started()]
+        assert kept.parts_id != left
+        assert wanted in kept.key
 
 
 async def test_nothing_goes_while_the_room_changes(

@@ -1,12 +1,16 @@
 """Uploads: announced, sent, completed; repeated, interrupted, refused."""
 
 import asyncio
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from server.assets import uploads
-from server.assets.uploads import count_parts, measure_part
+from server.assets import intake, uploads
+from server.assets.uploads import MIB, count_parts, measure_part
+from server.blobs.base import Part
 from tests.server.assets.pictures import SVG, gif, pdf, photo, png, sha256
 from tests.server.assets.sending import Sender, code, enter
 from tests.server.edge import open_edge
@@ -302,6 +306,80 @@ async def test_in_parts(tmp_path: Path, empty_database: Path, monkeypatch: pytes
         assert sha256(read.content) == sha256(data)
         assert read.headers["content-disposition"].startswith('attachment; filename="big.pdf"')
         assert code(await ada.person.ask("GET", at)) == (409, "conflict")
+
+
+async def start_in_parts(sender: Sender, data: bytes) -> tuple[str, list[dict[str, Any]]]:
+    """An announced upload of two parts and the requests for them."""
+    upload = (await sender.announce(data, "application/pdf")).json()["upload"]
+    at = f"{sender.at}/{upload['id']}/parts"
+    return upload["id"], (await sender.person.ask("POST", at, json={"numbers": [1, 2]})).json()["parts"]
+
+
+async def test_parts_that_were_joined_have_all_arrived(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed, or too busy, between joining the parts and the check: who asks how to go on can complete it."""
+    data = pdf(6 * MIB)
+    monkeypatch.setattr(uploads, "ONE_PIECE_MOST_BYTES", 1024)
+    monkeypatch.setattr(uploads, "PART_BYTES", 5 * MIB)
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        upload_id, parts = await start_in_parts(ada, data)
+        for part, piece in zip(parts, (data[: 5 * MIB], data[5 * MIB :]), strict=True):
+            assert (await ada.send(part["request"], piece)).is_success
+        with monkeypatch.context() as patched:
+            patched.setattr(intake, "TURN_S", 0.0)
+            patched.setattr(edge.services.intake, "checking", asyncio.Semaphore(0))
+            assert code(await ada.complete(upload_id)) == (503, "busy")
+        assert (await ada.announce(data, "application/pdf")).json()["upload"]["id"] == upload_id
+        stored = (await ada.person.ask("GET", f"{ada.at}/{upload_id}/parts")).json()["stored"]
+        assert stored == [
+            {"number": 1, "size_bytes": 5 * MIB},
+            {"number": 2, "size_bytes": len(data) - 5 * MIB},
+        ]
+        late = await ada.person.ask("POST", f"{ada.at}/{upload_id}/parts", json={"numbers": [2]})
+        assert late.status_code == 200
+        assert (await ada.complete(upload_id)).status_code == 201
+
+
+async def test_parts_that_the_storage_forgot_are_announced_anew(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pdf(6 * MIB)
+    monkeypatch.setattr(uploads, "ONE_PIECE_MOST_BYTES", 1024)
+    monkeypatch.setattr(uploads, "PART_BYTES", 5 * MIB)
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        upload_id, _ = await start_in_parts(ada, data)
+        shutil.rmtree(tmp_path / "blobs" / ".parts")
+        at = f"{ada.at}/{upload_id}/parts"
+        assert code(await ada.person.ask("GET", at)) == (404, "upload_not_found")
+        again = (await ada.announce(data, "application/pdf")).json()["upload"]
+        assert again["id"] != upload_id, "or nobody could ever send it"
+
+
+async def test_a_part_sent_again_while_they_are_joined_does_not_end_the_upload(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pdf(6 * MIB)
+    monkeypatch.setattr(uploads, "ONE_PIECE_MOST_BYTES", 1024)
+    monkeypatch.setattr(uploads, "PART_BYTES", 5 * MIB)
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        upload_id, parts = await start_in_parts(ada, data)
+        pieces = (data[: 5 * MIB], data[5 * MIB :])
+        for part, piece in zip(parts, pieces, strict=True):
+            assert (await ada.send(part["request"], piece)).is_success
+        finish = edge.services.blobs.finish_parts
+
+        async def finish_after_another(key: str, parts_id: str, stored: Sequence[Part]) -> None:
+            assert (await ada.send(parts[1]["request"], pieces[1])).is_success
+            await finish(key, parts_id, stored)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(edge.services.blobs, "finish_parts", finish_after_another)
+            assert code(await ada.complete(upload_id)) == (409, "upload_incomplete")
+        assert (await ada.complete(upload_id)).status_code == 201
 
 
 @pytest.mark.parametrize("size", [1, 2**20, 100 * 2**20, 100 * 2**20 + 1, 5 * 2**30, 5 * 2**40])

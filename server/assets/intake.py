@@ -29,13 +29,13 @@ from server.blobs.errors import BlobNotFound
 from server.media.base import Verdict
 from server.media.kinds import HEAD_BYTES, sniff_kind
 from server.media.studio import Studio
+from server.patience import keep_pace
 from server.problems import (
     AssetHashMismatch,
     AssetSizeMismatch,
     AssetTypeMismatch,
     AssetTypeRefused,
     Busy,
-    UploadStalled,
 )
 
 log = structlog.get_logger("kanvas.intake")
@@ -45,8 +45,6 @@ CHUNK_BYTES: Final = 256 * 1024
 RECEIVED_AT_ONCE: Final = 64
 CHECKED_AT_ONCE: Final = 4
 TURN_S: Final = 30.0
-STALL_S: Final = 30.0
-"""Without a byte; whoever is slow but goes on is waited for."""
 LEFT_OVER_S: Final = 24 * 3600
 """Another process may be at work in the folder; what is older than this is nobody's."""
 
@@ -80,7 +78,7 @@ class Desk:
     async def receive(self, chunks: AsyncIterator[bytes]) -> Received:
         """All of `chunks` in a file. Raises UploadStalled, Busy, Unavailable, and what `chunks` raises."""
         async with _turn(self._intake.receiving):
-            return await _write(self.folder / "received", _impatient(chunks))
+            return await _write(self.folder / "received", keep_pace(chunks))
 
     async def fetch(self, blobs: Blobs, key: str) -> Received:
         """A blob in a file: where it is when that is on this machine, else a copy. Raises BlobNotFound."""
@@ -200,20 +198,6 @@ async def _turn(places: asyncio.Semaphore) -> AsyncIterator[None]:
         yield
     finally:
         places.release()
-
-
-async def _impatient(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    while True:
-        try:
-            async with asyncio.timeout(STALL_S) as patience:
-                chunk = await anext(chunks, None)
-        except TimeoutError:
-            if patience.expired():
-                raise UploadStalled from None
-            raise
-        if chunk is None:
-            return
-        yield chunk
 
 
 async def _write(path: Path, chunks: AsyncIterator[bytes]) -> Received:

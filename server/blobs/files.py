@@ -38,6 +38,8 @@ class FileBlobs(FileParts):
     def __init__(self, folder: Path, secret: bytes) -> None:
         # the folder itself may be a link to another disk; below it none is followed
         super().__init__(Path(os.path.realpath(folder)), UrlSigner(secret))
+        self.coming: set[str] = set()
+        """What is being sent to signed addresses at this moment."""
 
     # -- whole blobs ----------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ Rules: the signature is the permission, nobody signs in; it is checked before an
 upload has exactly the length and type that were signed, and never overwrites.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -28,13 +29,15 @@ from server.blobs.errors import (
 )
 from server.blobs.files import FileBlobs
 from server.conditions import make_etag
-from server.problems import kanvas_error_handler
+from server.patience import keep_pace
+from server.problems import Busy, UploadStalled, kanvas_error_handler
 from server.registry import Api, Call, Path, Query, RawBody, Reply, RequestHeaders, read_chunks
 
 api = Api()
 
 AT: Final = "/blobs/{key:path}"
-MAX_VALUE_CHARS: Final = 1000
+MAX_VALUE_CHARS: Final = 4000
+"""A name of 200 characters, each of four bytes, percent-encoded, is 2,400."""
 
 Source = Callable[[int], AsyncIterator[bytes]]
 """The body, refused beyond so many bytes."""
@@ -75,7 +78,16 @@ class ReadHeaders(RequestHeaders):
     needs_user=False,
     raw=RawBody({"*/*": None}),
     replies=[Reply(201, "Stored, durably")],
-    errors=[BlobUrlRefused, BlobTypeRefused, BlobExists, BlobMismatch, LengthMissing, OverwritePossible],
+    errors=[
+        BlobUrlRefused,
+        BlobTypeRefused,
+        BlobExists,
+        BlobMismatch,
+        LengthMissing,
+        OverwritePossible,
+        UploadStalled,
+        Busy,
+    ],
 )
 async def put_blob(call: Call, path: BlobPath, query: BlobQuery) -> Response:
     """Send the bytes with exactly the method, address and headers you were given. No sign-in."""
@@ -124,14 +136,28 @@ async def store_signed(
         # uvicorn lets nothing through here but a number
         error = TooLarge if int(announced) > size_bytes else BlobMismatch
         raise error(f"The address is for {size_bytes} bytes, not for {announced}; nothing was stored.")
-    if "upload" in params:
-        source = chunks(size_bytes)
-        await blobs.put_part(key, params["upload"], int(params["part"]), source, size_bytes=size_bytes)
-    else:
-        if request.headers.get("if-none-match", "").strip() != "*":
-            raise OverwritePossible
-        await blobs.put(key, chunks(size_bytes), size_bytes=size_bytes, content_type=params["type"])
+    is_part = "upload" in params
+    if not is_part and request.headers.get("if-none-match", "").strip() != "*":
+        raise OverwritePossible
+    with _one_sender(blobs, f"{key} {params.get('upload', '')} {params.get('part', '')}"):
+        source = keep_pace(chunks(size_bytes))
+        if is_part:
+            await blobs.put_part(key, params["upload"], int(params["part"]), source, size_bytes=size_bytes)
+        else:
+            await blobs.put(key, source, size_bytes=size_bytes, content_type=params["type"])
     return Response(status_code=201, headers={"Cache-Control": "no-store"})
+
+
+@contextmanager
+def _one_sender(blobs: FileBlobs, what: str) -> Iterator[None]:
+    """Many at one address would fill the disk with what a quota counts once. Raises Busy."""
+    if what in blobs.coming:
+        raise Busy("These bytes are being sent already; if that was you, send them again in a minute.")
+    blobs.coming.add(what)
+    try:
+        yield
+    finally:
+        blobs.coming.discard(what)
 
 
 async def read_signed(request: Request, blobs: FileBlobs, key: str, params: Mapping[str, str]) -> Response:

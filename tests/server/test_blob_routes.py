@@ -1,5 +1,6 @@
 """Signed addresses of the whole application: what comes in, what goes out, what is refused and how."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from server import patience
+from server.assets.names import make_disposition
 from server.blobs.base import Signed
 from server.blobs.trial import ask, read_whole
 from tests.blobs.blobs_contract import KEY, PNG, altered, keys, pieces, put
@@ -148,6 +151,59 @@ async def test_parts_have_exactly_their_length(edge: Edge) -> None:
     assert (await ask(edge.http, signed, b"one")).status_code == 201
     await blobs.finish_parts(KEY, parts_id, await blobs.list_parts(KEY, parts_id))
     assert told(await ask(edge.http, signed, b"one")) == (404, "blob_not_found")
+
+
+async def test_a_sender_that_stops_is_given_up_and_leaves_nothing(
+    edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "WINDOW_S", 0.2)
+    signed = await sign_put(edge)
+
+    async def stops() -> AsyncIterator[bytes]:
+        yield PNG[:-1]
+        await asyncio.sleep(60)
+
+    headers = {**signed.headers, "Content-Length": str(len(PNG))}
+    answer = await asyncio.wait_for(edge.http.put(signed.url, headers=headers, content=stops()), 10)
+    assert told(answer) == (408, "upload_stalled")
+    assert list((tmp_path / "blobs" / ".incoming").iterdir()) == []
+    assert (await ask(edge.http, signed, PNG)).status_code == 201
+
+
+async def test_one_address_takes_one_sender_at_a_time(edge: Edge, tmp_path: Path) -> None:
+    """Or each of a thousand would fill the disk with as many bytes as the address is for."""
+    blobs = edge.services.blobs
+    parts_id = await blobs.start_parts(KEY, content_type="image/png")
+    part = await blobs.sign_part(KEY, parts_id, 1, size_bytes=len(PNG), expires_s=60)
+    for signed in (await sign_put(edge), part):
+        has_begun, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def waits(
+            has_begun: asyncio.Event = has_begun, goes_on: asyncio.Event = goes_on
+        ) -> AsyncIterator[bytes]:
+            yield PNG[:-1]
+            has_begun.set()
+            await goes_on.wait()
+            yield PNG[-1:]
+
+        headers = {**signed.headers, "Content-Length": str(len(PNG))}
+        first = asyncio.create_task(edge.http.put(signed.url, headers=headers, content=waits()))
+        await has_begun.wait()
+        assert told(await ask(edge.http, signed, PNG)) == (503, "busy")
+        assert len(list((tmp_path / "blobs" / ".incoming").iterdir())) == 1
+        goes_on.set()
+        assert (await first).status_code == 201
+
+
+async def test_the_longest_name_fits_into_an_address(edge: Edge) -> None:
+    await put(edge.services.blobs)
+    disposition = make_disposition("\U0001f5ff" * 196 + ".png", is_inline=True)
+    signed = await edge.services.blobs.sign_get(
+        KEY, content_type="image/png", disposition=disposition, expires_s=60
+    )
+    answer = await ask(edge.http, signed)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-disposition"] == disposition
 
 
 async def test_permissions_do_not_get_into_the_log(edge: Edge, capsys: pytest.CaptureFixture[str]) -> None:

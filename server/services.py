@@ -182,13 +182,15 @@ async def open_services(
 
 
 async def clean_up(services: Services) -> None:
-    """Remove for good the rooms and elements deleted 30 days ago, and answers nobody will repeat."""
+    """Remove for good the rooms and elements deleted 30 days ago, answers nobody will repeat, and what killed
+    processes left."""
     now = services.now()
-
     release = partial(let_rooms_go, now=now)
     gone = await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT, release))
     await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
     await services.keeper.clean_up()
+    await services.intake.tidy()
+    await services.blobs.tidy()
     await _purge_jobs(services.database, now)
     due = partial(
         enqueue, kind=SWEEP, payload={"is_dry": False}, now=now, run_at=now + SWEEP_EVERY, key="daily"

@@ -4,8 +4,8 @@ Owns: the folder where they wait, how many are received and checked at once, and
 arrived: length, SHA-256, type, and whatever the studio finds. Does not own: what a picture is
 (`server/media`), where bytes are kept (`server/blobs`), rows (`keeping.py`).
 Rules: memory stays flat, whatever comes (bytes go to a file as they come); nothing is hashed, written or
-decoded on the event loop; the folder of one piece of work is gone when the work is, and what a killed server
-left is gone when the next one starts.
+decoded on the event loop; the folder of one piece of work is gone when the work is, and what a killed process
+left is gone a day later; the disk is filled neither by one user nor by all together.
 """
 
 import asyncio
@@ -42,11 +42,44 @@ log = structlog.get_logger("kanvas.intake")
 
 FOLDER: Final = "incoming"
 CHUNK_BYTES: Final = 256 * 1024
-RECEIVED_AT_ONCE: Final = 64
 CHECKED_AT_ONCE: Final = 4
 TURN_S: Final = 30.0
+"""Who waits longer for one is asked to come back."""
+
 LEFT_OVER_S: Final = 24 * 3600
 """Another process may be at work in the folder; what is older than this is nobody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """How many pieces of one kind of work are under way at once: each may hold a file on our disk."""
+
+    at_once: int
+    per_user: int
+
+
+RECEIVED: Final = Most(at_once=64, per_user=16)
+IMPORTED: Final = Most(at_once=16, per_user=4)
+COMPLETED: Final = Most(at_once=8, per_user=4)
+
+
+class Turns:
+    """Turns at one kind of work; one user does not get them all."""
+
+    def __init__(self, most: Most) -> None:
+        self._most = most
+        self._all = asyncio.Semaphore(most.at_once)
+        self._of_users: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def take(self, user_id: str) -> AsyncIterator[None]:
+        """One, until the end. Raises Busy."""
+        own = self._of_users.get(user_id)
+        if own is None:
+            own = self._of_users[user_id] = asyncio.Semaphore(self._most.per_user)
+        # the user's own first: who waits for that holds up nobody else
+        async with _turn(own), _turn(self._all):
+            yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +109,8 @@ class Desk:
         self.folder = folder
 
     async def receive(self, chunks: AsyncIterator[bytes]) -> Received:
-        """All of `chunks` in a file. Raises UploadStalled, Busy, Unavailable, and what `chunks` raises."""
-        async with _turn(self._intake.receiving):
-            return await _write(self.folder / "received", keep_pace(chunks))
+        """All of `chunks` in a file. Raises UploadStalled, Unavailable, and what `chunks` raises."""
+        return await _write(self.folder / "received", keep_pace(chunks))
 
     async def fetch(self, blobs: Blobs, key: str) -> Received:
         """A blob in a file: where it is when that is on this machine, else a copy. Raises BlobNotFound."""
@@ -122,7 +154,9 @@ class Intake:
     def __init__(self, folder: Path, studio: Studio) -> None:
         self._folder = folder
         self.studio = studio
-        self.receiving = asyncio.Semaphore(RECEIVED_AT_ONCE)
+        self.receiving = Turns(RECEIVED)
+        self.importing = Turns(IMPORTED)
+        self.completing = Turns(COMPLETED)
         self.checking = asyncio.Semaphore(CHECKED_AT_ONCE)
         self._alone: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -135,7 +169,10 @@ class Intake:
 
     @asynccontextmanager
     async def open_desk(self) -> AsyncIterator[Desk]:
-        """A folder, gone at the end. Raises Unavailable."""
+        """A folder, gone at the end. Raises Unavailable.
+
+        Where others decide how many there are, take a turn first.
+        """
         try:
             # not in a thread: cancelled meanwhile, it would leave a folder nobody knows of
             folder = Path(tempfile.mkdtemp(dir=self._folder))
@@ -147,6 +184,13 @@ class Intake:
             # a few names: sooner done than asked for, and it happens when the request is cancelled, too
             shutil.rmtree(folder, ignore_errors=True)
 
+    async def tidy(self) -> None:
+        """Remove what killed processes left. Raises Unavailable."""
+        try:
+            await asyncio.to_thread(_tidy, self._folder)
+        except OSError as error:
+            raise _unavailable(error) from error
+
 
 @asynccontextmanager
 async def open_intake(data_dir: Path, studio: Studio) -> AsyncIterator[Intake]:
@@ -154,10 +198,11 @@ async def open_intake(data_dir: Path, studio: Studio) -> AsyncIterator[Intake]:
     folder = data_dir / FOLDER
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await asyncio.to_thread(_tidy, folder)
     except OSError as error:
         raise _unavailable(error) from error
-    yield Intake(folder, studio)
+    intake = Intake(folder, studio)
+    await intake.tidy()
+    yield intake
 
 
 def check_announced(received: Received, size_bytes: int, sha256: str) -> None:
@@ -240,6 +285,11 @@ def _sniff(path: Path) -> str | None:
 
 def _tidy(folder: Path) -> None:
     for one in folder.iterdir():
-        if time.time() - one.stat().st_mtime > LEFT_OVER_S:
-            log.info("left over from a stopped server", name=one.name)
+        try:
+            is_old = time.time() - one.stat().st_mtime > LEFT_OVER_S
+        except FileNotFoundError:
+            # another process is done with it just now
+            continue
+        if is_old:
+            log.info("left over from a killed process", name=one.name)
             shutil.rmtree(one, ignore_errors=True)

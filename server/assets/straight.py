@@ -69,7 +69,8 @@ async def put_asset(call: Call, path: HashPath, query: StraightQuery) -> Respons
     services = call.services
     await get_room(services, path.room_id)
     most_bytes = min(STRAIGHT_MOST_BYTES, services.settings.max_asset_bytes)
-    async with services.intake.open_desk() as desk:
+    intake = services.intake
+    async with intake.receiving.take(call.identity.user_id), intake.open_desk() as desk:
         received = await desk.receive(call.chunks(most_bytes))
         if received.sha256 != path.asset_id:
             raise AssetHashMismatch
@@ -89,7 +90,8 @@ async def import_asset(call: Call, path: RoomPath, body: ImportedAsset) -> Respo
     like any other."""
     services = call.services
     await get_room(services, path.room_id)
-    async with services.intake.open_desk() as desk:
+    intake = services.intake
+    async with intake.importing.take(call.identity.user_id), intake.open_desk() as desk:
         fetched = await fetch(
             body.url,
             desk.folder / "received",

@@ -233,7 +233,8 @@ async def complete_upload(call: Call, path: RoomAssetPath) -> Response:
         if isinstance(found, Asset):
             return answer_stored(found, is_new=False)
         try:
-            return await _complete(services, found)
+            async with services.intake.completing.take(found.user_id):
+                return await _complete(services, found)
         except (BlobNotFound, Unavailable) as error:
             # another process may have completed it, and removed what had arrived
             now = await _find(call, path)

@@ -5,7 +5,8 @@ blob, who may read it (`assets.py`).
 
 Rules: what is stored is never overwritten; readers see all of a blob or nothing; memory does not grow with a
 blob; an adapter's failures are `Unavailable` with the cause chained. Every verb is cancel-safe: cancelled, it
-has happened whole or not at all, or left what `sweep`s find (started parts, temporary files).
+has happened whole or not at all, or left what `tidy` finds (temporary files), or the sweep of assets (started
+parts).
 """
 
 import re
@@ -119,6 +120,9 @@ class Blobs(Protocol):
 
     async def check(self) -> None:
         """Store, read and remove something. Raises Unavailable with the reason."""
+
+    async def tidy(self) -> None:
+        """Remove what killed processes left a day ago, but for started parts."""
 
     async def allow_origins(self, origins: Sequence[str]) -> bool:
         """Let pages of exactly these origins use signed addresses; False where nothing has to be done."""

@@ -119,8 +119,8 @@ class FileBlobs(FileParts):
         """See Blobs.check."""
         await round_trip(self)
 
-    async def sweep(self) -> None:
-        """Remove what killed processes left. Raises Unavailable."""
+    async def tidy(self) -> None:
+        """See Blobs.tidy."""
         with translated():
             removed = await in_thread(disk.remove_dead, self._root)
         if removed:

@@ -28,7 +28,7 @@ async def open_blobs(settings: Settings, secret: bytes) -> AsyncIterator[Blobs]:
             yield bucket
         return
     files = FileBlobs(address.folder, secret)
-    await files.sweep()
+    await files.tidy()
     yield files
 
 

@@ -94,11 +94,11 @@ async def test_a_process_killed_in_a_put_leaves_nothing_to_be_seen(tmp_path: Pat
     left = list((folder / disk.INCOMING).iterdir())
     assert len(left) == 1
     # young, it may belong to a process that lives
-    await blobs.sweep()
+    await blobs.tidy()
     assert left[0].exists()
     long_ago = time.time() - disk.DEAD_AFTER_S - 10
     os.utime(left[0], (long_ago, long_ago))
-    await blobs.sweep()
+    await blobs.tidy()
     assert stored(folder) == []
     await put(blobs, "images/ada/big")
 

@@ -1,0 +1,126 @@
+"""Many at once: what one user, and all together, may have under way; what a kill leaves, and for how long."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from server.assets import intake
+from server.services import clean_up
+from tests.server.assets.pictures import noise, png, sha256
+from tests.server.assets.sending import Sender, code, enter
+from tests.server.edge import open_edge
+
+LOOPBACK = (ip_network("127.0.0.0/8"),)
+
+
+async def test_one_user_who_sends_slowly_does_not_hold_up_the_others(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "TURN_S", 1.0)
+    goes_on = asyncio.Event()
+
+    async def slow(data: bytes) -> AsyncIterator[bytes]:
+        yield data[:-1]
+        await goes_on.wait()
+        yield data[-1:]
+
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        ben = Sender(edge, await edge.guest("Ben"), ada.room_id)
+        pictures = [png(8, 8 + n) for n in range(70)]
+        sending = [
+            asyncio.create_task(
+                ada.person.ask(
+                    "PUT", f"{ada.at}/{sha256(one)}", content=slow(one), headers={"Content-Type": "image/png"}
+                )
+            )
+            for one in pictures
+        ]
+        await asyncio.sleep(0.1)
+        assert (await ben.put(png(4, 4))).status_code == 201
+        refused = await sending[-1]
+        assert code(refused) == (503, "busy")
+        goes_on.set()
+        answers = [(await one).status_code for one in sending]
+        assert answers.count(201) == intake.RECEIVED.per_user
+
+
+async def test_imports_of_one_user_wait_for_each_other(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "TURN_S", 0.5)
+    asking = most = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        await reader.read()
+        asking -= 1
+        writer.close()
+
+    site = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{site.sockets[0].getsockname()[1]}/a.png"
+    try:
+        async with open_edge(tmp_path, empty_database, import_networks=LOOPBACK) as edge:
+            ada = await enter(edge)
+            asks = [
+                asyncio.create_task(ada.person.ask("POST", f"{ada.at}/import", json={"url": url}))
+                for _ in range(20)
+            ]
+            done, going_on = await asyncio.wait(asks, timeout=3)
+            assert most == len(going_on) == intake.IMPORTED.per_user
+            assert {code(one.result()) for one in done} == {(503, "busy")}
+            for one in going_on:
+                one.cancel()
+            await asyncio.wait(going_on)
+    finally:
+        site.close()
+
+
+async def test_what_is_fetched_to_be_checked_does_not_fill_the_disk(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a bucket each file comes to this machine first."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        pictures = [noise(60, 20 + n) for n in range(16)]
+        ids = []
+        for one in pictures:
+            upload = (await ada.announce(one, "image/jpeg")).json()["upload"]
+            assert (await ada.send(upload["request"], one)).is_success
+            ids.append(upload["id"])
+        monkeypatch.setattr(edge.services.blobs, "local_path", lambda _key: None)
+        most = 0
+        checks = asyncio.gather(*(ada.complete(one) for one in ids))
+        while not checks.done():
+            most = max(most, len(list((tmp_path / intake.FOLDER).iterdir())))
+            await asyncio.sleep(0.001)
+        assert {one.status_code for one in await checks} == {201}
+        # and the renditions of those that are done
+        assert most <= intake.COMPLETED.per_user + edge.services.settings.jobs_at_once
+
+
+async def test_what_a_kill_left_goes_while_the_server_runs(tmp_path: Path, empty_database: Path) -> None:
+    """It was too young when this server started."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        left = tmp_path / intake.FOLDER / "left"
+        left.mkdir()
+        (left / "received").write_bytes(b"half of it")
+        begun = tmp_path / "blobs" / ".incoming" / "tmpabc"
+        begun.parent.mkdir(parents=True)
+        begun.write_bytes(b"half of it")
+        await clean_up(edge.services)
+        assert left.exists()
+        assert begun.exists()
+        old = time.time() - intake.LEFT_OVER_S - 60
+        for one in (left, begun):
+            os.utime(one, (old, old))
+        await clean_up(edge.services)
+        assert not left.exists()
+        assert not begun.exists()

@@ -198,6 +198,11 @@ def list_expired_uploads(connection: Connection, before: datetime, limit: int) -
     return [Upload(**row._mapping) for row in rows]
 
 
+def count_expired_uploads(connection: Connection, before: datetime) -> int:
+    expired = select(func.count()).select_from(uploads).where(uploads.c.expires_at < before)
+    return int(connection.execute(expired).scalar_one())
+
+
 def insert_asset(connection: Connection, asset: Asset) -> bool:
     """False when the room has these bytes by now."""
     fields = _fields(asset)

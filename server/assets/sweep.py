@@ -8,7 +8,7 @@ nothing and reports what would go. What fails for one room is left for the next 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from db.assets import (
     Asset,
     Upload,
+    count_expired_uploads,
     delete_unreferenced,
     find_unknown_keys,
     is_in_parts,
@@ -44,6 +45,9 @@ UNKNOWN_KEPT: Final = timedelta(seconds=SIGNED_S) + UPLOAD_KEPT
 """Bytes without a row: whoever is about to write it has done so by then."""
 
 PAGE: Final = 500
+WRITTEN_AT_ONCE: Final = 100
+"""In one transaction: edits of all rooms wait for the same writer, and a row that goes takes it 0.1 ms."""
+
 SHOWN_MOST: Final = 1000
 
 
@@ -121,12 +125,13 @@ async def sweep(
 
 
 async def _sweep_uploads(services: Services, report: Report, now: datetime) -> None:
-    while True:
-        due = await services.database.read(partial(list_expired_uploads, before=now, limit=PAGE))
-        report.upload_count += len(due)
+    most = SHOWN_MOST if report.is_dry else WRITTEN_AT_ONCE
+    while due := await services.database.read(partial(list_expired_uploads, before=now, limit=most)):
         report.uploads += [one.id for one in due[: SHOWN_MOST - len(report.uploads)]]
-        if report.is_dry or not due:
+        if report.is_dry:
+            report.upload_count = await services.database.read(partial(count_expired_uploads, before=now))
             return
+        report.upload_count += len(due)
         await services.database.write(partial(_cancel_all, uploads=due, now=now))
 
 
@@ -146,8 +151,7 @@ async def _sweep_room(services: Services, room_id: str, report: Report, now: dat
     unused = [one for one in assets if one.sha256 not in names and one.id not in names]
     due = [one for one in unused if one.unreferenced_at and one.unreferenced_at < now - UNREFERENCED_KEPT]
     if not report.is_dry:
-        change = partial(_settle, room_id=room_id, used=used, unused=unused, due=due, seq=stored.seq, now=now)
-        due = await services.database.write(change)
+        due = await _settle(services, room_id, used, unused, due, stored.seq, now)
     for asset in due:
         report.add(asset)
     report.waiting_count += len(unused) - len(due)
@@ -164,9 +168,8 @@ async def _list_all(services: Services, room_id: str) -> list[Asset]:
         before = page[-1].created_at, page[-1].id
 
 
-def _settle(
-    connection: Connection,
-    *,
+async def _settle(
+    services: Services,
     room_id: str,
     used: list[Asset],
     unused: list[Asset],
@@ -174,9 +177,25 @@ def _settle(
     seq: int,
     now: datetime,
 ) -> list[Asset]:
-    mark_referenced(connection, [one.id for one in used])
-    mark_unreferenced(connection, [one.id for one in unused], now)
-    gone = delete_unreferenced(connection, room_id, [one.id for one in due], now - UNREFERENCED_KEPT, seq)
+    """Write down what changed, and remove what is due; returns what went."""
+    write = services.database.write
+    for ids in _slices([one.id for one in used if one.unreferenced_at is not None]):
+        await write(partial(mark_referenced, ids=ids))
+    for ids in _slices([one.id for one in unused if one.unreferenced_at is None]):
+        await write(partial(mark_unreferenced, ids=ids, now=now))
+    gone: list[Asset] = []
+    for ids in _slices([one.id for one in due]):
+        gone += await write(partial(_remove, room_id=room_id, ids=ids, seq=seq, now=now))
+    return gone
+
+
+def _slices(ids: list[str]) -> Iterator[list[str]]:
+    for at in range(0, len(ids), WRITTEN_AT_ONCE):
+        yield ids[at : at + WRITTEN_AT_ONCE]
+
+
+def _remove(connection: Connection, room_id: str, ids: list[str], seq: int, now: datetime) -> list[Asset]:
+    gone = delete_unreferenced(connection, room_id, ids, now - UNREFERENCED_KEPT, seq)
     let_go(connection, [key for asset in gone for key in asset.blob_keys()], now)
     return gone
 

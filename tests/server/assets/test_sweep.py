@@ -17,7 +17,7 @@ from db.tables import assets, rooms, uploads
 from server.assets import sweep as sweep_module
 from server.assets import uploads as uploads_module
 from server.assets.keeping import REMOVE, keep
-from server.assets.storing import space_of
+from server.assets.storing import new_id, space_of
 from server.assets.sweep import UNKNOWN_KEPT, UNREFERENCED_KEPT, Report
 from server.assets.sweep import sweep as sweep_now
 from server.services import clean_up
@@ -65,6 +65,21 @@ async def draw(sender: Sender, doc: Doc, element: str, file_id: str | None) -> N
         headers={"Content-Type": "application/octet-stream"},
     )
     assert sent.is_success, sent.text
+
+
+def made_up_asset(sender: Sender, unreferenced_at: datetime) -> dict[str, object]:
+    """A row of somebody's file; nothing is stored for it."""
+    return {
+        "room_id": sender.room_id,
+        "user_id": sender.person.user_id,
+        "stored_sha256": "0" * 64,
+        "size_bytes": 1,
+        "content_type": "application/pdf",
+        "filename": "a.pdf",
+        "frames": 1,
+        "created_at": unreferenced_at,
+        "unreferenced_at": unreferenced_at,
+    }
 
 
 async def is_kept(edge: Edge, asset_id: str) -> bool:
@@ -173,6 +188,44 @@ async def test_a_room_deleted_for_good_takes_its_assets_along(tmp_path: Path, em
         async with asyncio.timeout(20):
             while stored_files(tmp_path):
                 await asyncio.sleep(0.02)
+
+
+async def test_edits_do_not_wait_for_a_large_sweep(tmp_path: Path, empty_database: Path) -> None:
+    """SQLite has one writer: what a sweep removes in one transaction is what every room waits for."""
+    async with open_edge(tmp_path, empty_database, handlers={}) as edge:
+        ada = await enter(edge)
+        old = edge.services.now() - UNREFERENCED_KEPT - DAY
+        row = made_up_asset(ada, old)
+        rows = [row | {"id": new_id(), "sha256": f"{n:064x}", "key": f"images/ada/{n}"} for n in range(250)]
+        await edge.services.database.write(lambda conn: conn.execute(assets.insert(), rows))
+        upload = (await ada.announce(png())).json()["upload"]["id"]
+
+        def copy(connection: Connection) -> None:
+            one = dict(connection.execute(select(uploads).where(uploads.c.id == upload)).one()._mapping)
+            copies = [
+                one | {"id": new_id(), "key": f"images/ada/up-{n}", "expires_at": old} for n in range(600)
+            ]
+            connection.execute(uploads.insert(), copies)
+
+        await edge.services.database.write(copy)
+        assert (await sweep(edge, is_dry=True)).upload_count == 600
+        sizes: list[int] = []
+        write = edge.services.database.write
+
+        async def counted(work):  # type: ignore[no-untyped-def]
+            def change(connection: Connection) -> object:
+                before = connection.exec_driver_sql("SELECT total_changes()").scalar_one()
+                done = work(connection)
+                sizes.append(connection.exec_driver_sql("SELECT total_changes()").scalar_one() - before)
+                return done
+
+            return await write(change)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(edge.services.database, "write", counted)
+            report = await sweep(edge)
+        assert (report.asset_count, report.upload_count) == (250, 600)
+        assert max(sizes) <= 300, "an upload and its two removals"
 
 
 async def test_what_somebody_names_by_now_is_not_removed(tmp_path: Path, empty_database: Path) -> None:

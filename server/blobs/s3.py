@@ -25,7 +25,7 @@ import structlog
 from aiobotocore.config import AioConfig
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, UnseekableStreamError
 
 from party.errors import Unavailable
 from server.blobs.address import BucketAddress
@@ -160,6 +160,11 @@ class S3Blobs:
                 raise body.failure from None
             # two at once: S3 may tell the one that loses 409 instead of 412
             cause = error.__cause__
+            if isinstance(cause, UnseekableStreamError):
+                # it would have tried again; all it tells is that it can't
+                raise Unavailable(
+                    "This can't be stored now; the object storage is busy or does not answer."
+                ) from cause
             is_race = isinstance(cause, ClientError) and "Conflict" in cause.response["Error"]["Code"]
             if is_race and await self.find(key) is not None:
                 raise BlobExists from error

@@ -108,7 +108,11 @@ def _presigned(head: Head, query: Mapping[str, str]) -> tuple[int, str] | None:
 
 
 class Strict:
-    """The filter, listening. `refused` lists what it refused; `cut_after_bytes` ends answers early."""
+    """The filter, listening. `refused` lists what it refused; `cut_after_bytes` ends answers early.
+
+    With `is_down` connections break; every request waits for `delay_s`; the next `busy` of the method
+    `busy_method` are told to slow down.
+    """
 
     def __init__(self, port_behind: int) -> None:
         self._port_behind = port_behind
@@ -116,6 +120,10 @@ class Strict:
         self.refused: list[str] = []
         self.requests: list[Head] = []
         self.cut_after_bytes: int | None = None
+        self.is_down = False
+        self.delay_s = 0.0
+        self.busy = 0
+        self.busy_method = "PUT"
         self.port = 0
         self._serving: set[asyncio.Task[None] | None] = set()
 
@@ -133,8 +141,15 @@ class Strict:
             raw = await reader.readuntil(b"\r\n\r\n")
             head = parse_head(raw)
             self.requests.append(head)
+            await asyncio.sleep(self.delay_s)
+            if self.is_down:
+                writer.transport.abort()
+                return
             why = complaint(head) or self._uploads.complaint(head)
-            if why:
+            if self.busy and head.method == self.busy_method:
+                self.busy -= 1
+                await self._refuse(reader, writer, 503, "SlowDown: Reduce your request rate.")
+            elif why:
                 self.refused.append(f"{head.method} {head.target}: {why[1]}")
                 await self._refuse(reader, writer, *why)
             else:
@@ -170,6 +185,9 @@ class Strict:
                 answer = await behind_reader.readuntil(b"\r\n\r\n")
             if answer.startswith(b"HTTP/1.1 2"):
                 self._uploads.note(head)
+            if "origin" not in head.headers:
+                # as S3: what an <img> asked for may then be given to a fetch from a browser's cache
+                answer = re.sub(rb"(?i)\r\nvary: origin(?=\r\n)", b"", answer)
             writer.write(answer)
             limit, self.cut_after_bytes = self.cut_after_bytes, None
             await _copy(behind_reader, writer, limit)

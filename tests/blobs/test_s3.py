@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import httpx2
 import pytest
@@ -179,3 +180,24 @@ async def test_a_large_blob_takes_constant_memory_both_ways(rig: Rig) -> None:
         tracemalloc.stop()
     assert read_bytes == size_bytes
     assert peak_bytes < 6 * 1024 * 1024
+
+
+async def test_a_storage_that_is_busy_for_a_moment(storage: Storage, rig: Rig) -> None:
+    """Asked again by itself, but for a put: its source can't be read twice, and who sent it comes again."""
+    strict = storage.bucket.strict
+    strict.busy, strict.busy_method = 1, "PUT"
+    with pytest.raises(Unavailable, match="the object storage is busy or does not answer") as refused:
+        await put(rig.blobs)
+    assert "StreamedBody" not in refused.value.message
+    assert await rig.blobs.find(KEY) is None
+    await put(rig.blobs)
+    for method, ask in (
+        ("GET", partial(read_whole, rig.blobs, KEY)),
+        ("GET", partial(keys, rig.blobs)),
+        ("HEAD", partial(rig.blobs.find, KEY)),
+        ("DELETE", partial(rig.blobs.delete, [KEY])),
+    ):
+        strict.busy, strict.busy_method = 1, method
+        await ask()
+        assert strict.busy == 0
+    assert await keys(rig.blobs) == []

@@ -20,8 +20,9 @@ from sqlalchemy import Connection
 from db.database import open_database
 from db.idempotency import purge_answers, store_answer
 from db.migrate import current_revision, head_revision
-from party.errors import KanvasError
+from party.errors import KanvasError, Unavailable
 from server.blobs.open import open_blobs
+from server.blobs.trial import describe
 from server.pages import find_client
 from server.secret import ensure_data_dir, load_secret
 from server.settings import Settings, SettingsError, effective_rows
@@ -118,7 +119,10 @@ def _leave_no_trace(conn: Connection) -> None:
 
 async def _try_blobs(settings: Settings) -> str:
     async with open_blobs(settings, load_secret(settings)) as blobs:
-        await blobs.check()
+        try:
+            await blobs.check()
+        except Unavailable as error:
+            raise Failed(describe(error)) from error
     return f"{settings.effective_blobs_url} takes files"
 
 

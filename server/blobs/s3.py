@@ -25,7 +25,7 @@ import structlog
 from aiobotocore.config import AioConfig
 from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
-from botocore.exceptions import BotoCoreError, ClientError, UnseekableStreamError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from party.errors import Unavailable
 from server.blobs.address import BucketAddress
@@ -86,6 +86,7 @@ async def open_bucket(address: BucketAddress) -> AsyncIterator["S3Blobs"]:
             client = await stack.enter_async_context(
                 session.client("s3", region_name=address.region, endpoint_url=address.endpoint, config=config)
             )
+            client.meta.events.register_first("needs-retry.s3.PutObject", _refuse_retry)
         except BotoCoreError as error:
             raise SettingsError([f"The credentials for KANVAS_BLOBS_URL can't be read: {error}."]) from error
         yield S3Blobs(address, client, credentials)
@@ -102,11 +103,27 @@ def _translated(what: str) -> Iterator[None]:
             raise BlobNotFound from error
         if code in TAKEN:
             raise BlobExists from error
-        raise Unavailable(
-            f"This can't {what} now; the object storage says {code}: {found.get('Message', '')}"
-        ) from error
+        raise _unavailable(what, f"says {code}", error) from error
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise Unavailable(f"This can't {what} now; the object storage does not answer: {error}") from error
+        raise _unavailable(what, "does not answer", error) from error
+
+
+def _refuse_retry(
+    response: Any, caught_exception: Exception | None, request_dict: Mapping[str, Any], **_: object
+) -> None:
+    """What went wrong, raised at once: a source can't be read twice, and the library would only tell that."""
+    if not isinstance(request_dict.get("body"), StreamedBody):
+        return
+    if caught_exception is not None:
+        raise caught_exception
+    if response[0].status_code >= 300:
+        raise ClientError(response[1], "PutObject")
+
+
+def _unavailable(what: str, does: str, error: Exception) -> Unavailable:
+    # its own words name hosts, buckets and accounts: they are for the operator
+    log.warning("the object storage failed", doing=what, reason=str(error) or type(error).__name__)
+    return Unavailable(f"This can't {what} now; the object storage {does}.")
 
 
 class S3Blobs:
@@ -160,11 +177,6 @@ class S3Blobs:
                 raise body.failure from None
             # two at once: S3 may tell the one that loses 409 instead of 412
             cause = error.__cause__
-            if isinstance(cause, UnseekableStreamError):
-                # it would have tried again; all it tells is that it can't
-                raise Unavailable(
-                    "This can't be stored now; the object storage is busy or does not answer."
-                ) from cause
             is_race = isinstance(cause, ClientError) and "Conflict" in cause.response["Error"]["Code"]
             if is_race and await self.find(key) is not None:
                 raise BlobExists from error

@@ -67,6 +67,13 @@ async def read_whole(blobs: Blobs, key: str, start: int = 0, end: int | None = N
         return b"".join([chunk async for chunk in chunks])
 
 
+def describe(error: Exception) -> str:
+    """What failed, in one line for the operator: with the words of the storage, which others are not told."""
+    cause = error.__cause__
+    words = f"{error} ({cause})" if isinstance(error, Unavailable) and cause is not None else str(error)
+    return " ".join(words.split())
+
+
 async def try_blobs(blobs: Blobs, http: httpx2.AsyncClient) -> list[Line]:
     """Every trial. `http` reaches the signed addresses, ours too."""
     trials = _Trials(blobs, http)
@@ -195,7 +202,7 @@ async def _try(part: str, trial: Callable[[], Awaitable[str]]) -> Line:
         async with asyncio.timeout(DEADLINE_S):
             return Line(part, True, await trial())
     except (Failed, KanvasError) as error:
-        return Line(part, False, " ".join(str(error).split()))
+        return Line(part, False, describe(error))
     except httpx2.HTTPError as error:
         return Line(part, False, f"The address can't be reached: {error or type(error).__name__}.")
     except TimeoutError:

@@ -17,10 +17,14 @@ DEADLINE_S = 20.0
 class Sender:
     """A person in a room of theirs."""
 
-    def __init__(self, edge: Edge, person: Person, room_id: str) -> None:
+    def __init__(
+        self, edge: Edge, person: Person, room_id: str, outside: httpx2.AsyncClient | None = None
+    ) -> None:
+        """`outside` is how storage elsewhere is reached, which the application itself is not."""
         self.edge = edge
         self.person = person
         self.room_id = room_id
+        self.outside = outside
         self.at = f"{ROOMS}/{room_id}/assets"
 
     async def announce(self, data: bytes, kind: str = "image/png", **fields: Any) -> httpx2.Response:
@@ -29,9 +33,13 @@ class Sender:
 
     async def send(self, request: dict[str, Any], data: bytes, **headers: str) -> httpx2.Response:
         """To the address in an answer, without any sign-in."""
-        return await self.edge.http.request(
-            request["method"], request["url"], headers=request["headers"] | headers, content=data
-        )
+        url = request["url"]
+        http = self.edge.http if url.startswith("/") else self._elsewhere()
+        return await http.request(request["method"], url, headers=request["headers"] | headers, content=data)
+
+    def _elsewhere(self) -> httpx2.AsyncClient:
+        assert self.outside is not None, "storage is elsewhere"
+        return self.outside
 
     async def complete(self, upload_id: str) -> httpx2.Response:
         return await self.person.ask("POST", f"{self.at}/{upload_id}/complete")
@@ -65,6 +73,18 @@ class Sender:
     async def read(self, name: str, **headers: str) -> httpx2.Response:
         return await self.person.ask("GET", f"{self.at}/{name}", headers=headers)
 
+    async def follow(self, answer: httpx2.Response, **headers: str) -> httpx2.Response:
+        """Where a read is sent to storage: what that answers, asked as a browser does, without the token."""
+        if answer.status_code != 302:
+            return answer
+        return await self._elsewhere().get(answer.headers["location"], headers=headers)
+
+    async def content(self, name: str) -> bytes:
+        """The bytes of an asset, wherever they come from."""
+        read = await self.follow(await self.read(name))
+        assert read.status_code == 200, read.text
+        return read.content
+
     async def with_renditions(self, asset_id: str, *names: str) -> dict[str, Any]:
         """The asset once it has these."""
         async with asyncio.timeout(DEADLINE_S):
@@ -76,10 +96,10 @@ class Sender:
                 await asyncio.sleep(0.02)
 
 
-async def enter(edge: Edge, name: str = "Ada") -> Sender:
+async def enter(edge: Edge, name: str = "Ada", outside: httpx2.AsyncClient | None = None) -> Sender:
     """Somebody signs in and makes a room."""
     person = await edge.guest(name)
-    return Sender(edge, person, (await person.room())["id"])
+    return Sender(edge, person, (await person.room())["id"], outside)
 
 
 def code(answer: httpx2.Response) -> tuple[int, str]:

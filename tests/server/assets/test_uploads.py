@@ -29,48 +29,6 @@ async def has_nothing(sender: Sender, folder: Path) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_announce_send_complete_read(tmp_path: Path, empty_database: Path) -> None:
-    """A1, A2."""
-    data = png(20, 10)
-    async with open_edge(tmp_path, empty_database) as edge:
-        ada = await enter(edge)
-        announced = await ada.announce(data, filename="Plan of the house.png")
-        assert announced.status_code == 201
-        assert announced.json()["asset"] is None
-        upload = announced.json()["upload"]
-        assert upload["parts"] is None
-        assert code(await ada.complete(upload["id"])) == (409, "upload_incomplete")
-        sent = await ada.send(upload["request"], data)
-        assert sent.is_success, sent.text
-        assert code(await ada.read(upload["id"])) == (404, "asset_not_found"), "not before it was checked"
-        assert code(await ada.read(sha256(data))) == (404, "asset_not_found")
-        done = await ada.complete(upload["id"])
-        assert done.status_code == 201
-        asset = done.json()
-        assert asset["url"] == done.headers["location"] == f"/api/v1/assets/{upload['id']}"
-        assert asset | {"created_at": "", "renditions": []} == {
-            "id": upload["id"],
-            "room_id": ada.room_id,
-            "sha256": sha256(data),
-            "filename": "Plan of the house.png",
-            "content_type": "image/png",
-            "size_bytes": len(data),
-            "width": 20,
-            "height": 10,
-            "frames": 1,
-            "color": "#204060",
-            "user_id": ada.person.user_id,
-            "created_at": "",
-            "url": asset["url"],
-            "renditions": [],
-        }
-        for name in (upload["id"], sha256(data)):
-            assert (await ada.read(name)).content == data
-        assert (await ada.person.ask("GET", asset["url"])).content == data
-        again = await ada.complete(upload["id"])
-        assert (again.status_code, again.json()["id"]) == (200, asset["id"])
-
-
 async def test_the_key_holds_user_id_and_name_and_is_safe(tmp_path: Path, empty_database: Path) -> None:
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await enter(edge)
@@ -78,38 +36,6 @@ async def test_the_key_holds_user_id_and_name_and_is_safe(tmp_path: Path, empty_
         assert asset["filename"] == "Straße 7 (alt).PNG"
         keys = [str(path.relative_to(tmp_path / "blobs")) for path in stored_files(tmp_path)]
         assert f"images/{ada.person.user_id}/{asset['id']}-Strae-7-alt.png" in keys
-
-
-async def test_the_same_bytes_are_stored_once(tmp_path: Path, empty_database: Path) -> None:
-    """A3."""
-    data = png(11, 11)
-    async with open_edge(tmp_path, empty_database) as edge:
-        ada = await enter(edge)
-        ben = Sender(edge, await edge.guest("Ben"), ada.room_id)
-        # both announce before either completes
-        of_ada, of_ben = (await ada.announce(data)).json(), (await ben.announce(data)).json()
-        assert of_ada["upload"]["id"] != of_ben["upload"]["id"]
-        for who, told in ((ada, of_ada), (ben, of_ben)):
-            assert (await who.send(told["upload"]["request"], data)).is_success
-        first, second = await asyncio.gather(
-            ada.complete(of_ada["upload"]["id"]), ben.complete(of_ben["upload"]["id"])
-        )
-        assert sorted((first.status_code, second.status_code)) == [200, 201]
-        assert first.json()["id"] == second.json()["id"]
-        third = await ben.announce(data, filename="other.png")
-        assert third.status_code == 200
-        assert third.json()["upload"] is None
-        assert third.json()["asset"]["id"] == first.json()["id"]
-        assert (await ben.put(data)).status_code == 200
-        listed = (await ben.person.ask("GET", ben.at)).json()["items"]
-        assert [one["id"] for one in listed] == [first.json()["id"]]
-        await ada.with_renditions(first.json()["id"], "thumb")
-        async with asyncio.timeout(20):
-            while len([one for one in stored_files(tmp_path) if one.suffix == ".png"]) != 1:
-                await asyncio.sleep(0.02)
-        # another room has its own
-        cleo = await enter(edge, "Cleo")
-        assert (await cleo.announce(data)).status_code == 201
 
 
 async def test_an_upload_goes_on_where_it_was(tmp_path: Path, empty_database: Path) -> None:
@@ -128,23 +54,6 @@ async def test_an_upload_goes_on_where_it_was(tmp_path: Path, empty_database: Pa
         assert (await ada.complete(first["id"])).status_code == 201
 
 
-async def test_two_complete_one_upload_at_once(tmp_path: Path, empty_database: Path) -> None:
-    data = photo()
-    async with open_edge(tmp_path, empty_database) as edge:
-        ada = await enter(edge)
-        upload = (await ada.announce(data, "image/jpeg")).json()["upload"]
-        assert (await ada.send(upload["request"], data)).is_success
-        done = await asyncio.gather(*(ada.complete(upload["id"]) for _ in range(5)))
-        assert sorted(one.status_code for one in done) == [200, 200, 200, 200, 201]
-        assert {one.json()["id"] for one in done} == {upload["id"]}
-        assert (await ada.read(upload["id"])).status_code == 200
-        await ada.with_renditions(upload["id"], "thumb")
-        async with asyncio.timeout(20):
-            # the photo as it came, and what four others made of it, are removed
-            while len(stored_files(tmp_path)) != 2:
-                await asyncio.sleep(0.02)
-
-
 async def test_what_tells_where_a_photo_was_taken_is_gone(tmp_path: Path, empty_database: Path) -> None:
     """A4."""
     data = photo(orientation=6)
@@ -159,24 +68,6 @@ async def test_what_tells_where_a_photo_was_taken_is_gone(tmp_path: Path, empty_
         assert b"Exif" not in read.content
         assert read.headers["etag"] == f'"{sha256(read.content)}"'
         assert asset["size_bytes"] == len(read.content)
-
-
-async def test_canceled(tmp_path: Path, empty_database: Path) -> None:
-    data = png()
-    async with open_edge(tmp_path, empty_database) as edge:
-        ada = await enter(edge)
-        upload = (await ada.announce(data)).json()["upload"]
-        assert (await ada.send(upload["request"], data)).is_success
-        ben = Sender(edge, await edge.guest("Ben"), ada.room_id)
-        at = f"{ada.at}/{upload['id']}"
-        assert code(await ben.person.ask("DELETE", at)) == (404, "upload_not_found")
-        assert code(await ben.complete(upload["id"])) == (404, "upload_not_found")
-        assert (await ada.person.ask("DELETE", at)).status_code == 204
-        assert code(await ada.person.ask("DELETE", at)) == (404, "upload_not_found")
-        assert code(await ada.complete(upload["id"])) == (404, "upload_not_found")
-        await has_nothing(ada, tmp_path)
-        asset = await ada.stored(data)
-        assert code(await ada.person.ask("DELETE", f"{ada.at}/{asset['id']}")) == (409, "conflict")
 
 
 @pytest.mark.parametrize(
@@ -270,42 +161,6 @@ async def test_an_upload_of_another_room(tmp_path: Path, empty_database: Path) -
         asset = (await ada.complete(upload["id"])).json()
         for name in (asset["id"], asset["sha256"]):
             assert code(await other.read(name)) == (404, "asset_not_found")
-
-
-async def test_in_parts(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A5."""
-    data = pdf(12 * 1024 * 1024)
-    monkeypatch.setattr(uploads, "ONE_PIECE_MOST_BYTES", 1024)
-    monkeypatch.setattr(uploads, "PART_BYTES", 5 * 1024 * 1024)
-    async with open_edge(tmp_path, empty_database) as edge:
-        ada = await enter(edge)
-        upload = (await ada.announce(data, "application/pdf", filename="big.pdf")).json()["upload"]
-        assert upload["request"] is None
-        assert upload["parts"] == {"part_bytes": 5 * 1024 * 1024, "count": 3}
-        at = f"{ada.at}/{upload['id']}/parts"
-        too_far = await ada.person.ask("POST", at, json={"numbers": [1, 4]})
-        assert code(too_far) == (422, "invalid")
-        signed = (await ada.person.ask("POST", at, json={"numbers": [3, 1]})).json()["parts"]
-        for part in signed:
-            first = (part["number"] - 1) * 5 * 1024 * 1024
-            sent = await ada.send(part["request"], data[first : first + part["size_bytes"]])
-            assert sent.is_success, sent.text
-        stored = (await ada.person.ask("GET", at)).json()["stored"]
-        assert [one["number"] for one in stored] == [1, 3]
-        refused = await ada.complete(upload["id"])
-        assert code(refused) == (409, "upload_incomplete")
-        assert "1 of 3 parts have not arrived: 2" in refused.json()["detail"]
-        again = (await ada.announce(data, "application/pdf", filename="big.pdf")).json()["upload"]
-        assert again["id"] == upload["id"], "it goes on"
-        part = (await ada.person.ask("POST", at, json={"numbers": [2]})).json()["parts"][0]
-        await ada.send(part["request"], data[5 * 1024 * 1024 : 10 * 1024 * 1024])
-        done = await ada.complete(upload["id"])
-        assert done.status_code == 201, done.text
-        assert (await ada.complete(upload["id"])).status_code == 200
-        read = await ada.read(upload["id"])
-        assert sha256(read.content) == sha256(data)
-        assert read.headers["content-disposition"].startswith('attachment; filename="big.pdf"')
-        assert code(await ada.person.ask("GET", at)) == (409, "conflict")
 
 
 async def start_in_parts(sender: Sender, data: bytes) -> tuple[str, list[dict[str, Any]]]:

@@ -184,11 +184,17 @@ async def _send(
     is_stand_in = name is not None and form is None
     if services.redirects_reads:
         ttl_s = services.settings.signed_url_ttl_s
+        # what storage answers an <img> does not allow scripts to read it, and browsers keep that answer: a
+        # script that asks for the same file is sent to another address
+        is_script = call.request.headers.get("sec-fetch-mode") == "cors"
         signed = await services.blobs.sign_get(
-            key, content_type=kind, disposition=disposition, expires_s=ttl_s
+            key, content_type=kind, disposition=disposition, expires_s=ttl_s - is_script
         )
         kept_s = 60 if is_stand_in else ttl_s // 2
-        told = {"Cache-Control": f"private, max-age={kept_s}", "Vary": "Authorization, Cookie"}
+        told = {
+            "Cache-Control": f"private, max-age={kept_s}",
+            "Vary": "Authorization, Cookie, Sec-Fetch-Mode",
+        }
         return RedirectResponse(signed.url, status_code=302, headers=told)
     info = await services.blobs.find(key)
     if info is None:

@@ -23,7 +23,7 @@ class Watch:
     """Everything one browser context asked for and complained about."""
 
     def __init__(self, context: BrowserContext, origin: str) -> None:
-        self._host = urlsplit(origin).netloc
+        self._hosts = {urlsplit(origin).netloc}
         self.asked = 0
         self.foreign: set[str] = set()
         self.complaints: list[str] = []
@@ -32,6 +32,10 @@ class Watch:
         context.on("page", self._on_page)
         context.on("console", self._on_console)
         context.on("weberror", lambda error: self.complaints.append(f"uncaught: {error.error}"))
+
+    def allow(self, origin: str) -> None:
+        """Storage of the server's own: its pages may go there, too."""
+        self._hosts.add(urlsplit(origin).netloc)
 
     @contextmanager
     def expecting(self, *patterns: "str | re.Pattern[str]") -> Iterator[None]:
@@ -53,7 +57,7 @@ class Watch:
     def _ask(self, url: str) -> None:
         self.asked += 1
         parts = urlsplit(url)
-        if parts.scheme not in ("data", "blob", "about") and parts.netloc != self._host:
+        if parts.scheme not in ("data", "blob", "about") and parts.netloc not in self._hosts:
             self.foreign.add(url)
 
     def _on_console(self, message: ConsoleMessage) -> None:

@@ -19,9 +19,10 @@ index is used only when its condition stands in the query literally, hence no pa
 # ruff: noqa: A002 - a job's id is `id` everywhere
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -29,6 +30,7 @@ from sqlalchemy import (
     Connection,
     Executable,
     Row,
+    Select,
     and_,
     bindparam,
     case,
@@ -141,32 +143,37 @@ def _insert_keyed(connection: Connection) -> Executable:
     ).returning(jobs.c.id)
 
 
-def find_next(connection: Connection, kinds: Collection[str]) -> datetime | None:
+def find_next(connection: Connection, kinds: Sequence[str]) -> datetime | None:
     """When there is something to claim next, perhaps long ago; None while there is nothing at all."""
-    row = connection.execute(_NEXT, {"kinds": list(kinds)}).one()
+    row = connection.execute(_next(tuple(kinds))).one()
     return min((at for at in row if at is not None), default=None)
 
 
 def claim(
-    connection: Connection, *, kinds: Collection[str], now: datetime, lease_s: float, limit: int, holder: str
+    connection: Connection, *, kinds: Sequence[str], now: datetime, lease_s: float, limit: int, holder: str
 ) -> list[Job]:
-    """Take up to `limit` jobs of `kinds` that are due, the oldest first, each for `lease_s` from `now`.
+    """Take up to `limit` jobs of `kinds` that are due, each for `lease_s` from `now`.
 
-    `holder` is random and used for this call only. Two transactions at once get different jobs. Leases that
-    ran out, of any kind, are taken back first: what has attempts left is queued at once, the rest dies.
+    The kinds share evenly, those named first before the others, and of each the oldest go first; what one
+    does not need the others get. `holder` is random and used for this call only. Two transactions at once
+    get different jobs. Leases that ran out, of any kind, are taken back first: what has attempts left is
+    queued at once, the rest dies.
     """
     lost = connection.execute(_LOST, {"now": now, "most": LOST_MOST}).scalars().all()
     for job_id in lost:
         # one after another: two of one key can't both keep it
         connection.execute(_TAKE_BACK, {"job_id": job_id, "now": now, "at": now, "why": LOST})
-    values = {
-        "kinds": list(kinds),
-        "now": now,
-        "most": limit,
-        "holder": holder,
-        "until": now + timedelta(seconds=lease_s),
-    }
-    return sorted(map(_job, connection.execute(_CLAIM, values)), key=lambda job: (job.run_at, job.id))
+    values = {"now": now, "holder": holder, "until": now + timedelta(seconds=lease_s)}
+    taken: list[Job] = []
+    waiting = list(kinds)
+    while waiting and len(taken) < limit:
+        share = max(1, (limit - len(taken)) // len(waiting))
+        for kind in waiting[: limit - len(taken)]:
+            found = connection.execute(_CLAIM, {**values, "one_kind": kind, "most": share}).all()
+            taken += map(_job, found)
+            if len(found) < share:
+                waiting.remove(kind)
+    return sorted(taken, key=lambda job: (job.run_at, job.id))
 
 
 def extend(connection: Connection, id: str, holder: str, *, now: datetime, lease_s: float) -> bool:
@@ -332,20 +339,23 @@ def _end_attempt() -> dict[str, Any]:
 # Built once: building a statement takes as long as running it.
 _INSERT = jobs.insert()
 _INSERT_KEYED: dict[str, Executable] = {}
-_KINDS = jobs.c.kind.in_(bindparam("kinds", expanding=True))
-_NEXT = select(
-    select(jobs.c.run_at)
-    .where(_is("queued"), _KINDS)
-    .order_by(jobs.c.run_at, jobs.c.id)
-    .limit(1)
-    .scalar_subquery(),
-    select(jobs.c.lease_until)
-    .where(_is("running"))
-    .order_by(jobs.c.lease_until)
-    .limit(1)
-    .scalar_subquery()
-    .label("lost_at"),
-)
+
+
+@cache
+def _next(kinds: tuple[str, ...]) -> Select[*tuple[Any, ...]]:
+    """The earliest time of each kind, and of a lease. One look into the index for each: `IN` would sort what
+    waits."""
+    lost = select(jobs.c.lease_until).where(_is("running")).order_by(jobs.c.lease_until).limit(1)
+    queued = [
+        select(jobs.c.run_at)
+        .where(_is("queued"), jobs.c.kind == kind)
+        .order_by(jobs.c.run_at, jobs.c.id)
+        .limit(1)
+        for kind in kinds
+    ]
+    return select(*(one.scalar_subquery().label(f"at_{n}") for n, one in enumerate([lost, *queued])))
+
+
 _LOST = (
     select(jobs.c.id)
     .where(_is("running"), jobs.c.lease_until <= _time("now"))
@@ -374,7 +384,7 @@ _PUT_BACK = _MINE.values(
 # the limit.
 _DUE = (
     select(jobs.c.id)
-    .where(_is("queued"), _KINDS, jobs.c.run_at <= _time("now"))
+    .where(_is("queued"), jobs.c.kind == bindparam("one_kind"), jobs.c.run_at <= _time("now"))
     .order_by(jobs.c.run_at, jobs.c.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)

@@ -329,8 +329,8 @@ def _jobs_index(name: str, *columns: Column[Any], where: str, unique: bool = Fal
     Index(name, *columns, unique=unique, sqlite_where=text(where), postgresql_where=text(where))
 
 
-# claim and find_next: the queued jobs that are due, in their order.
-_jobs_index("ix_jobs_claiming", jobs.c.run_at, jobs.c.id, where="state = 'queued'")
+# claim and find_next: the queued jobs of a kind that are due, in their order.
+_jobs_index("ix_jobs_claiming", jobs.c.kind, jobs.c.run_at, jobs.c.id, where="state = 'queued'")
 # claim and find_next: the leases that ran out.
 _jobs_index("ix_jobs_leases", jobs.c.lease_until, where="state = 'running'")
 # enqueue: at most one queued job of a kind and key.

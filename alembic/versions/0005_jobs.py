@@ -47,7 +47,7 @@ def upgrade() -> None:
         ),
     )
     for name, columns, where in (
-        ("ix_jobs_claiming", ["run_at", "id"], "state = 'queued'"),
+        ("ix_jobs_claiming", ["kind", "run_at", "id"], "state = 'queued'"),
         ("ix_jobs_leases", ["lease_until"], "state = 'running'"),
         ("ix_jobs_finished", ["state", "finished_at"], "finished_at IS NOT NULL"),
         ("ix_jobs_dead", ["id"], "state = 'dead'"),

@@ -1,7 +1,7 @@
 """The runner: takes jobs that are due, runs their handlers, and stores what came of each.
 
 Owns: looking for jobs, the leases of those that run here, attempts from begin to end, the stop.
-Does not own: the queue (db/queue.py), one attempt's task (`attempt.py`), what handlers do. Keeps rules K1-K6.
+Does not own: the queue (db/queue.py), one attempt's task (`attempt.py`), what handlers do. Keeps rules K1-K7.
 
 Cancel-safe: whatever ends the runner or the process in the middle, a lease runs out and the job is taken up
 again, here or elsewhere. Idle it costs one read every 5 s.
@@ -9,6 +9,7 @@ again, here or elsewhere. Idle it costs one read every 5 s.
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -56,6 +57,9 @@ class Runner:
         self._now = now
         self._timing = timing or Timing()
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
+        self._turns = dict.fromkeys(self._handlers, 0)
+        """Kind to the number of the last beginning: the lowest is the next (K7)."""
+
         self._wake = asyncio.Event()
         self._told = asyncio.Event()
         self._is_stopping = False
@@ -129,7 +133,7 @@ class Runner:
 
     async def _take(self, tasks: asyncio.TaskGroup, services: "Services") -> float:
         """Take what is due; seconds until it is worth to look again, 0 when there may be more already."""
-        kinds = self._handlers.keys()
+        kinds = self._in_turn()
         due = await self._database.read(partial(queue.find_next, kinds=kinds))
         now = self._now()
         if due is None:
@@ -149,11 +153,17 @@ class Runner:
         # nothing: another process was quicker, or holds what is due in a transaction
         return 0 if jobs else self._timing.poll_s
 
+    def _in_turn(self) -> list[str]:
+        """The kinds, of which few run here and none began lately first."""
+        running = Counter(one.job.kind for one in self._attempts.values())
+        return sorted(self._turns, key=lambda kind: (running[kind], self._turns[kind]))
+
     def _begin(self, job: Job, held_until: float, tasks: asyncio.TaskGroup, services: "Services") -> None:
         for other in self._attempts.values():
             if other.job.id == job.id:
                 # its lease ran out while this process slept
                 other.end("lost")
+        self._turns[job.kind] = max(self._turns.values()) + 1
         attempt = Attempt(job, held_until, self._timing, self._told)
         task = tasks.create_task(self._attempt(attempt, services))
         self._attempts[task] = attempt

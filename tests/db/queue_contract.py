@@ -145,6 +145,19 @@ class QueueContract:
         ]
         assert taken[0].lease_until == at(10 + LEASE_S)
 
+    async def test_kinds_take_turns(self, database: Database) -> None:
+        """K7: the first named first; what one kind leaves free the others take."""
+        many = [await put(database, seconds=n) for n in range(5)]
+        late = await put(database, kind="print", seconds=9)
+        jobs = await take(database, "a", seconds=10, limit=2, kinds=("draw", "print", "none"))
+        assert [job.id for job in jobs] == [many[0], late]
+        later = await put(database, kind="print", seconds=9)
+        assert [
+            job.id for job in await take(database, "b", seconds=10, limit=1, kinds=("print", "draw"))
+        ] == [later]
+        jobs = await take(database, "c", seconds=10, limit=3, kinds=("print", "draw"))
+        assert [job.id for job in jobs] == many[1:4]
+
     async def test_it_says_when_there_is_something_next(self, database: Database) -> None:
         """K5: what is queued, and what was lost."""
 
@@ -154,6 +167,8 @@ class QueueContract:
         assert await find_next() is None
         await put(database, kind="other")
         assert await find_next() is None
+        assert await database.read(lambda conn: queue.find_next(conn, ["draw", "other", "third"])) == NOW
+        assert await database.read(lambda conn: queue.find_next(conn, [])) is None
         await put(database, run_at=at(50))
         assert await find_next() == at(50)
         await put(database)

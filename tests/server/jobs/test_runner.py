@@ -231,6 +231,29 @@ async def test_no_more_than_so_many_at_once(works: Works) -> None:
     assert most == 3
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+async def test_many_of_one_kind_do_not_keep_another_waiting(works: Works, at_once: int) -> None:
+    """K7: neither do those that take for ever, as long as one place is left."""
+    order: list[str] = []
+    release = asyncio.Event()
+
+    async def handle(call: JobCall) -> None:
+        if call.job.payload.get("hangs"):
+            await release.wait()
+        order.append(call.job.kind)
+
+    if at_once == 2:
+        await works.put("remove", payload={"hangs": True})
+    many = [await works.put("remove") for _ in range(20)]
+    few = [await works.put("draw") for _ in range(3)]
+    async with works.running({"remove": handle, "draw": handle, "sweep": handle}, at_once=at_once):
+        for job_id in [*few, *many]:
+            await works.until(job_id, "done")
+        release.set()
+    assert order.index("draw") <= 1
+    assert [at for at, kind in enumerate(order) if kind == "draw"][-1] <= 6
+
+
 async def test_progress_is_stored_while_it_runs_and_not_too_often(works: Works) -> None:
     release = asyncio.Event()
 

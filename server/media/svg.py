@@ -8,7 +8,8 @@ take as strings (`image-set("...")`); keeps `to="javascript:..."` of an animatio
 expands entities; loses the namespace of prefixed elements; indents, which shows as blanks in text. So it
 decides what goes and how attributes and style sheets read; the tree and its text are ours, and what remains
 must pass `_check`.
-Rules: no reference leaves the document but to a raster image inside it; sanitising twice changes nothing.
+Rules: no reference leaves the document but to a raster image inside it, which is cleaned (`embedded.py`);
+sanitising twice changes nothing.
 Source: SVG 2 sections 5, 13 and 16; CSS Images 4 (functions that load); github.com/cloudflare/svg-hush.
 """
 
@@ -18,6 +19,7 @@ from typing import Final
 from py_svg_hush import filter_svg
 
 from server.media.base import MOST_SVG_BYTES
+from server.media.embedded import clean_picture
 from server.media.svg_tree import Node, parse, write
 from server.problems import AssetTooLarge, SvgRefused
 
@@ -47,7 +49,7 @@ _HIDDEN: Final = re.compile(
 
 _REMARK: Final = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
 _URL: Final = re.compile(r"url\(([^()]*)\)", re.IGNORECASE)
-_OWN_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]*\Z")
+_OWN_IMAGE: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+\Z")
 _BLANK: Final = re.compile(r"[\x00-\x20\x7f-\xa0\u2000-\u200f\u2028-\u202f\ufeff]+")
 _LENGTH: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*(px|pt|pc|mm|cm|in|)\Z")
 _PX: Final = {"": 1.0, "px": 1.0, "pt": 4 / 3, "pc": 16.0, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96.0}
@@ -56,7 +58,10 @@ _PLAIN: Final = frozenset({"href", "xmlns", "xml:space", "id", "class", "d", "po
 
 
 def sanitise(data: bytes) -> tuple[bytes, int | None, int | None]:
-    """The harmless form of an SVG, its width and height in pixels. Raises SvgRefused, AssetTooLarge."""
+    """The harmless form of an SVG, its width and height in pixels.
+
+    Raises SvgRefused, AssetTooLarge, and the caps' errors of pictures in it.
+    """
     if len(data) > MOST_SVG_BYTES:
         raise AssetTooLarge("The SVG is larger than 10 MB; simplify it, or send a PNG.")
     for _ in range(ROUNDS):
@@ -103,7 +108,7 @@ def _filter(root: Node) -> Node:
 def _mend(name: str, value: str) -> str | None:
     """An attribute's value, or a style sheet, without references to elsewhere; None: leave it out."""
     if name == "href":
-        return value if value.startswith("#") or _OWN_IMAGE.match(value) else None
+        return value if value.startswith("#") else clean_picture(value)
     if name in _PLAIN or name.startswith("aria-"):
         return value
     if name.startswith("data-"):

@@ -3,9 +3,10 @@
 Owns: its boxes and items. Does not own: the coded pictures, and turning (`irot` and `imir` are properties of
 the picture that every reader applies; an orientation in Exif is by the standard ignored).
 Rules: nothing is moved, because items are found by their offsets. Exif, XMP and every other item that is no
-picture is overwritten, unknown boxes become empty ones, bytes of `mdat` that belong to no item become zeros,
-what follows the last box is cut off.
-Source: ISO/IEC 14496-12 sections 8.11 (meta) and 8.1.2 (free); ISO/IEC 23008-12 annex A (Exif); AVIF 1.1.
+picture is overwritten, unknown boxes and properties that do not say how a picture is shown become empty ones,
+bytes of `mdat` that belong to no item become zeros, what follows the last box is cut off.
+Source: ISO/IEC 14496-12 sections 8.11 (meta) and 8.1.2 (free); ISO/IEC 23008-12 section 6.5 (properties,
+among them `udes`) and annex A (Exif); AVIF 1.1.
 """
 
 from typing import Final
@@ -17,6 +18,28 @@ from server.problems import AssetBroken
 KNOWN: Final = frozenset({b"ftyp", b"meta", b"mdat", b"moov"})
 EMPTY: Final = frozenset({b"free", b"skip", b"wide"})
 PICTURES: Final = frozenset({b"av01", b"grid", b"iovl", b"iden", b"tmap", b"sato"})
+IN_META: Final = frozenset(
+    {b"hdlr", b"pitm", b"iloc", b"iinf", b"iref", b"iprp", b"idat", b"grpl", b"dinf", b"ipro"}
+)
+PROPERTIES: Final = frozenset(
+    {
+        b"av1C",
+        b"ispe",
+        b"pixi",
+        b"colr",
+        b"auxC",
+        b"pasp",
+        b"clap",
+        b"irot",
+        b"imir",
+        b"iscl",
+        b"rloc",
+        b"rref",
+    }
+    | {b"lsel", b"a1op", b"a1lx", b"clli", b"mdcv", b"cclv", b"amve", b"ndwt"}
+)
+"""On which it depends how a picture is shown. The others keep their places: they are referred to by number."""
+
 IN_MOVIE: Final = frozenset({b"trak"})
 ABOUT_MOVIE: Final = frozenset({b"udta", b"meta", b"uuid"})
 MOST_ITEMS: Final = 10_000
@@ -69,9 +92,13 @@ def _top(data: Data) -> tuple[list[Box], int]:
 
 def _read_meta(data: Data, meta: Box, changes: dict[Span, bytes]) -> list[Span]:
     """Where the items are; those that are no pictures are overwritten by `changes`."""
-    inside = {box.name: box for box in list_boxes(data, meta.body + 4, meta.end)}
+    inside = {box.name: box for box in _keep_only(data, meta.body + 4, meta.end, IN_META, changes)}
     if not {b"iinf", b"iloc"} <= inside.keys():
         raise AssetBroken
+    if b"iprp" in inside:
+        for box in list_boxes(data, inside[b"iprp"].body, inside[b"iprp"].end):
+            if box.name == b"ipco":
+                _keep_only(data, box.body, box.end, PROPERTIES, changes)
     kinds = _kinds(data, inside[b"iinf"])
     pictures: list[Span] = []
     others: dict[Span, bytes] = {}
@@ -168,6 +195,17 @@ def _read_movie(data: Data, movie: Box, changes: dict[Span, bytes]) -> None:
             for part in list_boxes(data, box.body, box.end):
                 if part.name in ABOUT_MOVIE:
                     _empty(part, changes)
+
+
+def _keep_only(
+    data: Data, start: int, end: int, known: frozenset[bytes], changes: dict[Span, bytes]
+) -> list[Box]:
+    """The boxes from `start` to `end` that are known; the others are emptied."""
+    boxes = list(list_boxes(data, start, end))
+    for box in boxes:
+        if box.name not in known:
+            _empty(box, changes)
+    return [box for box in boxes if box.name in known]
 
 
 def _empty(box: Box, changes: dict[Span, bytes]) -> None:

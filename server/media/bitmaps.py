@@ -14,6 +14,10 @@ from server.problems import AssetBroken
 
 CORE_HEADER: Final = 12
 V5_HEADER: Final = 124
+PROFILE_AT: Final = 56
+EMBEDDED: Final = b"DEBM"
+"""The other kind of profile is the path of a file where the picture was made."""
+
 UNCOMPRESSED: Final = frozenset({0, 3, 6})
 """RGB, and RGB with masks."""
 
@@ -47,7 +51,7 @@ def read_bmp(data: Data) -> Form:
     # zeros, so that nothing has to be moved
     form.pieces.put(used, pixels, bytes(pixels - used))
     form.pieces.keep(pixels, pixels + size)
-    if header == V5_HEADER:
+    if header == V5_HEADER and need(data, 14 + PROFILE_AT, 4) == EMBEDDED:
         start, length = 14 + little(data, 126, 4), little(data, 130, 4)
         if start == pixels + size and length:
             form.pieces.keep(start, start + length)

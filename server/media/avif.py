@@ -38,7 +38,7 @@ PROPERTIES: Final = frozenset(
     }
     | {b"lsel", b"a1op", b"a1lx", b"clli", b"mdcv", b"cclv", b"amve", b"ndwt"}
 )
-"""On which it depends how a picture is shown. The others keep their places: they are referred to by number."""
+"""On which it depends how a picture is shown. The others keep their places: they are known by number."""
 
 IN_MOVIE: Final = frozenset({b"trak"})
 ABOUT_MOVIE: Final = frozenset({b"udta", b"meta", b"uuid"})

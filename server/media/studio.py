@@ -29,6 +29,10 @@ DEADLINE_S: Final = 120.0
 
 MOST_WAITING: Final = 32
 WAIT_S: Final = 60.0
+"""For people, who are told to come again. Jobs wait as long as they may take, and there are never more of them
+than a process does at once: sent away they would have failed."""
+JOBS_WAITING: Final = 1000
+JOB_WAIT_S: Final = 900.0
 IDLE_S: Final = 60.0
 GONE_S: Final = 5.0
 """How long a killed child is waited for before its files are removed."""
@@ -104,7 +108,11 @@ async def open_studio(deadline_s: float = DEADLINE_S, idle_s: float = IDLE_S) ->
             deadline_s=deadline_s, most_waiting=MOST_WAITING, wait_s=WAIT_S, prepare=confine, idle_s=idle_s
         ) as examining,
         open_child(
-            deadline_s=deadline_s, most_waiting=MOST_WAITING, wait_s=WAIT_S, prepare=confine, idle_s=idle_s
+            deadline_s=deadline_s,
+            most_waiting=JOBS_WAITING,
+            wait_s=JOB_WAIT_S,
+            prepare=confine,
+            idle_s=idle_s,
         ) as rendering,
     ):
         yield Studio(examining, rendering)

@@ -29,8 +29,9 @@ DEADLINE_S: Final = 120.0
 
 MOST_WAITING: Final = 32
 WAIT_S: Final = 60.0
-"""For people, who are told to come again. Jobs wait as long as they may take, and there are never more of them
-than a process does at once: sent away they would have failed."""
+"""For people, who are told to come again. Jobs wait as long as they may take, and there are never more of
+them than a process does at once: sent away they would have failed."""
+
 JOBS_WAITING: Final = 1000
 JOB_WAIT_S: Final = 900.0
 IDLE_S: Final = 60.0

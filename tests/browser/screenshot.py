@@ -196,7 +196,9 @@ async def files(people: Sequence[Person], meeting: Meeting) -> None:
     await ada.until("() => window.kanvas.api.getSceneElements().length === 4")
     await expect(ada.page.get_by_test_id("upload")).to_have_count(0)
     await ada.nothing_selected()
-    await ada.ask("() => window.kanvas.api.scrollToContent(undefined, { fitToViewport: true, viewportZoomFactor: 0.6 })")
+    await ada.ask(
+        "() => window.kanvas.api.scrollToContent(undefined, { fitToViewport: true, viewportZoomFactor: 0.6 })"
+    )
     await ada.page.get_by_test_id("files-button").click()
     await expect(ada.page.get_by_test_id("asset")).to_have_count(4)
     # the pictures in the list

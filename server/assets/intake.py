@@ -98,6 +98,8 @@ class Checked:
     path: Path
     size_bytes: int
     stored_sha256: str
+    kind: str
+    """What it came as; the verdict says what it is stored as."""
     verdict: Verdict
 
 
@@ -141,11 +143,11 @@ class Desk:
             async with _turn(self._intake.checking):
                 verdict = await self._intake.studio.examine(received.path, kind, clean)
             if not verdict.is_rewritten:
-                return Checked(received.path, received.size_bytes, received.sha256, verdict)
+                return Checked(received.path, received.size_bytes, received.sha256, kind, verdict)
             made = await asyncio.to_thread(_measure, clean)
         except OSError as error:
             raise _unavailable(error) from error
-        return Checked(made.path, made.size_bytes, made.sha256, verdict)
+        return Checked(made.path, made.size_bytes, made.sha256, kind, verdict)
 
 
 class Intake:

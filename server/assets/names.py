@@ -76,6 +76,14 @@ def safe_name(filename: str, content_type: str) -> str:
     return (kept or "file") + ending
 
 
+def rename_for(filename: str, before: str, after: str) -> str:
+    """The name of a file that was stored as another type than it came: with the ending of what it is now."""
+    if before == after:
+        return filename
+    stem = filename.rsplit(".", 1)[0] or filename
+    return stem[: NAME_CHARS - 5] + _ending(after)
+
+
 def default_filename(sha256: str, content_type: str) -> str:
     """What a file is called that came without a name."""
     return f"{content_type.partition('/')[0]}-{sha256[:8]}{_ending(content_type)}"

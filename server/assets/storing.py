@@ -15,6 +15,7 @@ from ulid import ULID
 from db.assets import Asset, Upload
 from server.assets.intake import Checked, read_file
 from server.assets.keeping import Space, keep
+from server.assets.names import rename_for
 from server.assets.shapes import AssetOut, asset_out
 from server.media.kinds import RASTER
 from server.problems import (
@@ -85,7 +86,7 @@ def make_asset(services: Services, upload: Upload, key: str, checked: Checked) -
         stored_sha256=checked.stored_sha256,
         size_bytes=checked.size_bytes,
         content_type=verdict.content_type,
-        filename=upload.filename,
+        filename=rename_for(upload.filename, checked.kind, verdict.content_type),
         key=key,
         width=verdict.width,
         height=verdict.height,

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from server.assets import intake, uploads
 from server.assets import sweep as sweeping
-from server.assets import uploads
 from server.assets.sweep import UNREFERENCED_KEPT
 from server.blobs.base import IMMUTABLE
 from server.services import clean_up
@@ -215,6 +215,37 @@ async def test_in_parts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await ada.send(part["request"], data[: 5 * MIB])).is_success
     assert (await ada.person.ask("DELETE", at)).status_code == 204
     await holds(place, ada, 1)
+
+
+async def test_parts_that_were_joined_but_not_checked(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server was killed or busy between the two: the upload is complete all the same."""
+    data = pdf(6 * MIB)
+    monkeypatch.setattr(uploads, "ONE_PIECE_MOST_BYTES", 1024)
+    monkeypatch.setattr(uploads, "PART_BYTES", 5 * MIB)
+    ada = await join(place)
+    upload = (await ada.announce(data, "application/pdf")).json()["upload"]
+    at = f"{ada.at}/{upload['id']}"
+    for part in (await ada.person.ask("POST", f"{at}/parts", json={"numbers": [1, 2]})).json()["parts"]:
+        first = (part["number"] - 1) * 5 * MIB
+        assert (await ada.send(part["request"], data[first : first + part["size_bytes"]])).is_success
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "TURN_S", 0.0)
+        patched.setattr(place.edge.services.intake, "checking", asyncio.Semaphore(0))
+        assert code(await ada.complete(upload["id"])) == (503, "busy")
+    stored = (await ada.person.ask("GET", f"{at}/parts")).json()["stored"]
+    assert [one["number"] for one in stored] == [1, 2]
+    assert (await ada.complete(upload["id"])).status_code == 201
+    assert await ada.content(upload["id"]) == data
+    # and where storage has forgotten the parts, as after a week or by hand
+    lost = (await ada.announce(data + b"\n", "application/pdf")).json()["upload"]
+    blobs = place.edge.services.blobs
+    async for one in blobs.list_started():
+        if lost["id"] in one.key:
+            await blobs.abort_parts(one.key, one.parts_id)
+    missing = await ada.person.ask("GET", f"{ada.at}/{lost['id']}/parts")
+    assert code(missing) == (404, "upload_not_found")
+    again = (await ada.announce(data + b"\n", "application/pdf")).json()["upload"]
+    assert again["id"] != lost["id"]
 
 
 async def test_smaller_forms_and_how_they_are_read(place: Place) -> None:

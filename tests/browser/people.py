@@ -74,8 +74,15 @@ class Person:
     # -- waiting --------------------------------------------------------------------------------
 
     async def until(self, condition: str, argument: Any = None) -> None:
-        """Wait for a condition in the page."""
-        await self.page.wait_for_function(condition, arg=argument, polling=20, timeout=DEADLINE_S * 1000)
+        """Wait for a condition in the page, which may be an async function."""
+        if not condition.startswith("async"):
+            await self.page.wait_for_function(condition, arg=argument, polling=20, timeout=DEADLINE_S * 1000)
+            return
+        # wait_for_function takes the promise itself for a yes
+        end = time.monotonic() + DEADLINE_S
+        while not await self.ask(condition, argument):
+            assert time.monotonic() < end, f"not within {DEADLINE_S:g} s: {condition} {argument}"
+            await asyncio.sleep(POLL_S)
 
     async def saved(self) -> None:
         """Wait until the indicator shows saved."""

@@ -21,7 +21,7 @@ from server.blobs.commands import allow_pages
 from server.blobs.open import open_blobs
 from server.settings import Settings
 from tests.blobs.strict import open_bucket
-from tests.browser.files import Given, drop, photo
+from tests.browser.files import drop, film, photo
 from tests.browser.people import Meeting, Person, new_person
 from tests.browser.test_files import PIXEL, SHOWS, images, tray
 from tests.browser.watch import NO_SERVER
@@ -41,16 +41,8 @@ READ = """async (url) => { const image = new Image(); image.src = url; await ima
   const answer = await fetch(url); return [image.naturalWidth, (await answer.blob()).size, answer.redirected]; }"""
 # The sky of the photo, where the placeholder is grey.
 COLORED = f"(id) => {{ const [red, , blue] = ({PIXEL})(id); return blue > red + 10; }}"
-# A real video: half a second of a canvas.
-FILM = """async () => { const canvas = document.createElement("canvas"); [canvas.width, canvas.height] = [160, 90];
-  const draw = canvas.getContext("2d"); const recorder = new MediaRecorder(canvas.captureStream(25), { mimeType: "video/webm;codecs=vp8" });
-  const parts = []; recorder.ondataavailable = (event) => parts.push(event.data); recorder.start();
-  for (let at = 0; at < 12; at += 1) { draw.fillStyle = `hsl(${at * 30} 80% 50%)`; draw.fillRect(0, 0, 160, 90);
-    await new Promise((resolve) => setTimeout(resolve, 40)); }
-  await new Promise((resolve) => { recorder.onstop = resolve; recorder.stop(); });
-  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer()); return Array.from(bytes); }"""
 PLAYS = """() => { const video = document.querySelector("[data-testid=attachment-video] video");
-  return Boolean(video) && video.readyState >= 1 && video.videoWidth === 160; }"""
+  return Boolean(video) && video.readyState >= 1 && video.videoWidth === 320; }"""
 
 
 @dataclass(frozen=True)
@@ -170,8 +162,7 @@ async def test_a_photo_of_6_mb_and_a_reload(storage: Storage, meeting: Meeting) 
     ):
         assert await grace.ask(READ, url) == [width, size, storage.origin is not None], url
     # and a video
-    film = Given("film.webm", "video/webm", bytes(await ada.ask(FILM)))
-    await drop(ada, [film], at=(300, 200))
+    await drop(ada, [await film(ada)], at=(300, 200))
     await meeting.agree(lambda scene: len(scene) == 2)
     for person in meeting.people:
         await person.until(PLAYS)

@@ -110,8 +110,8 @@ def _presigned(head: Head, query: Mapping[str, str]) -> tuple[int, str] | None:
 class Strict:
     """The filter, listening. `refused` lists what it refused; `cut_after_bytes` ends answers early.
 
-    With `is_down` connections break; every request waits for `delay_s`; the next `busy` of the method
-    `busy_method` are told to slow down.
+    With `is_down` connections break; requests wait at `gate`, which is open unless a test clears it; the next
+    `busy` of the method `busy_method` are told to slow down.
     """
 
     def __init__(self, port_behind: int) -> None:
@@ -121,7 +121,8 @@ class Strict:
         self.requests: list[Head] = []
         self.cut_after_bytes: int | None = None
         self.is_down = False
-        self.delay_s = 0.0
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.busy = 0
         self.busy_method = "PUT"
         self.port = 0
@@ -141,7 +142,7 @@ class Strict:
             raw = await reader.readuntil(b"\r\n\r\n")
             head = parse_head(raw)
             self.requests.append(head)
-            await asyncio.sleep(self.delay_s)
+            await self.gate.wait()
             if self.is_down:
                 writer.transport.abort()
                 return

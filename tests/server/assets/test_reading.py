@@ -80,6 +80,23 @@ async def test_smaller_forms(tmp_path: Path, empty_database: Path) -> None:
         assert wrong.status_code == 422
 
 
+async def test_sent_to_storage(tmp_path: Path, empty_database: Path) -> None:
+    """An answer is kept for no longer than half its address is good; an address to GET takes no HEAD at S3."""
+    async with open_edge(
+        tmp_path, empty_database, handlers={}, asset_delivery="redirect", signed_url_ttl_s=60
+    ) as edge:
+        ada = await enter(edge)
+        asset = await ada.stored(png())
+        for query in ("", "?rendition=thumb"):
+            sent = await ada.person.ask("GET", asset["url"] + query)
+            assert sent.status_code == 302
+            assert sent.headers["cache-control"] == "private, max-age=30"
+            assert (await edge.http.get(sent.headers["location"])).content == png()
+        head = await ada.person.ask("HEAD", asset["url"])
+        assert (head.status_code, head.headers["content-length"]) == (200, str(len(png())))
+        assert head.headers["content-type"] == "image/png"
+
+
 async def test_who_is_let_in(tmp_path: Path, empty_database: Path) -> None:
     """A7."""
     async with open_edge(tmp_path, empty_database) as edge:

@@ -93,12 +93,6 @@ def sniff_kind(head: bytes) -> str | None:
     return None
 
 
-def sniff_image(head: bytes) -> str | None:
-    """As `sniff_kind`, for kinds that go into a canvas as they are: raster images and SVG."""
-    kind = sniff_kind(head)
-    return kind if kind in RASTER or kind == SVG else None
-
-
 def _sniff_brands(head: bytes) -> str | None:
     """By the brands of the first box, which must be there as a whole."""
     size = int.from_bytes(head[:4], "big")

@@ -70,6 +70,7 @@ _SAME = (
 _BY_HASH = select(assets).where(assets.c.room_id == bindparam("room"), assets.c.sha256 == bindparam("hash"))
 _ASSET = select(assets).where(assets.c.id == bindparam("asset"))
 _UPLOAD = select(uploads).where(uploads.c.id == bindparam("upload"), uploads.c.room_id == bindparam("room"))
+_AWAITED = select(uploads.c.id).where(uploads.c.key == bindparam("key"))
 _NEW_UPLOAD = uploads.insert()
 _RENDITIONS = (
     select(renditions).where(renditions.c.asset_id == bindparam("asset")).order_by(renditions.c.name)
@@ -178,6 +179,11 @@ def set_parts(connection: Connection, id: str, parts_id: str) -> Upload | None:
     connection.execute(update(uploads).where(chosen, uploads.c.parts_id.is_(None)).values(parts_id=parts_id))
     row = connection.execute(select(uploads).where(chosen)).first()
     return None if row is None else Upload(**row._mapping)
+
+
+def is_awaited(connection: Connection, key: str) -> bool:
+    """Whether an upload has this key: it is neither complete nor canceled."""
+    return connection.execute(_AWAITED, {"key": key}).first() is not None
 
 
 def is_in_parts(connection: Connection, key: str, parts_id: str) -> bool:

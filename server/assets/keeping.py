@@ -135,10 +135,10 @@ def keep(
     if upload is not None and not delete_upload(connection, upload.id):
         # completed by a twin of this request, or canceled
         found = find_asset(connection, asset.id)
-        if asset.key != upload.key:
-            let_go(connection, [asset.key], now)
         if found is None:
             raise UploadNotFound
+        if asset.key != upload.key:
+            let_go(connection, [asset.key], now)
         return found, False
     present = find_present(connection, asset.room_id, asset.sha256)
     if present is not None:

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from ulid import ULID
 
 from db.assets import Asset, Upload
+from party.errors import RoomNotFound
 from server.assets.intake import Checked, read_file
-from server.assets.keeping import Space, keep
+from server.assets.keeping import Space, keep, let_go
 from server.assets.names import rename_for
 from server.assets.shapes import AssetOut, asset_out
 from server.media.kinds import RASTER
@@ -28,6 +29,7 @@ from server.problems import (
     Busy,
     QuotaExceeded,
     SvgRefused,
+    UploadNotFound,
 )
 from server.registry import Reply, answer
 from server.services import Services
@@ -109,11 +111,19 @@ async def store(services: Services, key: str, checked: Checked) -> None:
 async def keep_checked(services: Services, asset: Asset, upload: Upload | None) -> Response:
     """Record it, and say so. Raises what `keep` raises, Unavailable.
 
-    What was stored for it stays when this fails: the commit may have happened all the same.
+    What was stored for it is removed when it is refused, and stays when the database fails: the commit may
+    have happened all the same.
     """
-    kept, is_new = await services.database.write(
-        partial(keep, asset=asset, now=services.now(), upload=upload, space=space_of(services))
-    )
+    now = services.now()
+    try:
+        kept, is_new = await services.database.write(
+            partial(keep, asset=asset, now=now, upload=upload, space=space_of(services))
+        )
+    except (QuotaExceeded, RoomNotFound, UploadNotFound):
+        if upload is None or asset.key != upload.key:
+            await services.database.write(partial(let_go, keys=[asset.key], now=now))
+            services.jobs.wake()
+        raise
     services.jobs.wake()
     return answer_stored(kept, is_new=is_new)
 

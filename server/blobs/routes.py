@@ -2,11 +2,12 @@
 
 Owns: what such a request must hold, and its answer. Does not own: the signature (`signing.py`), the files.
 Rules: the signature is the permission, nobody signs in; it is checked before anything else is looked at; an
-upload has exactly the length and type that were signed, and never overwrites.
+upload has exactly the length and type that were signed, never overwrites, and is taken while it is awaited.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Final
 
 from pydantic import Field
@@ -15,7 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from db.assets import is_awaited
 from party.errors import KanvasError, TooLarge
+from server.assets.names import PREFIX
 from server.blobs.base import IMMUTABLE, KEY_PATTERN, Blobs
 from server.blobs.delivery import RangeRefused, deliver
 from server.blobs.errors import (
@@ -92,7 +95,16 @@ class ReadHeaders(RequestHeaders):
 async def put_blob(call: Call, path: BlobPath, query: BlobQuery) -> Response:
     """Send the bytes with exactly the method, address and headers you were given. No sign-in."""
     blobs = _files(call.services.blobs)
-    return await store_signed(call.request, blobs, path.key, query.model_dump(exclude_none=True), call.chunks)
+
+    async def awaited(most_bytes: int) -> AsyncIterator[bytes]:
+        is_wanted = partial(is_awaited, key=path.key)
+        # canceled, its bytes count in no quota, and its address is good for a while
+        if path.key.startswith(PREFIX) and not await call.services.database.read(is_wanted):
+            raise BlobNotFound("This upload is over; announce the file again.")
+        async for chunk in call.chunks(most_bytes):
+            yield chunk
+
+    return await store_signed(call.request, blobs, path.key, query.model_dump(exclude_none=True), awaited)
 
 
 @api.route(

@@ -12,10 +12,12 @@ from server import patience
 from server.assets.names import make_disposition
 from server.blobs.base import Signed
 from server.blobs.trial import ask, read_whole
-from tests.blobs.blobs_contract import KEY, PNG, altered, keys, pieces, put
+from tests.blobs.blobs_contract import PNG, altered, keys, pieces, put
 from tests.server.edge import Edge, open_edge
 
 PDF = "application/pdf"
+KEY = "trial/01arz3ndektsv4rrffq69g5fav-photo.png"
+"""Below images/ there has to be an upload."""
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ async def test_a_body_that_is_longer_or_shorter_than_it_says_stores_nothing(edge
 
 
 async def test_ranges_of_a_blob(edge: Edge) -> None:
-    await put(edge.services.blobs)
+    await put(edge.services.blobs, KEY)
     url = (await sign_get(edge, PDF)).url
 
     async def get(**headers: str) -> httpx2.Response:
@@ -134,7 +136,7 @@ async def test_an_empty_blob_is_an_answer(edge: Edge) -> None:
 
 
 async def test_what_fails_before_the_first_byte_is_still_an_answer(edge: Edge, tmp_path: Path) -> None:
-    await put(edge.services.blobs)
+    await put(edge.services.blobs, KEY)
     signed = await sign_get(edge)
     path = tmp_path / "blobs" / KEY
     path.unlink()
@@ -196,7 +198,7 @@ async def test_one_address_takes_one_sender_at_a_time(edge: Edge, tmp_path: Path
 
 
 async def test_the_longest_name_fits_into_an_address(edge: Edge) -> None:
-    await put(edge.services.blobs)
+    await put(edge.services.blobs, KEY)
     disposition = make_disposition("\U0001f5ff" * 196 + ".png", is_inline=True)
     signed = await edge.services.blobs.sign_get(
         KEY, content_type="image/png", disposition=disposition, expires_s=60
@@ -225,6 +227,6 @@ async def test_with_a_bucket_there_is_nothing_here_and_pages_may_use_it(
         for name in ("connect-src 'self'", "img-src 'self' data: blob:", "media-src 'self'"):
             assert f"{name} https://images.example.org;" in f"{policy};"
         signed = await sign_put(edge)
-        assert signed.url.startswith("https://images.example.org/bucket/prefix/images/")
+        assert signed.url.startswith("https://images.example.org/bucket/prefix/trial/")
         ours = f"/blobs/{KEY}?signature={'0' * 64}&expires=99999999999"
         assert told(await edge.http.get(ours)) == (404, "blob_not_found")

@@ -81,7 +81,7 @@ async def test_smaller_forms(tmp_path: Path, empty_database: Path) -> None:
 
 
 async def test_sent_to_storage(tmp_path: Path, empty_database: Path) -> None:
-    """An answer is kept for no longer than half its address is good; an address to GET takes no HEAD at S3."""
+    """An answer is kept for half as long as its address is good; at S3 an address for GET takes no HEAD."""
     async with open_edge(
         tmp_path, empty_database, handlers={}, asset_delivery="redirect", signed_url_ttl_s=60
     ) as edge:

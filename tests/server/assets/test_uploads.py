@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,37 @@ async def test_what_tells_where_a_photo_was_taken_is_gone(tmp_path: Path, empty_
         assert b"Exif" not in read.content
         assert read.headers["etag"] == f'"{sha256(read.content)}"'
         assert asset["size_bytes"] == len(read.content)
+
+
+async def test_canceled_it_takes_no_more_bytes(tmp_path: Path, empty_database: Path) -> None:
+    """Or what counts in no quota any more could be stored all the same, again and again."""
+    data = png()
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        upload = (await ada.announce(data)).json()["upload"]
+        assert (await ada.person.ask("DELETE", f"{ada.at}/{upload['id']}")).status_code == 204
+        assert code(await ada.send(upload["request"], data)) == (404, "blob_not_found")
+        await has_nothing(ada, tmp_path)
+
+
+async def test_canceled_while_it_is_completed(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was stored for it in the meantime is removed at once, not by the sweep."""
+    data = photo()
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await enter(edge)
+        upload = (await ada.announce(data, "image/jpeg")).json()["upload"]
+        assert (await ada.send(upload["request"], data)).is_success
+        put = edge.services.blobs.put
+
+        async def put_and_cancel(key: str, source: AsyncIterator[bytes], **more: Any) -> None:
+            await put(key, source, **more)
+            assert (await ada.person.ask("DELETE", f"{ada.at}/{upload['id']}")).status_code == 204
+
+        monkeypatch.setattr(edge.services.blobs, "put", put_and_cancel)
+        assert code(await ada.complete(upload["id"])) == (404, "upload_not_found")
+        await has_nothing(ada, tmp_path)
 
 
 @pytest.mark.parametrize(

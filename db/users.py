@@ -5,7 +5,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from db.tables import users
 from db.upsert import insert_into
@@ -34,3 +34,9 @@ def put_user(connection: Connection, id: str, name: str, now: datetime) -> User:
 def find_user(connection: Connection, id: str) -> User | None:
     row = connection.execute(select(users).where(users.c.id == id)).one_or_none()
     return None if row is None else User(row.id, row.name, row.created_at, row.seen_at)
+
+
+def find_first_created(connection: Connection) -> datetime | None:
+    """When the first user came, which is before anything else here was made; None before that."""
+    first: datetime | None = connection.execute(select(func.min(users.c.created_at))).scalar_one()
+    return first

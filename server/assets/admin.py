@@ -75,5 +75,7 @@ def describe(report: Report) -> Iterator[str]:
     yield f"{report.waiting_count} more are referred to by nobody, for less than {days} days."
     yield f"{report.upload_count} uploads that were never completed {went}."
     yield f"{report.unknown_count} stored files without a row {went}, {report.unknown_bytes} bytes."
+    if report.older_count:
+        yield f"{report.older_count} stored files are older than this database and stay."
     for room_id in report.failed_rooms:
         yield f"Room {room_id} could not be looked at; the log says why."

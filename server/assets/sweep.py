@@ -30,11 +30,12 @@ from db.assets import (
     mark_referenced,
     mark_unreferenced,
 )
+from db.users import find_first_created
 from party.errors import KanvasError, RoomNotFound
 from server.assets.keeping import SIGNED_S, UPLOAD_KEPT, cancel, let_go
 from server.assets.names import PREFIX
 from server.assets.references import find_names
-from server.blobs.base import NO_KEY
+from server.blobs.base import NO_KEY, BlobInfo
 from server.jobs.base import JobCall
 from server.services import Services
 
@@ -66,6 +67,8 @@ class Report:
     unknown_keys: list[str] = field(default_factory=list)
     unknown_count: int = 0
     unknown_bytes: int = 0
+    older_count: int = 0
+    """Stored before this database had its first user: no files of ours, or of a database that was lost."""
     failed_rooms: list[str] = field(default_factory=list)
 
     def add(self, asset: Asset) -> None:
@@ -203,27 +206,35 @@ def _remove(connection: Connection, room_id: str, ids: list[str], seq: int, now:
 async def _sweep_unknown(services: Services, report: Report, now: datetime) -> None:
     """Bytes whose row was never written: the server was killed between the two."""
     old = now - UNKNOWN_KEPT
+    # a new database beside the files of one that was lost knows none of them, and the old one may come back
+    born = await services.database.read(find_first_created) or now
     async for started in services.blobs.list_started():
-        if started.started_at < old and (started.key == NO_KEY or started.key.startswith(PREFIX)):
+        if born <= started.started_at < old and (started.key == NO_KEY or started.key.startswith(PREFIX)):
             # its key may have a row all the same: joined, and killed before the parts were removed
             is_wanted = partial(is_in_parts, key=started.key, parts_id=started.parts_id)
             if not await services.database.read(is_wanted) and not report.is_dry:
                 await services.blobs.abort_parts(started.key, started.parts_id)
-    waiting: dict[str, int] = {}
+    waiting: dict[str, BlobInfo] = {}
     async for info in services.blobs.list(PREFIX):
         # "images/{sha256}" is a picture of a room called images, from before there were rows
         if info.stored_at < old and info.key.count("/") == 2:
-            waiting[info.key] = info.size_bytes
+            waiting[info.key] = info
         if len(waiting) >= PAGE:
-            await _remove_unknown(services, report, waiting, now)
+            await _remove_unknown(services, report, waiting, born, now)
             waiting = {}
-    await _remove_unknown(services, report, waiting, now)
+    await _remove_unknown(services, report, waiting, born, now)
+    if report.older_count:
+        log.warning("stored files are older than this database; they stay", files=report.older_count)
 
 
-async def _remove_unknown(services: Services, report: Report, found: dict[str, int], now: datetime) -> None:
+async def _remove_unknown(
+    services: Services, report: Report, found: dict[str, BlobInfo], born: datetime, now: datetime
+) -> None:
     unknown = await services.database.read(partial(find_unknown_keys, keys=list(found)))
-    report.unknown_count += len(unknown)
-    report.unknown_bytes += sum(found[key] for key in unknown)
-    report.unknown_keys += unknown[: SHOWN_MOST - len(report.unknown_keys)]
-    if unknown and not report.is_dry:
-        await services.database.write(partial(let_go, keys=unknown, now=now))
+    due = [key for key in unknown if found[key].stored_at >= born]
+    report.older_count += len(unknown) - len(due)
+    report.unknown_count += len(due)
+    report.unknown_bytes += sum(found[key].size_bytes for key in due)
+    report.unknown_keys += due[: SHOWN_MOST - len(report.unknown_keys)]
+    if due and not report.is_dry:
+        await services.database.write(partial(let_go, keys=due, now=now))

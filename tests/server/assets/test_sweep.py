@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 
 from db.assets import find_asset, find_asset_by_hash, list_expired_uploads
 from db.queue import list_jobs
-from db.tables import assets, rooms, uploads
+from db.tables import assets, rooms, uploads, users
 from server.assets import sweep as sweep_module
 from server.assets import uploads as uploads_module
 from server.assets.keeping import REMOVE, keep
@@ -37,6 +37,7 @@ async def age(edge: Edge, by: timedelta) -> None:
             (assets, assets.c.id, assets.c.unreferenced_at),
             (uploads, uploads.c.id, uploads.c.expires_at),
             (rooms, rooms.c.id, rooms.c.deleted_at),
+            (users, users.c.id, users.c.created_at),
         ):
             for row_id, at in connection.execute(select(id_column, column).where(column.is_not(None))).all():
                 connection.execute(update(table).where(id_column == row_id).values({column: at - by}))
@@ -290,6 +291,11 @@ async def test_bytes_whose_row_was_never_written(tmp_path: Path, empty_database:
         old = time.time() - UNKNOWN_KEPT.total_seconds() - 60
         for path in stored_files(tmp_path):
             os.utime(path, (old, old))
+        new = await sweep(edge)
+        assert (new.unknown_count, new.older_count) == (0, 1), (
+            "of a database that was lost, and may come back"
+        )
+        await age(edge, 2 * DAY)
         dry = await sweep(edge, is_dry=True)
         assert dry.unknown_keys == [key]
         assert (await sweep(edge)).unknown_keys == [key]

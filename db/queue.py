@@ -56,10 +56,15 @@ LOST_MOST = 100
 
 LOST = "The process that ran it ended in the middle, or lost its connection to the database."
 
+UNREADABLE = "What it was asked to do can't be read."
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job. Times are aware, in UTC; `progress` is 0..1; `run_at` is the earliest time of a queued one."""
+    """One job. Times are aware, in UTC; `progress` is 0..1; `run_at` is the earliest time of a queued one.
+
+    `payload` and `result` are empty where they can't be read.
+    """
 
     id: str
     kind: str
@@ -170,7 +175,12 @@ def claim(
         share = max(1, (limit - len(taken)) // len(waiting))
         for kind in waiting[: limit - len(taken)]:
             found = connection.execute(_CLAIM, {**values, "one_kind": kind, "most": share}).all()
-            taken += map(_job, found)
+            for row in found:
+                if _object(row.payload) is None:
+                    # it would come first at every claim, and none would succeed
+                    give_up(connection, row.id, holder, error=UNREADABLE, now=now)
+                else:
+                    taken.append(_job(row))
             if len(found) < share:
                 waiting.remove(kind)
     return sorted(taken, key=lambda job: (job.run_at, job.id))
@@ -311,10 +321,19 @@ def _change(connection: Connection, id: str, holder: str, **values: object) -> b
 
 def _job(row: Row[*tuple[Any, ...]]) -> Job:
     values = dict(row._mapping)
-    values["payload"] = json.loads(values["payload"])
+    values["payload"] = _object(values["payload"]) or {}
     if values["result"] is not None:
-        values["result"] = json.loads(values["result"])
+        values["result"] = _object(values["result"]) or {}
     return Job(**values)
+
+
+def _object(encoded: str) -> dict[str, Any] | None:
+    """What `encode` encoded; None when it is something else."""
+    try:
+        value = json.loads(encoded)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _time(name: str) -> Any:

@@ -19,6 +19,11 @@ Ending = Literal["overdue", "stopped", "lost"]
 MOST_WORDS = 200
 
 
+def storable(words: str, most: int) -> str:
+    """At most so many characters, all of which every database takes."""
+    return words[:most].encode("utf-8", "replace").decode().replace("\x00", "?")
+
+
 class Attempt:
     """Made when a job is claimed. Its handler runs in a task of its own, outside of every TaskGroup: a group
     waits for its tasks, and a handler may ignore that it was cancelled."""
@@ -82,5 +87,5 @@ class Attempt:
 
     def _note(self, done: float, words: str) -> None:
         # in this order not a number is 0
-        self._progress = (min(1.0, max(0.0, done)), words[:MOST_WORDS])
+        self._progress = (min(1.0, max(0.0, done)), storable(words, MOST_WORDS))
         self._told.set()

@@ -24,7 +24,7 @@ from db import queue
 from db.database import Database
 from db.queue import Job
 from party.errors import KanvasError
-from server.jobs.attempt import Attempt
+from server.jobs.attempt import Attempt, storable
 from server.jobs.base import GiveUp, JobHandler
 from server.jobs.timing import Timing
 
@@ -213,7 +213,7 @@ class Runner:
         error = attempt.error
         if isinstance(error, GiveUp):
             log.warning("a job gave up", reason=error.message)
-            return partial(queue.give_up, error=error.message[:MOST_ERROR_CHARS], **mine)
+            return partial(queue.give_up, error=storable(error.message, MOST_ERROR_CHARS), **mine)
         if attempt.ended == "stopped" or self._is_stopping:
             # what it needs may be closing already
             return partial(queue.put_back, **mine)
@@ -234,7 +234,7 @@ class Runner:
             retry_at=None if is_last else retry_at.isoformat(),
             exc_info=None if is_told else error,
         )
-        return partial(queue.fail, error=reason[:MOST_ERROR_CHARS], run_at=retry_at, **mine)
+        return partial(queue.fail, error=storable(reason, MOST_ERROR_CHARS), run_at=retry_at, **mine)
 
     async def _store(self, work: Callable[[Connection], T]) -> T:
         """Write, and while the database is away try again: what was done must not be done twice for that."""

@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from db import queue
 from db.database import Database
 from db.queue import Job
+from db.tables import jobs
 from party.errors import Conflict
 from tests.db.conftest import NOW
 
@@ -157,6 +158,17 @@ class QueueContract:
         ] == [later]
         jobs = await take(database, "c", seconds=10, limit=3, kinds=("print", "draw"))
         assert [job.id for job in jobs] == many[1:4]
+
+    async def test_one_that_can_not_be_read_keeps_nobody_waiting(self, database: Database) -> None:
+        """Changed by hand, or written by a program that is not ours: it is dead, and it can be looked at."""
+        bad, good = await put(database), await put(database, seconds=1)
+        await database.write(
+            lambda conn: conn.execute(update(jobs).where(jobs.c.id == bad).values(payload='{"n":'))
+        )
+        assert [job.id for job in await take(database, "h", seconds=2)] == [good]
+        job = await find(database, bad)
+        assert (job.state, job.error, job.payload) == ("dead", queue.UNREADABLE, {})
+        assert await take(database, "h", seconds=3) == []
 
     async def test_it_says_when_there_is_something_next(self, database: Database) -> None:
         """K5: what is queued, and what was lost."""

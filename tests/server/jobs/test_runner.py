@@ -195,6 +195,21 @@ async def test_a_result_that_is_no_json_is_a_failure(works: Works) -> None:
     assert job.error == "It failed with TypeError; the log says more."
 
 
+async def test_words_that_no_database_takes_are_stored_all_the_same(works: Works) -> None:
+    """A name that somebody sent may have half a character or a zero in it."""
+
+    async def draw(call: JobCall) -> None:
+        call.progress(0.5, "half \ud800 of a\x00.png")
+        if call.job.payload:
+            raise Conflict("There is no \ud800\x00.")
+
+    async with works.running({"draw": draw}):
+        bad = await works.put(payload={"bad": True}, max_attempts=1)
+        good = await works.put()
+        assert (await works.until(bad, "dead")).error == "There is no ??."
+        assert (await works.until(good, "done")).words == "half ? of a?.png"
+
+
 async def test_an_attempt_has_a_deadline(works: Works) -> None:
     """K3: also a handler that will not hear of it, and its place is free for the next."""
     release = asyncio.Event()

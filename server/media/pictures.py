@@ -85,6 +85,8 @@ def open_picture(source: IO[bytes], kind: str) -> Iterator[Image.Image]:
             opened = Image.open(source, formats=[FORMATS[kind][0]])
         with opened as image:
             check_caps(*image.size)
+            if isinstance(image, PngImagePlugin.PngImageFile):
+                _widen_clear(image)
             yield image
     except (ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, AttributeError) as exc:
         # whatever Pillow's parsers stumble over
@@ -98,6 +100,14 @@ def open_picture(source: IO[bytes], kind: str) -> Iterator[Image.Image]:
             # a disk that is full, and no fault of the image
             raise
         raise AssetBroken from exc
+
+
+def _widen_clear(image: PngImagePlugin.PngImageFile) -> None:
+    """The grey that is transparent, in the 8 bits that Pillow makes of 2 or 4; it widens only the pixels."""
+    step = {"L;2": 85, "L;4": 17}.get(image.tile[0].args) if image.tile else None
+    clear = image.info.get("transparency")
+    if step and isinstance(clear, int):
+        image.info["transparency"] = clear * step
 
 
 def _open_heic(source: IO[bytes]) -> Image.Image:

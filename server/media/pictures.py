@@ -104,7 +104,7 @@ def open_picture(source: IO[bytes], kind: str) -> Iterator[Image.Image]:
 
 def _widen_clear(image: PngImagePlugin.PngImageFile) -> None:
     """The grey that is transparent, in the 8 bits that Pillow makes of 2 or 4; it widens only the pixels."""
-    step = {"L;2": 85, "L;4": 17}.get(image.tile[0].args) if image.tile else None
+    step = {"L;2": 85, "L;4": 17}.get(str(image.tile[0].args)) if image.tile else None
     clear = image.info.get("transparency")
     if step and isinstance(clear, int):
         image.info["transparency"] = clear * step

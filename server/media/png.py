@@ -16,25 +16,27 @@ from server.media.orientation import read_orientation
 from server.problems import AssetBroken
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+MOST_PROFILE_BYTES: Final = 4 * 1024 * 1024
 CRITICAL: Final = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
-KEPT: Final = frozenset(
-    {
-        b"tRNS",
-        b"gAMA",
-        b"cHRM",
-        b"sRGB",
-        b"iCCP",
-        b"cICP",
-        b"mDCV",
-        b"cLLI",
-        b"bKGD",
-        b"hIST",
-        b"pHYs",
-        b"sBIT",
-    }
-    | {b"acTL", b"fcTL", b"fdAT"}
-)
-"""Of the ancillary ones. Beside colour and transparency: sizes of a pixel, and the frames of an animation."""
+KEPT: Final = {
+    b"tRNS": 256,
+    b"gAMA": 4,
+    b"cHRM": 32,
+    b"sRGB": 1,
+    b"iCCP": MOST_PROFILE_BYTES,
+    b"cICP": 4,
+    b"mDCV": 24,
+    b"cLLI": 8,
+    b"bKGD": 6,
+    b"hIST": 512,
+    b"pHYs": 9,
+    b"sBIT": 4,
+    b"acTL": 8,
+    b"fcTL": 26,
+    b"fdAT": 1 << 31,
+}
+"""Of the ancillary ones, with the bytes that each may have: more is no part of it. Beside colour and
+transparency: sizes of a pixel, and the frames of an animation."""
 
 CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """By colour type."""
@@ -48,7 +50,6 @@ PASSES: Final = (
 MOST_CHUNKS: Final = 200_000
 """Writers make chunks of 8 KiB and more."""
 
-MOST_PROFILE_BYTES: Final = 4 * 1024 * 1024
 MOST_EXIF_BYTES: Final = 1024 * 1024
 INFLATE_BYTES: Final = 256 * 1024
 
@@ -171,11 +172,11 @@ def _checksum(data: Data, start: int, end: int) -> int:
 
 
 def _is_sound(data: Data, name: bytes, at: int, after: int) -> bool:
-    """False for a colour profile that can't be unpacked, or is a bomb: it is left out."""
+    """False for what is too long, and a profile that can't be unpacked or is a bomb: it is left out."""
+    if after - at - 12 > KEPT[name]:
+        return False
     if name != b"iCCP":
         return True
-    if after - at > MOST_PROFILE_BYTES:
-        return False
     _, _, packed = data[at + 8 : after - 4].partition(b"\x00")
     stream = zlib.decompressobj()
     try:

@@ -97,6 +97,8 @@ def test_the_colour_transform_of_a_jpeg_stays(table: Table) -> None:
         corpus.png_chunk(b"tIME", corpus.SECRET[:7]),
         corpus.png_chunk(b"prVt", corpus.SECRET),
         corpus.png_chunk(b"sPLT", corpus.SECRET),
+        corpus.png_chunk(b"gAMA", (45455).to_bytes(4, "big") + corpus.SECRET),
+        corpus.png_chunk(b"bKGD", corpus.SECRET),
     ],
 )
 def test_chunks_of_a_png_that_tell_something_are_dropped(table: Table, chunk: bytes) -> None:

@@ -128,7 +128,7 @@ class PartsOut(Out):
 
 
 class UploadOut(Out):
-    """Where the bytes go: by `request` in one piece, or in `parts`."""
+    """Where the bytes go: by `request` in one piece, or in `parts`; without both they have arrived."""
 
     id: str
     expires_at: datetime

@@ -93,7 +93,8 @@ async def announce_asset(call: Call, path: RoomPath, body: NewAsset) -> Response
     """Say what will come, and be told where it goes.
 
     The address is bound to exactly this length and type, and is good for an hour. Announced again by the same
-    user, an unfinished upload goes on where it was. Over 100 MB the file goes in parts.
+    user, an unfinished upload goes on where it was; without `request` and `parts` all of it has arrived, and
+    it is to be completed. Over 100 MB the file goes in parts.
     """
     services = call.services
     check_size(services, body.content_type, body.size)
@@ -103,7 +104,13 @@ async def announce_asset(call: Call, path: RoomPath, body: NewAsset) -> Response
         return answer(AnnouncedOut(asset=asset_out(found), upload=None))
     if found.part_bytes is not None and found.parts_id is None:
         found = await _start_parts(services, found)
-    return answer(AnnouncedOut(asset=None, upload=await _upload_out(services, found)), status=201)
+    has_arrived = (
+        found.id != wanted.id
+        and found.part_bytes is None
+        and await services.blobs.find(found.key) is not None
+    )
+    told = await _upload_out(services, found, has_arrived=has_arrived)
+    return answer(AnnouncedOut(asset=None, upload=told), status=201)
 
 
 def _plan(call: Call, room_id: str, body: NewAsset) -> Upload:
@@ -134,7 +141,9 @@ async def _start_parts(services: Services, upload: Upload) -> Upload:
     return started
 
 
-async def _upload_out(services: Services, upload: Upload) -> UploadOut:
+async def _upload_out(services: Services, upload: Upload, *, has_arrived: bool) -> UploadOut:
+    if has_arrived:
+        return UploadOut(id=upload.id, expires_at=upload.expires_at, request=None, parts=None)
     if upload.part_bytes is not None:
         parts = PartsOut(part_bytes=upload.part_bytes, count=-(-upload.size_bytes // upload.part_bytes))
         return UploadOut(id=upload.id, expires_at=upload.expires_at, request=None, parts=parts)

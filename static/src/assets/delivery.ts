@@ -63,7 +63,8 @@ export async function deliver(what: Delivery, tools: DeliveryTools, on: Delivery
 
 async function sendAll(what: Delivery, upload: Upload, tools: DeliveryTools, on: DeliveryEvents, signal: AbortSignal): Promise<void> {
   if (upload.parts) return sendParts(what, upload.id, tools, on, signal);
-  if (!upload.request) throw new ApiError("The server did not say where to send the file.", { kind: "problem", status: 500 });
+  // Everything arrived before, and only the answer was lost.
+  if (!upload.request) return;
   try {
     await tools.send(upload.request, what.file, { signal, onProgress: on.progress });
   } catch (error) {

@@ -33,7 +33,7 @@ class Server {
       this.#do("begin");
       if (this.asset) return { asset: this.asset, upload: null };
       const request: SignedRequest = { method: "PUT", url: "/blobs/1", headers: {} };
-      const upload = { id: "u1", expires_at: "", request: this.inParts ? null : request, parts: null as null | { part_bytes: number; count: number } };
+      const upload = { id: "u1", expires_at: "", request: this.inParts || this.blob ? null : request, parts: null as null | { part_bytes: number; count: number } };
       if (this.inParts) upload.parts = { part_bytes: PART, count: Math.ceil(wanted.size / PART) };
       return { asset: null, upload };
     },
@@ -108,6 +108,14 @@ describe("deliver", () => {
     server.log.length = 0;
     await run();
     expect(server.log).toEqual(["begin"]);
+  });
+
+  it("completes what has arrived without sending it again", async () => {
+    const { server, run } = desk(SMALL_BYTES);
+    server.failures.set("complete", [offline()]);
+    await expect(run()).rejects.toMatchObject({ kind: "offline" });
+    await run();
+    expect(server.log).toEqual(["begin", "send /blobs/1", "complete", "begin", "complete"]);
   });
 
   it("takes 'it is there already' for sent", async () => {

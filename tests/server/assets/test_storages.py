@@ -169,6 +169,17 @@ async def test_canceled_and_refused_leave_nothing(place: Place) -> None:
     assert code(await ada.person.ask("DELETE", f"{ada.at}/{asset['id']}")) == (409, "conflict")
 
 
+async def test_what_has_arrived_is_not_asked_for_again(place: Place) -> None:
+    """A5. The answer to the last request was lost."""
+    ada = await join(place)
+    data = png(13, 57)
+    first = (await ada.announce(data)).json()["upload"]
+    assert (await ada.send(first["request"], data)).is_success
+    again = (await ada.announce(data)).json()["upload"]
+    assert (again["id"], again["request"], again["parts"]) == (first["id"], None, None)
+    assert (await ada.complete(first["id"])).status_code == 201
+
+
 async def test_in_parts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A5."""
     data = pdf(12 * MIB)

@@ -1,6 +1,7 @@
 """Uploads: announced, sent, completed; repeated, interrupted, refused."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from tests.server.edge import open_edge
 
 def stored_files(folder: Path) -> list[Path]:
     """Everything below the folder of blobs that is a file, parts and temporary ones too."""
-    return [path for path in (folder / "blobs").rglob("*") if path.is_file()]
+    # os.walk, for a folder may go while it is looked at
+    return [Path(at) / name for at, _, names in os.walk(folder / "blobs") for name in names]
 
 
 async def has_nothing(sender: Sender, folder: Path) -> None:

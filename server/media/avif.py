@@ -9,6 +9,7 @@ Source: ISO/IEC 14496-12 sections 8.11 (meta) and 8.1.2 (free); ISO/IEC 23008-12
 among them `udes`) and annex A (Exif); AVIF 1.1.
 """
 
+from bisect import bisect_left
 from typing import Final
 
 from server.media.boxes import Box, list_boxes, read_box
@@ -110,14 +111,27 @@ def _read_meta(data: Data, meta: Box, changes: dict[Span, bytes]) -> list[Span]:
         for number, (start, end) in enumerate(spans):
             is_whole = kind == b"Exif" and number == 0 and end - start >= len(NO_EXIF)
             others[start, end] = NO_EXIF if is_whole else b" " if kind == b"mime" else b""
+    union = _unite(pictures)
     for start, end in others:
+        before = bisect_left(union, (end, 0)) - 1
         # else the picture, or the structure, would be damaged
         inside_idat = b"idat" in inside and inside[b"idat"].body <= start <= end <= inside[b"idat"].end
         is_in_structure = start < meta.end and meta.at < end and not inside_idat
-        if is_in_structure or any(start < b and a < end for a, b in pictures):
+        if is_in_structure or (before >= 0 and union[before][1] > start):
             raise AssetBroken
     changes.update(_merge(others))
     return [*pictures, *others]
+
+
+def _unite(spans: list[Span]) -> list[Span]:
+    """What they cover together, in order and without overlaps."""
+    united: list[Span] = []
+    for start, end in sorted(spans):
+        if united and start <= united[-1][1]:
+            united[-1] = (united[-1][0], max(united[-1][1], end))
+        else:
+            united.append((start, end))
+    return united
 
 
 def _merge(others: dict[Span, bytes]) -> dict[Span, bytes]:

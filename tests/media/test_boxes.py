@@ -1,5 +1,7 @@
 """server.media.avif: what says something about a picture, wherever in its structure, goes."""
 
+from time import process_time
+
 import pytest
 
 from server.media.boxes import Box, list_boxes
@@ -62,3 +64,34 @@ def test_the_path_of_a_profile_that_a_bmp_refers_to_goes(table: Table) -> None:
         _, clean = table.clean(data)
         assert (corpus.SECRET in clean) == is_kept
         assert corpus.decode(clean).tobytes() == corpus.scene().tobytes()
+
+
+def test_items_in_very_many_parts_do_not_take_for_ever(table: Table) -> None:
+    """Whether one lies in another is asked of 50,000 of either."""
+    items, parts = 9_990, 10
+    kinds = b"".join(
+        corpus.box(
+            b"infe",
+            b"\x02\x00\x00\x00" + (number + 1).to_bytes(2, "big") + bytes(2),
+            b"av01\x00" if number < items // 2 else b"none\x00",
+        )
+        for number in range(items)
+    )
+
+    def build(first: int) -> bytes:
+        places = bytes(4) + b"\x44\x00" + items.to_bytes(2, "big")
+        for number in range(items):
+            starts = range(first + number * 2 * parts, first + (number + 1) * 2 * parts, 2)
+            places += (number + 1).to_bytes(2, "big") + bytes(2) + parts.to_bytes(2, "big")
+            places += b"".join(start.to_bytes(4, "big") + (1).to_bytes(4, "big") for start in starts)
+        names = corpus.box(b"iinf", bytes(4), items.to_bytes(2, "big"), kinds)
+        return (
+            corpus.box(b"ftyp", b"avif", bytes(4), b"avifmif1")
+            + corpus.box(b"meta", bytes(4), names, corpus.box(b"iloc", places))
+            + corpus.box(b"mdat", bytes(items * 2 * parts))
+        )
+
+    data = build(len(build(0)) - items * 2 * parts)
+    began = process_time()
+    assert table.refuse(data).code == "asset_broken"
+    assert process_time() - began < 5

@@ -3,7 +3,8 @@
 Owns: which kinds may be there, their base64. Does not own: formats (`jpeg.py` and the others), the SVG
 (`svg.py`).
 Rules: a photo in a drawing tells no more of who and where than one that is sent alone; what is no sound
-picture of its kind is left out; caps are those of every picture. Pixels are not decoded: browsers do that.
+picture of its kind is left out; caps are those of every picture, and all together have one, too. Pixels are
+not decoded: browsers do that.
 Of Exif the orientation stays where browsers heed it, as tried in Chromium: JPEG and PNG, and not WebP.
 Source: RFC 2397; Exif 2.32 section 4.6.4; PNG (third edition) section 11.3.4.6.
 """
@@ -16,13 +17,14 @@ from typing import Final
 from zlib import crc32
 
 from server.media import kinds
+from server.media.base import MOST_FRAME_PIXELS
 from server.media.forms import Form, Mapped
 from server.media.gif import read_gif
 from server.media.jpeg import read_jpeg
 from server.media.orientation import ORIENTATION, SHORT
 from server.media.png import read_png
 from server.media.webp import read_webp
-from server.problems import AssetBroken
+from server.problems import AssetBroken, AssetTooManyPixels
 
 READERS: Final[dict[str, Callable[[Mapped], Form]]] = {
     kinds.PNG: read_png,
@@ -36,21 +38,30 @@ AFTER_HEADER: Final = 33
 _ADDRESS: Final = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,([A-Za-z0-9+/=\s]*)\Z")
 
 
-def clean_picture(address: str) -> str | None:
-    """The address of the clean form; None when there is no picture in it. Raises the caps' errors."""
-    found = _ADDRESS.match(address)
-    if found is None:
-        return None
-    try:
-        data = base64.b64decode("".join(found[1].split()), validate=True)
-        kind = kinds.sniff_kind(data) or ""
-        form = READERS[kind](data)
-    except (binascii.Error, KeyError, AssetBroken):
-        return None
-    clean = b"".join(form.pieces.chunks())
-    if form.orientation != 1:
-        clean = _turned(clean, kind, form.orientation)
-    return f"data:{kind};base64,{base64.b64encode(clean).decode()}"
+class Album:
+    """The pictures of one SVG, which is opened with all of them: together they may be as large as a film."""
+
+    def __init__(self) -> None:
+        self._left = MOST_FRAME_PIXELS
+
+    def clean(self, address: str) -> str | None:
+        """The address of the clean form; None when there is no picture in it. Raises the caps' errors."""
+        found = _ADDRESS.match(address)
+        if found is None:
+            return None
+        try:
+            data = base64.b64decode("".join(found[1].split()), validate=True)
+            kind = kinds.sniff_kind(data) or ""
+            form = READERS[kind](data)
+        except (binascii.Error, KeyError, AssetBroken):
+            return None
+        self._left -= form.width * form.height * form.frames
+        if self._left < 0:
+            raise AssetTooManyPixels("The pictures in the SVG have too many pixels; make them smaller.")
+        clean = b"".join(form.pieces.chunks())
+        if form.orientation != 1:
+            clean = _turned(clean, kind, form.orientation)
+        return f"data:{kind};base64,{base64.b64encode(clean).decode()}"
 
 
 def _turned(clean: bytes, kind: str, orientation: int) -> bytes:

@@ -19,7 +19,7 @@ from typing import Final
 from py_svg_hush import filter_svg
 
 from server.media.base import MOST_SVG_BYTES
-from server.media.embedded import clean_picture
+from server.media.embedded import Album
 from server.media.svg_tree import Node, parse, write
 from server.problems import AssetTooLarge, SvgRefused
 
@@ -84,12 +84,12 @@ def _filter(root: Node) -> Node:
     except ValueError as exc:
         raise SvgRefused from exc
     left = {node.attributes.pop(MARK, ""): node for node in hushed.walk()}
-    waiting = [root]
+    waiting, album = [root], Album()
     while waiting:
         node = waiting.pop()
         kept = left[str(node.number)]
         space = node.attributes.get("xml:space")
-        mended = {name: _mend(name, value) for name, value in kept.attributes.items()}
+        mended = {name: _mend(name, value, album) for name, value in kept.attributes.items()}
         node.attributes = {name: value for name, value in mended.items() if value is not None}
         if node.name in ANIMATIONS and "attributeName" not in node.attributes:
             # what it would have set to something was none of its business
@@ -97,7 +97,7 @@ def _filter(root: Node) -> Node:
         if space in ("preserve", "default"):
             node.attributes["xml:space"] = space
         if node.name == "style":
-            node.inside = [_mend("style", kept.text) or ""]
+            node.inside = [_mend("style", kept.text, album) or ""]
         node.inside = [
             one for one in node.inside if (one if isinstance(one, str) else str(one.number) in left)
         ]
@@ -105,10 +105,10 @@ def _filter(root: Node) -> Node:
     return root
 
 
-def _mend(name: str, value: str) -> str | None:
+def _mend(name: str, value: str, album: Album) -> str | None:
     """An attribute's value, or a style sheet, without references to elsewhere; None: leave it out."""
     if name == "href":
-        return value if value.startswith("#") else clean_picture(value)
+        return value if value.startswith("#") else album.clean(value)
     if name in _PLAIN or name.startswith("aria-"):
         return value
     if name.startswith("data-"):

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import zlib
 
 import pytest
 
@@ -73,3 +74,12 @@ def test_what_is_not_base64_is_left_out(table: Table) -> None:
 def test_a_bomb_is_refused(table: Table) -> None:
     bomb = corpus.png(corpus.png_header(50_000, 50_000), corpus.png_chunk(b"IDAT", b"x"))
     assert table.refuse(drawing(bomb)).code == "asset_too_many_pixels"
+
+
+def test_many_that_are_a_bomb_together_are_refused(table: Table) -> None:
+    """Whoever opens the drawing decodes them all."""
+    rows = zlib.compress(bytes(8192 * (1 + 1024)), 9)
+    large = corpus.png(corpus.png_header(8192, 8192, 1, 0), corpus.png_chunk(b"IDAT", rows))
+    image = f'<image href="data:image/png;base64,{base64.b64encode(large).decode()}"/>'
+    table.clean(svg(image * 4))
+    assert table.refuse(svg(image * 5)).code == "asset_too_many_pixels"

@@ -120,9 +120,7 @@ async def test_pages_may_use_the_storage_once_it_was_told(storage: Storage) -> N
     """`kanvas blobs cors` is what makes it work; with files there is nothing to do."""
     ada = storage.people[0]
     said: list[str] = []
-    signed = await storage.blobs.sign_put(
-        "try/one", size_bytes=1, content_type="image/png", expires_s=60
-    )
+    signed = await storage.blobs.sign_put("try/one", size_bytes=1, content_type="image/png", expires_s=60)
     ask = [signed.url, signed.headers["Content-Type"]]
     if storage.origin is not None:
         with ada.watch.expecting("blocked by CORS policy", "ERR_FAILED"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.async_api import Route, expect
+from playwright.async_api import FileChooser, Route, expect
 
 from tests.browser.conftest import Meet
 from tests.browser.files import Given, drop, film, holding, paste, pdf, photo, sketch
@@ -129,6 +129,9 @@ def apart(one: Element, other: Element) -> bool:
 async def test_pasted_and_picked_pictures_come_the_same_way(meet: Meet, tmp_path: Path) -> None:
     meeting = await meet()
     ada, grace = meeting.people
+    # from the beginning: the browser is asked to hand choosers out while the test goes on, and a key may be faster
+    choosers: asyncio.Queue[FileChooser] = asyncio.Queue()
+    grace.page.on("filechooser", choosers.put_nowait)
     await ada.click(300, 250)
     await paste(ada, [sketch("image.png", color="#1971c2")])
     scene = await meeting.agree(lambda scene: len(images(scene)) == 1)
@@ -139,14 +142,12 @@ async def test_pasted_and_picked_pictures_come_the_same_way(meet: Meet, tmp_path
     file.write_bytes(sketch(color="#e03131").content)
     second = tmp_path / "other.png"
     second.write_bytes(sketch(color="#6741d9").content)
-    async with grace.page.expect_file_chooser() as chooser:
-        await grace.press("9")
-    await (await chooser.value).set_files([file, second])
+    await grace.press("9")
+    await (await asyncio.wait_for(choosers.get(), DEADLINE_S)).set_files([file, second])
     await meeting.agree(lambda scene: len(images(scene)) == 3)
-    async with grace.page.expect_file_chooser() as chooser:
-        await grace.page.get_by_title("Insert image").click()
+    await grace.page.get_by_title("Insert image").click()
     # The same file again: no new upload, another element of the same picture.
-    await (await chooser.value).set_files(file)
+    await (await asyncio.wait_for(choosers.get(), DEADLINE_S)).set_files(file)
     scene = await meeting.agree(lambda scene: len(images(scene)) == 4)
     assert len({one["fileId"] for one in images(scene)}) == 3
 

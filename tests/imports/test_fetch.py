@@ -384,7 +384,7 @@ async def test_a_drip_ends_at_the_total_cap(far: Far, target: Path) -> None:
     began = time.monotonic()
     words = await refused(ImportFailed, far.url(), target, total_s=0.5, stall_s=0.4)
     assert "longer than 0.5 s" in words
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("piece", [b"X: y\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])

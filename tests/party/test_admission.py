@@ -273,9 +273,9 @@ def test_the_work_is_linear() -> None:
         made = update((1, 0, structs), deleted=deletions((1, [(at, 1) for at in range(count)])))
         best = 10.0
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.thread_time()
             dissect(made)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.thread_time() - start)
         return best
 
     assert seconds(20_000) < 10 * seconds(5_000)

@@ -365,7 +365,7 @@ async def test_a_stop_puts_back_what_runs_unspent(works: Works) -> None:
         waiting = await works.put(payload={"takes_s": 0})
         await asyncio.sleep(0.3)
         start = time.monotonic()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     job = await works.find(slow)
     assert (job.state, job.attempts, job.error) == ("queued", 0, None)
     assert (await works.find(quick)).state == "done"
@@ -403,7 +403,7 @@ async def test_a_stop_does_not_wait_for_a_handler_that_will_not_end(works: Works
         job_id = await works.put("ignore")
         await works.until(job_id, "running")
         start = time.monotonic()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     assert (await works.find(job_id)).state == "running"
     release.set()
     works.clock.move(30)

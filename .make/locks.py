@@ -7,7 +7,7 @@ Python 3.11 to 3.13 on every platform; the test lock holds the runtime lock's ve
 import os
 from pathlib import Path
 
-from packages import NODE_LOCK, RUNTIME_LOCK, TEST_LOCK, base_python
+from packages import EXTRAS_LOCK, NODE_LOCK, RUNTIME_LOCK, TEST_LOCK, base_python
 from report import ROOT, STATE, command, environment, fail_with_log, run, say, step
 
 UV = "uv>=0.13,<0.14"
@@ -24,9 +24,20 @@ FORM = (
 
 
 def lock() -> int:
-    """Write the three locks. With UPGRADE=1 newer versions are taken, else only what changed."""
+    """Write the four locks. With UPGRADE=1 newer versions are taken, else only what changed."""
     uv = find_uv()
     resolve(uv, RUNTIME_LOCK, "pyproject.toml", "--group", "build")
+    resolve(
+        uv,
+        EXTRAS_LOCK,
+        "pyproject.toml",
+        "--extra",
+        "s3",
+        "--extra",
+        "heic",
+        "--constraints",
+        RUNTIME_LOCK.name,
+    )
     resolve(
         uv,
         TEST_LOCK,

@@ -21,6 +21,8 @@ STAMP_FILE = VENV / ".kanvas.json"
 RUNTIME_LOCK = ROOT / "requirements.lock"
 TEST_LOCK = ROOT / "requirements-test.lock"
 NODE_LOCK = ROOT / "requirements-node.lock"
+EXTRAS_LOCK = ROOT / "requirements-extras.lock"
+"""For the README's line: S3 and HEIC, which few need."""
 WORKING = "working"  # present while something changes in .venv
 # pip resolves and downloads everything before it installs anything: with these .venv is as it was.
 BEFORE_INSTALLING = re.compile(

@@ -22,7 +22,10 @@ async def open_blobs(settings: Settings, secret: bytes) -> AsyncIterator[Blobs]:
             from server.blobs.s3 import open_bucket  # noqa: PLC0415
         except ImportError as error:
             raise SettingsError(
-                ["KANVAS_BLOBS_URL=s3://... needs the S3 library; type: pip install 'kanvas[s3]'"]
+                [
+                    "KANVAS_BLOBS_URL=s3://... needs the S3 library; type: pip install 'kanvas[s3]' "
+                    "(in a checkout: .venv/bin/pip install --require-hashes -r requirements-extras.lock)"
+                ]
             ) from error
         async with open_bucket(address) as bucket:
             yield bucket

@@ -14,6 +14,7 @@ PEERS = "tests/load/peers/"
 PYTHON_LOCKS = (
     "requirements.lock",
     "requirements-test.lock",
+    "requirements-extras.lock",
     "requirements-node.lock",
     f"{PEERS}requirements.lock",
 )

@@ -252,7 +252,8 @@ class Meeting:
                     return scenes[0]
             if time.monotonic() > end:
                 problems = "\n".join(unlike[:20]) or "the scene is not as it was expected"
-                raise AssertionError(f"{problems}\nnot saved: {unsaved}\nscene: {scenes[0]}"[:6000])
+                shown = [(one["id"], one["type"], one["x"], one["y"], one["isDeleted"]) for one in scenes[0]]
+                raise AssertionError(f"{problems}\nnot saved: {unsaved}\nscene: {shown}\n{scenes[0]}"[:6000])
             await asyncio.sleep(POLL_S)
 
 

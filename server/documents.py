@@ -1,7 +1,7 @@
 """Documents as JSON: a drawing as an Excalidraw file, the roots of an open room.
 
 Owns: /api/v1/rooms/{room_id}/document. Does not own: reading (`readers.py`), the state as a Yjs update
-(`parties.py`), the images (`assets.py`).
+(`parties.py`), the images (`assets/`).
 Rules: what is read is committed (R4); reading happens outside the event loop (H10).
 """
 

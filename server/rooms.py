@@ -1,6 +1,6 @@
 """Room routes: make, find, list, change, trash, restore, and who is in.
 
-Owns: /api/v1/rooms and below, but for assets (`assets.py`). Does not own: SQL (`db/rooms.py`), the document.
+Owns: /api/v1/rooms and below, but for assets (`assets/`). Does not own: SQL (`db/rooms.py`), the document.
 Rules: an id is the capability to enter an unlisted room, and no listing gives it away; only the owner
 changes a room; look, compare and change happen in one transaction; the answer to an Idempotency-Key is
 stored in the transaction of the change.

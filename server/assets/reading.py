@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from db.assets import Asset, find_asset, find_asset_by_hash, list_assets
 from party.errors import RoomNotFound
 from server.assets.legacy import adopt
-from server.assets.names import make_disposition
+from server.assets.names import make_disposition, rename_for
 from server.assets.shapes import (
     SHA256_PATTERN,
     ULID_PATTERN,
@@ -180,7 +180,8 @@ async def _send(
     services = call.services
     form = next((one for one in asset.renditions if one.name == name), None)
     key, kind = (form.key, form.content_type) if form else (asset.key, asset.content_type)
-    disposition = make_disposition(asset.filename, is_inline=kind in RASTER)
+    filename = rename_for(asset.filename, asset.content_type, kind)
+    disposition = make_disposition(filename, is_inline=kind in RASTER)
     is_stand_in = name is not None and form is None
     # an address signed for GET takes no HEAD at S3, and what it would tell is known here
     if services.redirects_reads and call.request.method != "HEAD":

@@ -27,6 +27,7 @@ from server.problems import (
     AssetTypeMismatch,
     AssetTypeRefused,
     Busy,
+    HeicOff,
     QuotaExceeded,
     SvgRefused,
     UploadNotFound,
@@ -45,6 +46,7 @@ STORED: Final = (
 REFUSALS: Final = (
     AssetTypeMismatch,
     AssetTypeRefused,
+    HeicOff,
     AssetBroken,
     AssetTooManyPixels,
     AssetTooManyFrames,

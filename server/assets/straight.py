@@ -35,6 +35,7 @@ from server.problems import (
     AssetTooLarge,
     ImportAddressRefused,
     ImportFailed,
+    ImportUrlInvalid,
     UploadStalled,
 )
 from server.registry import Api, Call, Query, RawBody
@@ -83,7 +84,7 @@ async def put_asset(call: Call, path: HashPath, query: StraightQuery) -> Respons
     summary="Fetch a file from an address",
     tag="assets",
     replies=STORED,
-    errors=[*REFUSALS, RoomNotFound, ImportAddressRefused, ImportFailed],
+    errors=[*REFUSALS, RoomNotFound, ImportUrlInvalid, ImportAddressRefused, ImportFailed],
 )
 async def import_asset(call: Call, path: RoomPath, body: ImportedAsset) -> Response:
     """The server fetches it within half a minute, up to 100 MiB, from public addresses only, and checks it

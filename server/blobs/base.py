@@ -1,7 +1,7 @@
 """The port for stored bytes: put once, read in ranges, signed addresses, uploads in parts.
 
 Owns: the shape every adapter has, what a key may be, which parts make a whole. Does not own: what is in a
-blob, who may read it (`assets.py`).
+blob, who may read it (`server/assets`).
 
 Rules: what is stored is never overwritten; readers see all of a blob or nothing; memory does not grow with a
 blob; an adapter's failures are `Unavailable` with the cause chained. Every verb is cancel-safe: cancelled, it

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from playwright.async_api import FileChooser, Route, expect
 
 from tests.browser.conftest import Meet
 from tests.browser.files import Given, drop, film, holding, paste, pdf, photo, sketch
-from tests.browser.people import DEADLINE_S, POLL_S, Meeting, Person
+from tests.browser.people import DEADLINE_S, Meeting, Person
 from tests.browser.scenes import Element, Scene
 from tests.browser.watch import NO_SERVER
 
@@ -50,14 +49,6 @@ async def only_image(person: Person) -> Element:
     return found
 
 
-async def becomes(person: Person, condition: str, argument: Any = None) -> None:
-    """Wait for a condition that has to wait itself: the page's own waiting takes a promise for true."""
-    end = time.monotonic() + DEADLINE_S
-    while not await person.ask(condition, argument):
-        assert time.monotonic() < end, f"{person.name} waited in vain for {condition} of {argument}"
-        await asyncio.sleep(POLL_S)
-
-
 def tray(person: Person) -> Any:
     return person.page.get_by_test_id("upload")
 
@@ -83,7 +74,7 @@ async def test_a_photo_of_6_mb_is_seen_by_somebody_else(meet: Meet) -> None:
     scene = await meeting.agree(lambda scene: len(images(scene)) == 1)
     sha = scene[0]["fileId"]
     # All of it where it is large on the screen, and never the 6 MB for a thumbnail.
-    await becomes(grace, SHOWS, [sha, 600])
+    await grace.until(SHOWS, [sha, 600])
     await expect(tray(ada)).to_have_count(0)
     red, green, blue, _ = await grace.ask(PIXEL, scene[0]["id"])
     assert blue > red + 10, (red, green, blue)
@@ -111,7 +102,7 @@ async def test_several_at_once_stand_side_by_side_and_one_is_cancelled(meet: Mee
         await held.let_go()
     scene = await meeting.agree(lambda scene: len(images(scene)) == 4)
     for element in images(scene):
-        await becomes(grace, SHOWS, [element["fileId"], 200])
+        await grace.until(SHOWS, [element["fileId"], 200])
     # Taken back together: they came as one step.
     await ada.press("Control+z")
     await meeting.agree(lambda scene: images(scene) == [])
@@ -181,16 +172,16 @@ async def test_an_upload_goes_on_after_a_lost_network_and_after_a_reload(meet: M
         await ada.until("(id) => window.kanvas.doc.getMap('elements').has(id)", placed["id"])
         await ada.context.set_offline(False)
         scene = await meeting.agree(lambda scene: len(images(scene)) == 1)
-        await becomes(grace, SHOWS, [scene[0]["fileId"], 600])
+        await grace.until(SHOWS, [scene[0]["fileId"], 600])
 
         async with holding(ada.page):
             await drop(ada, [photo("later.jpg", (1500, 1100), seed=7)], at=(600, 500))
             await ada.until("() => window.kanvas.api.getSceneElements().length === 2")
-            await becomes(ada, f"async () => (await ({WAITING})()) === 1")
+            await ada.until(f"async () => (await ({WAITING})()) === 1")
             await ada.page.reload()
         await ada.arrive()
         scene = await meeting.agree(lambda scene: len(images(scene)) == 2)
-        await becomes(grace, SHOWS, [images(scene)[1]["fileId"], 600])
+        await grace.until(SHOWS, [images(scene)[1]["fileId"], 600])
 
 
 # How many files wait on this browser's shelf.
@@ -212,7 +203,7 @@ async def test_far_away_a_thumbnail_near_the_rest_and_exports_carry_all_of_it(
     scene = await meeting.agree(lambda scene: len(images(scene)) == 1)
     sha = scene[0]["fileId"]
     # Made after the answer; until then the picture itself comes in their place.
-    await becomes(ada, MADE, meeting.room_id)
+    await ada.until(MADE, meeting.room_id)
     for zoom, least, most in ((0.3, 100, 256), (1, 1500, 2048), (8, 2700, 2700), (0.3, 2700, 2700)):
         await grace.ask(LOOK, [scene[0]["id"], zoom])
         if least == 100:
@@ -223,7 +214,7 @@ async def test_far_away_a_thumbnail_near_the_rest_and_exports_carry_all_of_it(
             )
             await grace.page.reload()
             await grace.arrive()
-        await becomes(grace, SHOWS, [sha, least])
+        await grace.until(SHOWS, [sha, least])
         assert await grace.ask(SHOWN, sha) <= most
 
     # Who has seen the thumbnail only exports the picture.
@@ -353,7 +344,7 @@ async def test_a_picture_goes_with_its_element_into_another_room(meet: Meet) -> 
     other = await meet()
     await copy_in(other, scene[0], thumb)
     there = await other.agree(lambda scene: len(images(scene)) == 1)
-    await becomes(other.people[0], SHOWS, [there[0]["fileId"], 1600])
+    await other.people[0].until(SHOWS, [there[0]["fileId"], 1600])
 
 
 async def copy_in(meeting: Meeting, element: Element, url: str) -> None:

@@ -74,6 +74,7 @@ async def test_smaller_forms(tmp_path: Path, empty_database: Path) -> None:
             read = await ada.person.ask("GET", one["url"])
             assert read.headers["content-type"] == one["content_type"] == "image/webp"
             assert len(read.content) == one["size_bytes"]
+            assert "filename*=UTF-8''wide.webp" in read.headers["content-disposition"]
             assert read.headers["etag"] == f'"{asset["sha256"]}-{one["name"]}"'
             assert read.headers["cache-control"] == "private, max-age=31536000, immutable"
         wrong = await ada.read(f"{asset['sha256']}?rendition=huge")

@@ -201,8 +201,8 @@ async def files(people: Sequence[Person], meeting: Meeting) -> None:
     )
     await ada.page.get_by_test_id("files-button").click()
     await expect(ada.page.get_by_test_id("asset")).to_have_count(4)
-    # the pictures in the list
-    await ada.page.wait_for_load_state("networkidle")
+    await ada.until("() => [...document.querySelectorAll('.drawer img')].every((one) => one.naturalWidth > 0)")
+    await ada.ask("() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 200)))")
 
 
 async def uploads(people: Sequence[Person], meeting: Meeting) -> None:

@@ -201,7 +201,9 @@ async def files(people: Sequence[Person], meeting: Meeting) -> None:
     )
     await ada.page.get_by_test_id("files-button").click()
     await expect(ada.page.get_by_test_id("asset")).to_have_count(4)
-    await ada.until("() => [...document.querySelectorAll('.drawer img')].every((one) => one.naturalWidth > 0)")
+    await ada.until(
+        "() => [...document.querySelectorAll('.drawer img')].every((one) => one.naturalWidth > 0)"
+    )
     await ada.ask("() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 200)))")
 
 

@@ -12,6 +12,7 @@ from report import ROOT, STATE, command, environment, fail_with_log, run, say, s
 
 UV = "uv>=0.13,<0.14"
 TOOLS = STATE / "lock-tools"
+EXTRAS = ("postgres", "redis", "s3", "heic", "telemetry", "sentry")
 FORM = (
     "--universal",
     "--python-version",
@@ -31,10 +32,7 @@ def lock() -> int:
         uv,
         EXTRAS_LOCK,
         "pyproject.toml",
-        "--extra",
-        "s3",
-        "--extra",
-        "heic",
+        *(f"--extra={name}" for name in EXTRAS),
         "--constraints",
         RUNTIME_LOCK.name,
     )

@@ -1,4 +1,4 @@
-"""What tests of several folders share: one S3 server for the session."""
+"""What tests of several folders share: an S3 server, a PostgreSQL and a Redis server for each session."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.backends.postgres import Postgres
+    from tests.backends.valkey import Valkey
     from tests.blobs.weed import Weed
 
 
@@ -16,4 +18,22 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Weed"]:
     from tests.blobs.weed import open_weed
 
     with open_weed(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator["Postgres"]:
+    """PostgreSQL without fsync, for tests that leave it running. Who stops it starts one of its own."""
+    from tests.backends.postgres import open_postgres
+
+    with open_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator["Valkey"]:
+    """A Redis server, for tests that leave it running. Who stops it starts one of its own."""
+    from tests.backends.valkey import open_valkey
+
+    with open_valkey() as server:
         yield server

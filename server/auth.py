@@ -21,7 +21,8 @@ from starlette.requests import HTTPConnection
 
 from party.errors import OriginRefused, Unauthenticated
 from party.ports import Principal, Role
-from server.settings import Settings, normal_origin
+from server.setting_types import normal_origin
+from server.settings import Settings
 
 ALGORITHM: Final = "HS256"
 ISSUER: Final = "kanvas"

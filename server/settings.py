@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
-from urllib.parse import quote, urlsplit
+from typing import Annotated, Final, Literal
+from urllib.parse import quote
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -26,17 +26,14 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from server.blobs.address import TAKES, mask, read_address
+from server import setting_types as kinds
+from server.blobs.address import TAKES, mask
+from server.setting_types import setting
 
 PREFIX: Final = "KANVAS_"
 MASK: Final = "********"
 KUBERNETES: Final = re.compile(r"KANVAS_SERVICE_\w+|KANVAS_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")
 """What Kubernetes puts into every container beside a service called kanvas (besides KANVAS_PORT=tcp://...)."""
-
-HOST_NAME: Final = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_-]{1,63})*", re.I
-)
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class SettingsError(Exception):
@@ -47,96 +44,12 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-def _host(value: str) -> str:
-    bare = value.removeprefix("[").removesuffix("]")
-    try:
-        ipaddress.ip_address(bare)
-    except ValueError:
-        if not HOST_NAME.fullmatch(bare) or re.fullmatch(r"[\d.]+", bare):
-            raise ValueError("not an address") from None
-    return bare
-
-
-def _data_dir(value: Path) -> Path:
-    return value.expanduser().absolute()
-
-
-def _switch(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            return {"on": True, "off": False}[value.strip().lower()]
-        except KeyError:
-            raise ValueError("not on or off") from None
-    return value
-
-
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def normal_origin(value: str) -> str:
-    """An origin as browsers write it: lower case, no default port. Raises ValueError."""
-    parts = urlsplit(value.strip().removesuffix("/"))
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path or parts.query or parts.fragment:
-        raise ValueError("not an origin")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("not an origin")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    port = parts.port
-    return f"{parts.scheme}://{host}" + (
-        f":{port}" if port not in (None, DEFAULT_PORTS[parts.scheme]) else ""
-    )
-
-
-def _origins(value: object) -> object:
-    if isinstance(value, str):
-        given = [part.strip() for part in value.split(",") if part.strip()]
-        return tuple("*" if one == "*" else normal_origin(one) for one in given)
-    return value
-
-
-def _networks(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
-    return value
-
-
-def _public_url(value: str | None) -> str | None:
-    return None if value is None else normal_origin(value)
-
-
-def _database_url(value: str | None) -> str | None:
-    if value is None:
-        return None
-    if not value.startswith("sqlite:///") or len(value) == len("sqlite:///"):
-        raise ValueError("not a SQLite address")
-    return value
-
-
-def _blobs_url(value: str | None) -> str | None:
-    if value is not None:
-        read_address(value)
-    return value
-
-
-def _secret(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and len(value.get_secret_value().encode()) < 32:
-        raise ValueError("too short")
-    return value
-
-
-def setting(default: Any, kind: str, takes: str, help_text: str, *, shown: str, **bounds: Any) -> Any:
-    """One row of the table: its default, type, what it takes, and what it is for."""
-    extra: dict[str, JsonValue] = {"kind": kind, "takes": takes, "shown": shown}
-    return Field(default=default, description=help_text, json_schema_extra=extra, **bounds)
-
-
 class Settings(BaseSettings):
     """Everything that can be set. Make it with `read_settings`; in tests call it with keywords."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    host: Annotated[str, AfterValidator(_host)] = setting(
+    host: Annotated[str, AfterValidator(kinds.host)] = setting(
         "127.0.0.1",
         "address",
         "an IP address or a host name",
@@ -152,45 +65,60 @@ class Settings(BaseSettings):
         ge=0,
         le=65535,
     )
-    data_dir: Annotated[Path, AfterValidator(_data_dir)] = setting(
+    data_dir: Annotated[Path, AfterValidator(kinds.data_dir)] = setting(
         Path(".data"),
         "path",
         "a folder",
         "Folder for the database, the images and the generated secret.",
         shown="./.data",
     )
-    database_url: Annotated[str | None, AfterValidator(_database_url)] = setting(
+    database_url: Annotated[str | None, AfterValidator(kinds.database_url)] = setting(
         None,
         "url",
         "sqlite:////absolute/path.db",
         "Where the database is.",
         shown="sqlite:///{data_dir}/kanvas.db",
     )
-    blobs_url: Annotated[str | None, AfterValidator(_blobs_url)] = setting(
+    blobs_url: Annotated[str | None, AfterValidator(kinds.blobs_url)] = setting(
         None,
         "url",
         TAKES,
         "Where images and files are kept: a folder, or a bucket of S3 or R2.",
         shown="file://{data_dir}/blobs",
     )
-    guests: Annotated[bool, BeforeValidator(_switch)] = setting(
+    redis_url: Annotated[SecretStr | None, AfterValidator(kinds.redis_url)] = setting(
+        None,
+        "url",
+        "redis://[user:password@]host[:port][/number], or rediss:// with TLS",
+        "Redis, for several processes that serve the same rooms; empty is one process alone.",
+        shown="",
+    )
+    redis_prefix: str = setting(
+        "kanvas:",
+        "text",
+        "up to 64 letters, digits and . _ : -",
+        "What all our keys and channels in Redis begin with; two installations need two.",
+        shown="kanvas:",
+        pattern=r"^[A-Za-z0-9._:-]{1,64}$",
+    )
+    guests: Annotated[bool, BeforeValidator(kinds.switch)] = setting(
         True, "on or off", "on or off", "Whether anybody may come in by giving a name.", shown="on"
     )
-    origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = setting(
+    origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(kinds.origins)] = setting(
         (),
         "list",
         "origins separated by commas, such as https://app.example.org, or *",
         "Other web origins whose pages may call this server; empty allows only its own pages.",
         shown="",
     )
-    public_url: Annotated[str | None, AfterValidator(_public_url)] = setting(
+    public_url: Annotated[str | None, AfterValidator(kinds.public_url)] = setting(
         None,
         "url",
         "an origin without a path, such as https://kanvas.example.org",
         "Where people reach this server behind a proxy; https makes the session cookie secure.",
         shown="",
     )
-    secret: Annotated[SecretStr | None, AfterValidator(_secret)] = setting(
+    secret: Annotated[SecretStr | None, AfterValidator(kinds.secret)] = setting(
         None,
         "text",
         "at least 32 bytes, for example the output of: openssl rand -hex 32",
@@ -233,7 +161,7 @@ class Settings(BaseSettings):
         ge=1024,
         le=1024**5,
     )
-    asset_delivery: Annotated[Literal["auto", "redirect", "stream"], BeforeValidator(_lower)] = setting(
+    asset_delivery: Annotated[Literal["auto", "redirect", "stream"], BeforeValidator(kinds.lower)] = setting(
         "auto",
         "word",
         "auto, redirect or stream",
@@ -251,7 +179,9 @@ class Settings(BaseSettings):
         le=604_800,
     )
     import_networks: Annotated[
-        tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_networks)
+        tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...],
+        NoDecode,
+        BeforeValidator(kinds.networks),
     ] = setting(
         (),
         "list",
@@ -277,7 +207,7 @@ class Settings(BaseSettings):
         ge=1,
         le=1_000_000,
     )
-    jobs: Annotated[bool, BeforeValidator(_switch)] = setting(
+    jobs: Annotated[bool, BeforeValidator(kinds.switch)] = setting(
         True,
         "on or off",
         "on or off",
@@ -293,7 +223,7 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
     )
-    supervisor: Annotated[bool, BeforeValidator(_switch)] = setting(
+    supervisor: Annotated[bool, BeforeValidator(kinds.switch)] = setting(
         True,
         "on or off",
         "on or off",
@@ -309,10 +239,16 @@ class Settings(BaseSettings):
         ge=2,
         le=600,
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = setting(
-        "info", "word", "debug, info, warning or error", "Least important log lines to write.", shown="info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(kinds.lower)] = (
+        setting(
+            "info",
+            "word",
+            "debug, info, warning or error",
+            "Least important log lines to write.",
+            shown="info",
+        )
     )
-    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = setting(
+    log_format: Annotated[Literal["auto", "json", "console"], BeforeValidator(kinds.lower)] = setting(
         "auto",
         "word",
         "auto, json or console",

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from server.setting_types import normal_origin
 from server.settings import (
     MASK,
     Settings,
     SettingsError,
     effective_rows,
-    normal_origin,
     read_settings,
     settings_table,
 )

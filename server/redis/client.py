@@ -1,0 +1,37 @@
+"""The connection to Redis.
+
+Owns: how it is opened, its deadlines, what its errors become. Does not own: what is kept in it.
+Rules: a Redis that does not answer holds nobody up for longer than `DEADLINE_S`; every error of the driver
+leaves as Unavailable, with its cause chained. Source: redis-py 8 (asyncio).
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+DEADLINE_S: Final = 1.0
+"""For a connection, and for each command."""
+
+
+@asynccontextmanager
+async def open_redis(url: str) -> AsyncIterator[Redis]:
+    """A client for `url` (redis:// or rediss://), closed at the end. Connects when it is first used.
+
+    Commands raise redis.exceptions.RedisError (also for timeouts) and OSError; they are not repeated.
+    """
+    client = Redis.from_url(
+        url,
+        socket_connect_timeout=DEADLINE_S,
+        socket_timeout=DEADLINE_S,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        yield client
+    finally:
+        await client.aclose()

@@ -1,0 +1,115 @@
+"""What a setting may be: one function for each kind of value, from text to what the code uses.
+
+Owns: checking and normalising single values, and the shape of one row of the table. Does not own: the table
+and how a wrong value is told (`settings.py`). Rule: a wrong value is a ValueError, whose words nobody sees.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import Field, JsonValue, SecretStr
+
+from server.blobs.address import read_address
+
+HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_-]{1,63})*", re.I
+)
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+def host(value: str) -> str:
+    bare = value.removeprefix("[").removesuffix("]")
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        if not HOST_NAME.fullmatch(bare) or re.fullmatch(r"[\d.]+", bare):
+            raise ValueError("not an address") from None
+    return bare
+
+
+def data_dir(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+def switch(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return {"on": True, "off": False}[value.strip().lower()]
+        except KeyError:
+            raise ValueError("not on or off") from None
+    return value
+
+
+def lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def normal_origin(value: str) -> str:
+    """An origin as browsers write it: lower case, no default port. Raises ValueError."""
+    parts = urlsplit(value.strip().removesuffix("/"))
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path or parts.query or parts.fragment:
+        raise ValueError("not an origin")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("not an origin")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = parts.port
+    return f"{parts.scheme}://{host}" + (
+        f":{port}" if port not in (None, DEFAULT_PORTS[parts.scheme]) else ""
+    )
+
+
+def origins(value: object) -> object:
+    if isinstance(value, str):
+        given = [part.strip() for part in value.split(",") if part.strip()]
+        return tuple("*" if one == "*" else normal_origin(one) for one in given)
+    return value
+
+
+def networks(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
+def public_url(value: str | None) -> str | None:
+    return None if value is None else normal_origin(value)
+
+
+def database_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not value.startswith("sqlite:///") or len(value) == len("sqlite:///"):
+        raise ValueError("not a SQLite address")
+    return value
+
+
+def blobs_url(value: str | None) -> str | None:
+    if value is not None:
+        read_address(value)
+    return value
+
+
+def redis_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        parts = urlsplit(value.get_secret_value())
+        # the port is read for its ValueError
+        if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.port == 0:
+            raise ValueError("not a Redis address")
+        if not re.fullmatch(r"(/\d{0,3})?", parts.path) or parts.query or parts.fragment:
+            raise ValueError("not a Redis address")
+    return value
+
+
+def secret(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and len(value.get_secret_value().encode()) < 32:
+        raise ValueError("too short")
+    return value
+
+
+def setting(default: Any, kind: str, takes: str, help_text: str, *, shown: str, **bounds: Any) -> Any:
+    """One row of the table: its default, type, what it takes, and what it is for."""
+    extra: dict[str, JsonValue] = {"kind": kind, "takes": takes, "shown": shown}
+    return Field(default=default, description=help_text, json_schema_extra=extra, **bounds)

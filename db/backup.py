@@ -14,8 +14,9 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from db.postgres_url import is_postgres
 from db.sqlite import sqlite_path, translate
-from party.errors import Conflict, Unavailable
+from party.errors import Conflict, Invalid, Unavailable
 
 # File systems that have no hard links say one of these.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -25,8 +26,14 @@ def backup_sqlite(url: str, target: Path) -> None:
     """Copy the database that `url` names to the new file `target` (readable by its owner only).
 
     The copy is one file without a WAL, ready to be put in the place of the original. Raises Invalid (not a
-    sqlite:/// URL), Conflict (`target` exists), Unavailable (no such database, disk full, damaged). Blocks.
+    sqlite:/// URL; PostgreSQL has pg_dump), Conflict (`target` exists), Unavailable (no such database, disk
+    full, damaged). Blocks.
     """
+    if is_postgres(url):
+        raise Invalid(
+            "This database is PostgreSQL's, whose own tool makes the backup while the server runs: "
+            "pg_dump --format=custom --file=kanvas.dump and then its address; pg_restore brings it back."
+        )
     source = sqlite_path(url)
     target = target.absolute()
     if os.path.lexists(target):

@@ -1,8 +1,8 @@
 """The journal in SQL: a room's raw updates in order, and the checkpoint they build on.
 
-Owns: `room_heads`, `room_updates`, `canvas_states`, `room_clients`; the group commit. Does not own: the
+Owns: `room_heads`, `room_updates`, `canvas_states`, `room_clients`. Does not own: the
 tombstones that come with a checkpoint (tombstones.py), what an update means, when to make a checkpoint,
-whether to repeat a failed append (party/committer.py).
+who shares a commit (grouping.py), whether to repeat a failed append (party/committer.py).
 
 Rules kept: `append` returns after the commit and no earlier; rooms that wait together share one transaction
 and its fsync; a group that fails is repeated room by room, so that one room's error is its own; a
@@ -19,33 +19,21 @@ keeps a room's rows side by side and each one once; it costs an append nothing t
 
 import asyncio
 import json
-from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from db.database import Database
-from db.errors import DatabaseDown
+from db.grouping import Answer, Append, GroupCommitter
+from db.postgres_url import is_postgres
 from db.tables import canvas_states, room_clients, room_heads, room_updates, rooms
 from db.tombstones import store_tombstones
 from db.upsert import insert_into
 from party.errors import RoomNotFound, Unavailable
 from party.ports import NO_TOMBSTONES, Entry, Owner, Schema, StoredRoom, Tombstones
-
-GROUP_ROWS = 1_000
-GROUP_BYTES = 4 * 1024 * 1024
-"""A commit takes waiting appends up to these, and at least one."""
-
-GATHER_S = 0.004
-"""While several rooms write, commits begin this far apart, and what came meanwhile is in one: 2,000 rooms
-with an edit a second take 250 commits of 8 rows instead of 1,000 of 2. Who writes alone never waits."""
-
-WAITING_BYTES = 64 * 1024 * 1024
-"""Bytes waiting for a commit above which `append` refuses at once."""
 
 # One statement for all rooms of the group: [[room_id, epoch, rows], ...] -> the new heads. A room that is
 # absent, in the trash or of another epoch is missing from the answer.
@@ -68,48 +56,21 @@ WHERE room_clients.is_relayed
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Append:
-    room_id: str
-    epoch: int
-    entries: tuple[Entry, ...]
-    size_bytes: int
-    durable: asyncio.Future[int]
-
-
 class SqlJournal:
-    """party.ports.Journal over a Database. Lives inside it; has nothing to close.
+    """party.ports.Journal over a Database, here SQLite's (PostgreSQL's appends: postgres_journal.py).
 
-    While appends wait there is one task that commits them, group by group; it ends with the last of them.
+    Lives inside the database; has nothing to close.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: deque[_Append] = deque()
-        self._waiting_bytes = 0
-        self._committer: asyncio.Task[None] | None = None
-        self._last_size = 0
-        self._began_s = 0.0
+        self._committer = GroupCommitter(self._write_group)
 
     async def load(self, room_id: str) -> StoredRoom:
         return await self._database.read(partial(_load, room_id=room_id))
 
     def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> asyncio.Future[int]:
-        # a future and no coroutine: the hub awaits it without a task of its own, 2,000 times a second
-        if not entries:
-            raise ValueError("an append needs at least one entry")
-        durable: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        if self._waiting_bytes > WAITING_BYTES:
-            words = "Too many edits are waiting for the database; they are kept, try again soon."
-            durable.set_exception(Unavailable(words))
-            return durable
-        size_bytes = sum(len(entry.update) for entry in entries)
-        self._waiting.append(_Append(room_id, epoch, tuple(entries), size_bytes, durable))
-        self._waiting_bytes += size_bytes
-        if self._committer is None:
-            # Starts in the loop's next round, so whatever this round still appends is in the same group.
-            self._committer = asyncio.create_task(self._commit_waiting(), name="journal-committer")
-        return durable
+        return self._committer.append(room_id, epoch, entries)
 
     async def checkpoint(
         self,
@@ -123,88 +84,35 @@ class SqlJournal:
     ) -> bool:
         now = datetime.now(UTC)
 
-        def install(connection: Connection) -> bool:
-            if not _checkpoint(connection, room_id, epoch, after_seq, seq, state, now):
-                return False
+        def install(connection: Connection) -> None:
+            _install(connection, room_id, epoch, after_seq, seq, state, now)
             store_tombstones(connection, room_id, tombstones, now)
-            return True
+            _move_head(connection, room_id, epoch, after_seq, seq)
 
-        return await self._database.write(install)
-
-    async def _commit_waiting(self) -> None:
+        if seq <= after_seq:
+            return False
         try:
-            while self._waiting:
-                await self._gather()
-                group = self._take_group()
-                self._last_size = len(group)
-                self._began_s = asyncio.get_running_loop().time()
-                try:
-                    await self._commit(group)
-                finally:
-                    # Only when this task itself is cancelled or broken is anybody left: nobody may wait for
-                    # ever.
-                    _fail(group, Unavailable())
-        finally:
-            self._committer = None
-            _fail(self._waiting, Unavailable())
-            self._waiting.clear()
-            self._waiting_bytes = 0
+            await self._database.write(install)
+        except _TooLate:
+            return False
+        return True
 
-    async def _gather(self) -> None:
-        """Wait for others when the last commit had several and began just now."""
-        pause_s = self._began_s + GATHER_S - asyncio.get_running_loop().time()
-        if self._last_size > 1 and pause_s > 0 and len(self._waiting) < GROUP_ROWS:
-            await asyncio.sleep(pause_s)
-
-    def _take_group(self) -> list[_Append]:
-        group: list[_Append] = []
-        rows = size_bytes = 0
-        while self._waiting:
-            first = self._waiting[0]
-            rows += len(first.entries)
-            size_bytes += first.size_bytes
-            if group and (rows > GROUP_ROWS or size_bytes > GROUP_BYTES):
-                break
-            self._waiting.popleft()
-            self._waiting_bytes -= first.size_bytes
-            # A caller that is gone before its commit began needs none.
-            if not first.durable.done():
-                group.append(first)
-        return group
-
-    async def _commit(self, group: list[_Append]) -> None:
-        if not group:
-            return
-        try:
-            heads = await self._database.write(partial(_append, group=group))
-        except DatabaseDown as error:
-            _fail(group, error)
-        except Exception as error:
-            alone: dict[str, list[_Append]] = {}
-            for append in group:
-                alone.setdefault(append.room_id, []).append(append)
-            if len(alone) == 1:
-                _fail(group, error)
-            else:
-                for appends in alone.values():
-                    await self._commit(appends)
-        else:
-            for append, seq in zip(group, heads, strict=True):
-                if append.durable.done():
-                    continue
-                if seq is None:
-                    append.durable.set_exception(RoomNotFound())
-                else:
-                    append.durable.set_result(seq)
+    async def _write_group(self, group: list[Append]) -> Sequence[Answer]:
+        heads = await self._database.write(partial(_append, group=group))
+        return [RoomNotFound() if seq is None else seq for seq in heads]
 
 
-def _fail(appends: Iterable[_Append], error: Exception) -> None:
-    for append in appends:
-        if not append.durable.done():
-            append.durable.set_exception(error)
+def open_journal(database: Database) -> SqlJournal:
+    """The journal of this database."""
+    if is_postgres(database.url):
+        # PostgreSQL's driver is imported by who uses it only
+        from db.postgres_journal import PostgresJournal  # noqa: PLC0415
+
+        return PostgresJournal(database)
+    return SqlJournal(database)
 
 
-def _append(connection: Connection, group: list[_Append]) -> list[int | None]:
+def _append(connection: Connection, group: list[Append]) -> list[int | None]:
     """Write the group; return each append's last sequence number, None where there is no such room."""
     row_counts: dict[tuple[str, int], int] = {}
     for append in group:
@@ -280,25 +188,27 @@ def _load(connection: Connection, room_id: str) -> StoredRoom:
     )
 
 
-def _checkpoint(
-    connection: Connection, room_id: str, epoch: int, after_seq: int, seq: int, state: bytes, now: datetime
-) -> bool:
-    if seq <= after_seq:
-        return False
+class _TooLate(Exception):
+    """The checkpoint is another one by now, or the room is gone; undoes the transaction."""
+
+
+def _base(room_id: str, epoch: int, after_seq: int, seq: int) -> tuple[ColumnElement[bool], ...]:
     same_room = select(rooms.c.id).where(
         rooms.c.id == room_id, rooms.c.epoch == epoch, rooms.c.deleted_at.is_(None)
     )
-    moved = connection.execute(
-        update(room_heads)
-        .where(
-            room_heads.c.room_id.in_(same_room),
-            room_heads.c.checkpoint_seq == after_seq,
-            room_heads.c.seq >= seq,
-        )
-        .values(checkpoint_seq=seq)
+    return (
+        room_heads.c.room_id.in_(same_room),
+        room_heads.c.checkpoint_seq == after_seq,
+        room_heads.c.seq >= seq,
     )
-    if moved.rowcount == 0:
-        return False
+
+
+def _install(
+    connection: Connection, room_id: str, epoch: int, after_seq: int, seq: int, state: bytes, now: datetime
+) -> None:
+    wanted = select(room_heads.c.seq).where(*_base(room_id, epoch, after_seq, seq))
+    if connection.execute(wanted).first() is None:
+        raise _TooLate
     content = {"seq": seq, "epoch": epoch, "state": state, "created_at": now}
     statement = insert_into(connection, canvas_states).values(room_id=room_id, **content)
     connection.execute(
@@ -307,4 +217,13 @@ def _checkpoint(
     connection.execute(
         delete(room_updates).where(room_updates.c.room_id == room_id, room_updates.c.seq <= seq)
     )
-    return True
+
+
+def _move_head(connection: Connection, room_id: str, epoch: int, after_seq: int, seq: int) -> None:
+    # Decided here, at the end: from now on appends pass the room over, and a state may take a second to
+    # arrive at the server. The state's own row, written first, lets one checkpoint of a room in at a time.
+    moved = connection.execute(
+        update(room_heads).where(*_base(room_id, epoch, after_seq, seq)).values(checkpoint_seq=seq)
+    )
+    if moved.rowcount == 0:
+        raise _TooLate

@@ -5,17 +5,19 @@ time. Does not own: the scripts (alembic/versions) or how they run (alembic/env.
 
 Rules kept: a database already at its head is left alone, without loading Alembic (0.4 s of a start); of
 processes that start at once one migrates and the others wait for it; a migration happens entirely or not at
-all.
+all. PostgreSQL's side of the last three is in postgres_migrate.py.
 """
 
 import ast
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 
 from db.errors import NewerDatabase
+from db.postgres_url import is_postgres
 from db.sqlite import sqlite_engine, sqlite_path, translate
 from party.errors import Unavailable
 
@@ -26,7 +28,7 @@ OTHERS_DEADLINE_S = 120.0
 def upgrade(url: str, revision: str = "head") -> None:
     """Make the database (created if need be) the one of `revision`. Blocks; does nothing if it already is.
 
-    Raises Invalid (not a sqlite:/// URL), NewerDatabase, Unavailable; then nothing is changed.
+    Raises Invalid (not a URL we know), NewerDatabase, Unavailable; then nothing is changed.
     """
     found = current_revision(url)
     if revision == "head" and found == head_revision():
@@ -46,6 +48,10 @@ def downgrade(url: str, revision: str) -> None:
 
 def current_revision(url: str) -> str | None:
     """The revision the database is at; None for no file or one never migrated. Raises Unavailable."""
+    if is_postgres(url):
+        from db import postgres_migrate  # noqa: PLC0415 - its driver is imported by who uses it only
+
+        return postgres_migrate.current_revision(url)
     path = sqlite_path(url)
     if not path.exists():
         return None
@@ -67,14 +73,21 @@ def head_revision() -> str:
     return head
 
 
-def migration_engine(url: str) -> Engine:
-    """For alembic/env.py: each transaction is the only one of all processes, or waits for that.
+def run_alone(url: str, work: Callable[[Connection], None]) -> None:
+    """Run `work` in a transaction that is the only one of its kind among all processes, or waits for that.
 
-    Foreign keys are off: rebuilding a table drops the old one, which would cascade.
+    Foreign keys of SQLite are off: rebuilding a table drops the old one, which would cascade.
     """
-    return sqlite_engine(
+    if is_postgres(url):
+        from db import postgres_migrate  # noqa: PLC0415
+
+        postgres_migrate.run_alone(url, work, deadline_s=OTHERS_DEADLINE_S)
+        return
+    engine = sqlite_engine(
         sqlite_path(url), begin="BEGIN IMMEDIATE", foreign_keys=False, busy_s=OTHERS_DEADLINE_S
     )
+    with engine.connect() as connection, connection.begin():
+        work(connection)
 
 
 def script_folder() -> Path:

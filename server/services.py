@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 
 from db.database import Database, open_database
 from db.idempotency import purge_answers
-from db.journal import SqlJournal
+from db.journal import SqlJournal, open_journal
 from db.queue import enqueue, purge_finished
 from db.rooms import purge_trash
 from party.errors import KanvasError
@@ -134,8 +134,13 @@ async def open_services(
     secret = load_secret(settings)
     tokens = Tokens(secret, ttl_s=settings.token_ttl_s)
     places = Places(settings.max_user_connections, settings.max_room_connections)
-    async with open_database(settings.effective_database_url) as database:
-        journal = SqlJournal(database)
+    async with open_database(
+        settings.effective_database_url,
+        pool=settings.database_pool,
+        committers=settings.database_committers,
+        timeout_s=settings.database_timeout_s,
+    ) as database:
+        journal = open_journal(database)
         async with (
             open_blobs(settings, secret) as blobs,
             open_visits(database, Services.now) as visits,

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, JsonValue, SecretStr
 
+from db.postgres_url import is_postgres, normal_postgres_url
+from party.errors import Invalid
 from server.blobs.address import read_address
 
 HOST_NAME: Final = re.compile(
@@ -81,8 +83,13 @@ def public_url(value: str | None) -> str | None:
 def database_url(value: str | None) -> str | None:
     if value is None:
         return None
-    if not value.startswith("sqlite:///") or len(value) == len("sqlite:///"):
-        raise ValueError("not a SQLite address")
+    if is_postgres(value):
+        try:
+            normal_postgres_url(value)
+        except Invalid as error:
+            raise ValueError("not an address of a database") from error
+    elif not value.startswith("sqlite:///") or len(value) == len("sqlite:///"):
+        raise ValueError("not an address of a database")
     return value
 
 

@@ -26,6 +26,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from db.postgres_url import shown_url
 from server import setting_types as kinds
 from server.blobs.address import TAKES, mask
 from server.setting_types import setting
@@ -75,9 +76,38 @@ class Settings(BaseSettings):
     database_url: Annotated[str | None, AfterValidator(kinds.database_url)] = setting(
         None,
         "url",
-        "sqlite:////absolute/path.db",
-        "Where the database is.",
+        "sqlite:////absolute/path.db, or postgresql://user:password@host:port/database",
+        "Where the database is: a SQLite file, or PostgreSQL.",
         shown="sqlite:///{data_dir}/kanvas.db",
+        # it may hold a password
+        repr=False,
+    )
+    database_pool: int = setting(
+        8,
+        "integer",
+        "a whole number from 1 to 1000",
+        "Most connections to PostgreSQL of one process, besides those that save edits.",
+        shown="8",
+        ge=1,
+        le=1000,
+    )
+    database_committers: int = setting(
+        2,
+        "integer",
+        "a whole number from 1 to 16",
+        "Connections to PostgreSQL of one process that save edits; rooms are dealt out to them.",
+        shown="2",
+        ge=1,
+        le=16,
+    )
+    database_timeout_s: int = setting(
+        5,
+        "integer",
+        "a whole number of seconds from 1 to 300",
+        "Seconds a transaction in PostgreSQL may take before it is given up.",
+        shown="5",
+        ge=1,
+        le=300,
     )
     blobs_url: Annotated[str | None, AfterValidator(kinds.blobs_url)] = setting(
         None,
@@ -330,7 +360,7 @@ def effective_rows(settings: Settings) -> list[tuple[str, str]]:
             values[name] = ",".join(map(str, value))
         else:
             values[name] = "" if value is None else str(value)
-    values["database_url"] = settings.effective_database_url
+    values["database_url"] = shown_url(settings.effective_database_url)
     values["blobs_url"] = settings.effective_blobs_url
     values["secret"] = MASK if settings.secret else f"{MASK} (in {settings.data_dir / 'secret'})"
     return [(PREFIX + name.upper(), value) for name, value in values.items()]
@@ -369,7 +399,8 @@ def _unknown(name: str) -> str:
 
 
 def _wrong(name: str, value: str) -> str:
-    shown = {"secret": MASK, "blobs_url": mask(value)}.get(name) or _without_password(value)
+    masked = {"secret": MASK, "blobs_url": mask(value), "database_url": shown_url(value)}
+    shown = masked.get(name) or _without_password(value)
     takes = _takes(Settings.model_fields[name])["takes"]
     return f"{PREFIX}{name.upper()}={shown} is not valid; it takes {takes}."
 

@@ -31,6 +31,16 @@ def postgres() -> Iterator["Postgres"]:
 
 
 @pytest.fixture(scope="session")
+def postgres_template(postgres: "Postgres") -> str:
+    """The name of a migrated database, for `postgres.create`."""
+    from db.migrate import upgrade
+
+    url = postgres.create()
+    upgrade(url)
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
 def valkey() -> Iterator["Valkey"]:
     """A Redis server, for tests that leave it running. Who stops it starts one of its own."""
     from tests.backends.valkey import open_valkey

@@ -1,7 +1,7 @@
-"""A migrated SQLite file for each test, and the rooms most of them start with."""
+"""A migrated database for each test, on SQLite or on both, and the rooms most of them start with."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,9 +10,11 @@ from sqlalchemy import Connection
 
 from db.database import Database, open_database
 from db.migrate import upgrade
+from db.postgres import PostgresDatabase
 from db.rooms import insert_room
 from db.users import put_user
 from party.ports import Schema
+from tests.backends.postgres import Postgres
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -37,6 +39,27 @@ def url(path: Path) -> str:
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
     async with open_database(url) as database:
+        yield database
+
+
+@pytest.fixture
+def server_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
+    """A migrated database on PostgreSQL."""
+    url = postgres.create(postgres_template)
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+async def server_database(server_url: str) -> AsyncIterator[PostgresDatabase]:
+    async with PostgresDatabase(server_url) as database:
+        yield database
+
+
+@pytest.fixture(params=["url", "server_url"], ids=["sqlite", "postgresql"])
+async def both(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """The test runs twice, on SQLite and on PostgreSQL."""
+    async with open_database(request.getfixturevalue(request.param)) as database:
         yield database
 
 

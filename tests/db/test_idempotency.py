@@ -16,6 +16,11 @@ def store(connection: Connection, user_id: str, key: str, body: bytes = b"{}") -
     store_answer(connection, user_id, key, "hash", 201, '{"location": "/x"}', body, NOW)
 
 
+@pytest.fixture
+def database(both: Database) -> Database:
+    return both
+
+
 async def test_an_answer_comes_back_to_its_user_only(database: Database) -> None:
     await database.write(lambda connection: store(connection, "ada", "k", b"\x00\xff"))
     expected = Answer("hash", 201, '{"location": "/x"}', b"\x00\xff", NOW)

@@ -1,4 +1,4 @@
-"""The contract suite over both journals."""
+"""The contract suite over all journals."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from db.database import Database
-from db.journal import SqlJournal
+from db.journal import open_journal
 from db.rooms import trash_room
 from db.tables import rooms, tombstones
 from party.memory import MemoryJournal
@@ -32,7 +32,7 @@ class MemoryHouse:
 class SqlHouse:
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.journal = SqlJournal(database)
+        self.journal = open_journal(database)
 
     async def create(self, room_id: str, schema: Schema = "canvas", epoch: int = 1) -> None:
         await self.database.write(lambda connection: make_room(connection, room_id, schema=schema))
@@ -59,7 +59,13 @@ class TestMemoryJournal(JournalContract):
         return MemoryHouse()
 
 
-class TestSqlJournal(JournalContract):
+class TestSqliteJournal(JournalContract):
     @pytest.fixture
     def house(self, database: Database) -> House:
         return SqlHouse(database)
+
+
+class TestPostgresJournal(JournalContract):
+    @pytest.fixture
+    def house(self, server_database: Database) -> House:
+        return SqlHouse(server_database)

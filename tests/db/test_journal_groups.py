@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection
 
-from db import journal as journal_module
+from db import grouping
 from db.database import Database
 from db.errors import DatabaseDown
 from db.journal import SqlJournal
@@ -98,7 +98,7 @@ async def test_a_group_is_bounded_in_rows_and_bytes(
     journal = SqlJournal(counted)
     await asyncio.gather(*(journal.append(name, 1, entries(*[b"a"] * 500)) for name in names))
     assert counted.writes == 3
-    monkeypatch.setattr(journal_module, "GROUP_BYTES", 10_000)
+    monkeypatch.setattr(grouping, "GROUP_BYTES", 10_000)
     await asyncio.gather(*(journal.append(name, 1, entries(b"b" * 20_000)) for name in names))
     assert counted.writes == 3 + 6
 
@@ -107,7 +107,7 @@ async def test_too_many_waiting_bytes_are_refused(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await make_rooms(database, "r")
-    monkeypatch.setattr(journal_module, "WAITING_BYTES", 10)
+    monkeypatch.setattr(grouping, "WAITING_BYTES", 10)
     journal = SqlJournal(database)
     answers = await asyncio.gather(
         *(journal.append("r", 1, entries(b"a" * 20)) for _ in range(2)), return_exceptions=True

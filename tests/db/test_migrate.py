@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection
 
 from db.errors import NewerDatabase
-from db.migrate import current_revision, downgrade, head_revision, migration_engine, upgrade
+from db.migrate import current_revision, downgrade, head_revision, run_alone, upgrade
 from db.tables import metadata
 from party.errors import Unavailable
 
@@ -39,6 +40,12 @@ def normal(sql: str) -> str:
     return f"{head.strip()} {clauses} {tail.strip()}"
 
 
+def compare(connection: Connection) -> list[object]:
+    """What Alembic sees of differences between the database and db/tables.py."""
+    options = {"compare_type": True, "compare_server_default": True}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
 def test_up_down_and_up_again(tmp_path: Path) -> None:
     path = tmp_path / "k.db"
     url = f"sqlite:///{path}"
@@ -57,15 +64,12 @@ def test_up_down_and_up_again(tmp_path: Path) -> None:
 
 
 def test_the_migrations_build_the_tables_of_the_metadata(path: Path, url: str, tmp_path: Path) -> None:
-    engine = migration_engine(url)
-    with engine.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": True}
-        )
-        assert compare_metadata(context, metadata) == []
+    differences: list[object] = []
+    run_alone(url, lambda connection: differences.extend(compare(connection)))
+    assert differences == []
     # Alembic does not compare checks, WITHOUT ROWID and partial indexes; their text does.
     direct = tmp_path / "direct.db"
-    metadata.create_all(migration_engine(f"sqlite:///{direct}"))
+    run_alone(f"sqlite:///{direct}", metadata.create_all)
     assert shape(path) == shape(direct)
 
 

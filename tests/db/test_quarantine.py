@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from db.database import Database
 from db.quarantine import HoldRow, delete_hold, list_holds, purge_holds, put_holds
 from tests.db.conftest import NOW
@@ -20,6 +22,11 @@ HOLD = HoldRow(
     last_at=NOW,
     until=NOW + timedelta(seconds=30),
 )
+
+
+@pytest.fixture
+def database(both: Database) -> Database:
+    return both
 
 
 async def test_a_hold_is_put_and_changed(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""The job queue on SQLite, and what its statements are on PostgreSQL."""
+"""The job queue on SQLite and on PostgreSQL, and what its statements are."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -19,6 +19,12 @@ class TestSqliteQueue(QueueContract):
     async def database(self, url: str) -> AsyncIterator[Database]:
         async with open_database(url) as database:
             yield database
+
+
+class TestPostgresQueue(QueueContract):
+    @pytest.fixture
+    def database(self, server_database: Database) -> Database:
+        return server_database
 
 
 def sql(statement: Any, dialect: Any) -> str:

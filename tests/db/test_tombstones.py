@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import pytest
+
 from db.database import Database
-from db.journal import SqlJournal
+from db.journal import open_journal
 from db.rooms import purge_trash, restore_room, trash_room
 from db.tables import tombstones
 from db.tombstones import list_rooms_to_purge, list_tombstones, store_tombstones
@@ -28,6 +30,11 @@ async def rooms_to_purge(
     return sorted(found)
 
 
+@pytest.fixture
+def database(both: Database) -> Database:
+    return both
+
+
 async def test_what_is_due_is_found(database: Database) -> None:
     """C8: by the time of its deletion, room by room, the oldest first."""
     for room_id in ("old", "new", "none"):
@@ -46,7 +53,7 @@ async def test_what_is_due_is_found(database: Database) -> None:
 
 async def test_rooms_whose_updates_wait_for_a_checkpoint_are_found(database: Database) -> None:
     """J7: nobody has looked yet at what is deleted in them."""
-    journal = SqlJournal(database)
+    journal = open_journal(database)
     for room_id in ("waits", "done", "empty"):
         await database.write(partial(make_room, room_id=room_id))
     for room_id in ("waits", "done"):

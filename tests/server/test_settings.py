@@ -74,7 +74,7 @@ def test_all_problems_come_at_once_with_name_value_and_what_is_taken() -> None:
             "KANVAS_GUESTS": "yes",
             "KANVAS_ORIGINS": "app.example.org",
             "KANVAS_SECRET": "hunter2",
-            "KANVAS_DATABASE_URL": "postgresql://kanvas:hunter2@db/kanvas",
+            "KANVAS_DATABASE_URL": "mysql://kanvas:hunter2@db/kanvas",
             "KANVAS_LOG_LEVEL": "loud",
             "KANVAS_ORIGIN": "x",
         }
@@ -167,4 +167,4 @@ def test_the_object_is_frozen() -> None:
 
 def test_units_are_in_the_names_of_numbers() -> None:
     numbers = [row.name for row in settings_table() if row.type == "integer"]
-    assert all(re.search(r"(_S|_BYTES|_PORT|_CONNECTIONS|_AT_ONCE)$", name) for name in numbers)
+    assert all(re.search(r"(_S|_BYTES|_PORT|_CONNECTIONS|_AT_ONCE|_POOL|_COMMITTERS)$", name) for name in numbers)

@@ -1,0 +1,400 @@
+"""PostgreSQL as the Database: closures in greenlets over asyncpg, on a few connections of our own.
+
+Owns: connections and what they are set up with, one transaction per closure, deadlines, which driver error
+means what. Does not own: queries, the journal's hot path (postgres_journal.py), URLs (postgres_url.py),
+migrations (migrate.py).
+
+Rules kept: a connection that may be broken is closed at once, and with it all that wait idle; every
+transaction and every wait has a deadline, kept by closing the connection, for a dead server answers no
+polite request; reads are one snapshot and can't write; what another transaction spoilt is run again; a
+driver's error leaves as party.errors.Unavailable with its cause chained, and no error shows a password.
+
+Sources: postgresql.org/docs/current/transaction-iso.html, errcodes-appendix.html; magicstack.github.io/
+asyncpg. Why no pool of SQLAlchemy's: it returns a connection by asking the server (a rollback), and ends one
+politely, both without a deadline. Measured (tests/bench/journal.py): see there.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import asyncpg
+from sqlalchemy import Connection, NullPool
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from db.errors import DatabaseDown
+from db.postgres_url import normal_postgres_url
+from party.errors import Invalid, Unavailable
+
+T = TypeVar("T")
+
+POOL = 8
+"""Connections for closures, unless told otherwise."""
+LANES = 2
+"""Connections for the journal's appends, unless told otherwise."""
+TIMEOUT_S = 5.0
+"""How long a transaction may take, and wait for a connection, unless told otherwise."""
+CONNECT_S = 3.0
+CLOSE_DEADLINE_S = 5.0
+MAX_WAITING = 10_000
+"""Closures waiting above which one is refused at once."""
+TRUSTED_S = 30.0
+"""A connection that was idle for longer is asked first: what is between may have forgotten it."""
+PING_S = 1.0
+ATTEMPTS = 4
+"""Of a transaction that others spoil."""
+OLDEST = 130_000
+
+# Another transaction came between: what was looked at first is different now.
+_SPOILT = {"40001", "40P01", "23505", "23503"}
+# The change itself was refused; another one may well succeed. Everything else concerns the whole database.
+_REFUSED_CLASSES = {"0A", "21", "22", "23", "40", "42", "44", "54", "P0"}
+_REFUSED = {"25006", "53100", "55P03", "57014"}
+_UNSTORABLE = {"22021", "22P05"}
+_MESSAGES = {
+    "53100": "The database's disk is full, so edits can't be saved; they are kept, try again soon.",
+    "53300": "The database takes no more connections; raise its max_connections, or lower "
+    "KANVAS_DATABASE_POOL.",
+    "55P03": "Another process holds what this needs in the database; try again soon.",
+    "57014": "The database took too long; try again soon.",
+    "28P01": "The database refused the user name or the password in KANVAS_DATABASE_URL.",
+    "28000": "The database refused this user or this machine; see its pg_hba.conf.",
+    "3D000": "There is no database of the name in KANVAS_DATABASE_URL; create it first.",
+    "25006": "The database is read-only here; name the primary server in KANVAS_DATABASE_URL.",
+}
+_NOT_STORABLE = "This text holds characters that can't be stored, such as NUL or half a surrogate pair."
+_SHUT = "The connection to the database was lost; edits are kept, try again soon."
+
+
+def translate(error: BaseException) -> BaseException:
+    """A driver's error as Unavailable, DatabaseDown or Invalid with its cause chained; any other as it is."""
+    driver = _driver_error(error)
+    if driver is None:
+        return error
+    state = sqlstate(error)
+    failure: BaseException
+    if state in _UNSTORABLE or isinstance(driver, UnicodeError) or "surrogates not allowed" in str(driver):
+        failure = Invalid(_NOT_STORABLE)
+    elif state in _REFUSED or state[:2] in _REFUSED_CLASSES or isinstance(driver, asyncpg.DataError):
+        failure = Unavailable(_MESSAGES.get(state))
+    else:
+        failure = DatabaseDown(_MESSAGES.get(state) or (None if state else _SHUT))
+    failure.__cause__ = error
+    return failure
+
+
+def sqlstate(error: BaseException) -> str:
+    """The five characters of PostgreSQL's own errors, "" for others."""
+    state = getattr(_driver_error(error), "sqlstate", None)
+    return state if isinstance(state, str) else ""
+
+
+def _driver_error(error: BaseException) -> BaseException | None:
+    if isinstance(error, DBAPIError):
+        # SQLAlchemy's imitation of a driver's error, then the driver's own
+        adapted = error.orig
+        return adapted.__cause__ or adapted if adapted is not None else error
+    known = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+    return error if isinstance(error, known) else None
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """A connection of SQLAlchemy's and the driver's own under it. `used_at` on the loop's clock."""
+
+    connection: AsyncConnection
+    driver: Any
+    adapted: Any
+    used_at: float
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    work: Callable[[Connection], Any]
+    is_read: bool
+    future: asyncio.Future[Any]
+    is_started: bool = False
+
+    def expire(self) -> None:
+        if not self.is_started and not self.future.done():
+            self.future.set_exception(DatabaseDown("Too much is waiting for the database; try again soon."))
+
+
+class PostgresDatabase:
+    """One database on a server, opened by `async with`. The contract of read and write is Database's."""
+
+    def __init__(
+        self, url: str, *, pool: int = POOL, lanes: int = LANES, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """Raises Invalid for a URL that can't be one. Opens nothing yet."""
+        self.url = url
+        self.lanes = lanes
+        self._dsn = normal_postgres_url(url)
+        self._pool = pool
+        self._timeout_s = timeout_s
+        self._engine: AsyncEngine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=lambda *_, **__: connect(self._dsn, timeout_s=timeout_s),
+            poolclass=NullPool,
+            # What people draw does not belong into error texts.
+            hide_parameters=True,
+        )
+        self._idle: list[_Slot] = []
+        self._lanes: list[Any | None] = [None] * lanes
+        self._waiting: deque[_Job] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._is_closed = True
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        return await self._run(work, is_read=True)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        return await self._run(work, is_read=False)
+
+    async def run_in_lane(self, lane: int, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Run `work` on the driver's own connection of this lane; only one at a time for each.
+
+        Raises what `work` raises, translated; DatabaseDown when it takes too long. Cancelled, the outcome is
+        unknown.
+        """
+        if self._is_closed:
+            raise DatabaseDown("The database is closed.")
+        driver = self._lanes[lane]
+        watchdog: asyncio.TimerHandle | None = None
+        try:
+            if driver is None or driver.is_closed():
+                driver = self._lanes[lane] = await connect(self._dsn, timeout_s=self._timeout_s)
+            watchdog = asyncio.get_running_loop().call_later(self._timeout_s, driver.terminate)
+            return await work(driver)
+        except BaseException as error:
+            failure = translate(error)
+            if driver is not None and (isinstance(failure, DatabaseDown) or failure is error):
+                driver.terminate()
+                self._lanes[lane] = None
+            if isinstance(failure, DatabaseDown):
+                self._drop_idle()
+            if failure is error:
+                raise
+            raise failure from error
+        finally:
+            if watchdog is not None:
+                watchdog.cancel()
+
+    async def close(self) -> None:
+        """Finish what was asked for, then close the connections. Idempotent; takes at most 10 s."""
+        self._is_closed = True
+        if self._workers:
+            _, late = await asyncio.wait(self._workers, timeout=CLOSE_DEADLINE_S)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        lanes, self._lanes = self._lanes, [None] * self.lanes
+        slots, self._idle = self._idle, []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                for driver in [*(one for one in lanes if one is not None), *(one.driver for one in slots)]:
+                    # Politeness only: the server forgets us either way.
+                    with contextlib.suppress(Exception):
+                        await driver.close(timeout=1.0)
+        for driver in lanes:
+            if driver is not None:
+                driver.terminate()
+        for slot in slots:
+            await _discard(slot)
+        await self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        self._is_closed = False
+        try:
+            # A server that can't be used is found out about here, not by the first edit.
+            version, encoding, is_standby = await self.read(
+                lambda connection: connection.exec_driver_sql(
+                    "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),"
+                    " pg_is_in_recovery()"
+                ).one()
+            )
+            if version < OLDEST:
+                raise Invalid(f"PostgreSQL {version // 10_000} is too old; Kanvas needs 13 or newer.")
+            if encoding != "UTF8":
+                raise Invalid(f"The database is encoded in {encoding}; create it with ENCODING 'UTF8'.")
+            if is_standby:
+                raise DatabaseDown(_MESSAGES["25006"])
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # -- closures -------------------------------------------------------------------------------
+
+    async def _run(self, work: Callable[[Connection], T], *, is_read: bool) -> T:
+        if self._is_closed:
+            raise DatabaseDown("The database is closed.")
+        if len(self._waiting) >= MAX_WAITING:
+            raise DatabaseDown("Too much is waiting for the database; try again soon.")
+        loop = asyncio.get_running_loop()
+        job = _Job(work, is_read, loop.create_future())
+        self._waiting.append(job)
+        if len(self._workers) < self._pool:
+            worker = loop.create_task(self._serve(), name="db-transactions")
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+        deadline = loop.call_later(self._timeout_s, job.expire)
+        try:
+            # The transaction is the worker's: who waits here may be cancelled, it is not.
+            result: T = await job.future
+            return result
+        finally:
+            deadline.cancel()
+
+    async def _serve(self) -> None:
+        while self._waiting:
+            job = self._waiting.popleft()
+            if job.future.done():
+                continue
+            job.is_started = True
+            try:
+                result = await self._repeat(job)
+            except BaseException as error:
+                # A worker that ends here would leave callers waiting.
+                is_ended = isinstance(error, asyncio.CancelledError)
+                if not job.future.done():
+                    job.future.set_exception(DatabaseDown() if is_ended else error)
+                    # Told to nobody when the caller was cancelled meanwhile, which is no mistake of ours.
+                if is_ended:
+                    raise
+            else:
+                if not job.future.done():
+                    job.future.set_result(result)
+            # Not kept alive while waiting for the next job: a state may be 64 MiB.
+            result = None
+            del job
+
+    async def _repeat(self, job: _Job) -> Any:
+        attempt = 1
+        while True:
+            try:
+                return await self._transact(job)
+            except BaseException as error:
+                failure = translate(error)
+                if attempt == ATTEMPTS or sqlstate(error) not in _SPOILT:
+                    if failure is error:
+                        raise
+                    raise failure from error
+            # Rolled back for certain, so nothing is done twice.
+            await asyncio.sleep(random.random() * 0.01 * attempt)
+            attempt += 1
+
+    async def _transact(self, job: _Job) -> Any:
+        slot = await self._take()
+        adapted = slot.adapted
+        adapted.isolation_level = "repeatable_read" if job.is_read else "read_committed"
+        adapted.readonly = job.is_read
+        watchdog = asyncio.get_running_loop().call_later(self._timeout_s, slot.driver.terminate)
+        try:
+            result = await slot.connection.run_sync(_in_transaction, job.work)
+        except BaseException as error:
+            watchdog.cancel()
+            is_down = isinstance(translate(error), DatabaseDown)
+            if is_down or slot.driver.is_closed() or slot.connection.in_transaction():
+                await _discard(slot)
+            else:
+                self._put_back(slot)
+            if is_down:
+                self._drop_idle()
+            raise
+        watchdog.cancel()
+        self._put_back(slot)
+        return result
+
+    # -- connections ----------------------------------------------------------------------------
+
+    async def _take(self) -> _Slot:
+        while self._idle:
+            slot = self._idle.pop()
+            idle_s = asyncio.get_running_loop().time() - slot.used_at
+            if not slot.driver.is_closed() and (idle_s < TRUSTED_S or await _answers(slot.driver)):
+                return slot
+            await _discard(slot)
+        connection = await self._engine.connect()
+        fairy: Any = await connection.get_raw_connection()
+        return _Slot(connection, fairy.driver_connection, fairy.dbapi_connection, 0.0)
+
+    def _put_back(self, slot: _Slot) -> None:
+        slot.used_at = asyncio.get_running_loop().time()
+        self._idle.append(slot)
+
+    def _drop_idle(self) -> None:
+        # What was opened before the server or the way to it went away is not worth a deadline each. Closed
+        # ones are recognised and let go of when they are taken.
+        for slot in self._idle:
+            slot.driver.terminate()
+
+
+def _in_transaction(connection: Connection, work: Callable[[Connection], T]) -> T:
+    with connection.begin():
+        return work(connection)
+
+
+async def connect(dsn: str, *, timeout_s: float, **settings: str) -> Any:
+    """A connection of the driver's own, set up. Raises what the driver raises, or DatabaseDown."""
+    milliseconds = str(int(timeout_s * 1000))
+    try:
+        driver = await asyncpg.connect(
+            dsn,
+            timeout=CONNECT_S,
+            server_settings={
+                "application_name": "kanvas",
+                # On the server, so that it stops too when we have given up.
+                "statement_timeout": milliseconds,
+                "lock_timeout": str(int(timeout_s * 600)),
+                "idle_in_transaction_session_timeout": milliseconds,
+                "timezone": "UTC",
+                # Compiling takes longer than any of our queries.
+                "jit": "off",
+                **settings,
+            },
+        )
+    except (TypeError, ValueError) as error:
+        # The driver's words may hold a part of the URL.
+        raise Invalid("The database URL can't be used; check its host, port and parameters.") from error
+    try:
+        # Promise 1; a server may have it off for everybody.
+        await driver.execute(
+            "SELECT set_config('synchronous_commit', 'on', false)"
+            " WHERE current_setting('synchronous_commit') = 'off'",
+            timeout=CONNECT_S,
+        )
+    except BaseException:
+        driver.terminate()
+        raise
+    return driver
+
+
+async def _answers(driver: Any) -> bool:
+    try:
+        async with asyncio.timeout(PING_S):
+            await driver.execute("SELECT 1")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        return False
+    return True
+
+
+async def _discard(slot: _Slot) -> None:
+    # Whatever goes wrong while giving up a broken connection changes nothing for the caller.
+    slot.driver.terminate()
+    with contextlib.suppress(Exception):
+        await slot.connection.invalidate()
+    with contextlib.suppress(Exception):
+        await slot.connection.close()

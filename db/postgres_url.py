@@ -72,10 +72,10 @@ def normal_postgres_url(url: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """The URL with its password masked; one of another database as it is. Never fails."""
-    if not is_postgres(url):
+    """The URL with its password masked, whatever it is of; a SQLite file's has none. Never fails."""
+    scheme, found, rest = url.partition("://")
+    if not found or scheme == "sqlite":
         return url
-    scheme, _, rest = url.partition("://")
     authority, slash, tail = rest.partition("/")
     user, at, host = authority.rpartition("@")
     if ":" in user:

@@ -17,6 +17,7 @@ from typing import Literal, cast
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Row,
     Table,
@@ -30,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import ScalarSelect
 
+from db.locks import lock_user
 from db.tables import UtcDateTime, assets, renditions, room_heads, rooms, uploads
 from db.upsert import insert_into
 from party.errors import RoomNotFound
@@ -50,7 +52,10 @@ def _total(table: Table, owner: Column[str], value: str) -> ScalarSelect[int]:
 
 # What every upload asks, built once: building costs more than SQLite does (1.5 ms an upload, now 0.5).
 _LOCK = (
-    select(rooms.c.id).where(rooms.c.id == bindparam("id"), rooms.c.deleted_at.is_(None)).with_for_update()
+    select(rooms.c.id)
+    .where(rooms.c.id == bindparam("id"), rooms.c.deleted_at.is_(None))
+    # appends go on meanwhile: their rows point to the room's key only
+    .with_for_update(key_share=True)
 )
 _USAGE = select(
     _total(assets, assets.c.room_id, "room") + _total(uploads, uploads.c.room_id, "room"),
@@ -146,6 +151,12 @@ def lock_room(connection: Connection, room_id: str) -> None:
     """Nobody else changes what the room has stored until the end of the transaction. Raises RoomNotFound."""
     if connection.execute(_LOCK, {"id": room_id}).one_or_none() is None:
         raise RoomNotFound
+
+
+def lock_space(connection: Connection, room_id: str, user_id: str) -> None:
+    """Nobody else takes space of the room or of the user until the end. Raises RoomNotFound."""
+    lock_room(connection, room_id)
+    lock_user(connection, user_id)
 
 
 def measure_usage(connection: Connection, room_id: str, user_id: str) -> Usage:
@@ -302,8 +313,7 @@ def delete_unreferenced(
     gone: list[Asset] = []
     for some in _slices(ids):
         chosen = (assets.c.room_id == room_id, assets.c.id.in_(some), assets.c.unreferenced_at < before)
-        gone += _with_renditions(connection, connection.execute(select(assets).where(*chosen)).all())
-        connection.execute(delete(assets).where(*chosen))
+        gone += _delete(connection, *chosen)
     return gone
 
 
@@ -312,13 +322,19 @@ def release_rooms(connection: Connection, room_ids: Sequence[str]) -> tuple[list
     gone: list[Asset] = []
     stopped: list[Upload] = []
     for some in _slices(room_ids):
-        gone += _with_renditions(
-            connection, connection.execute(select(assets).where(assets.c.room_id.in_(some))).all()
-        )
-        connection.execute(delete(assets).where(assets.c.room_id.in_(some)))
+        gone += _delete(connection, assets.c.room_id.in_(some))
         found = connection.execute(delete(uploads).where(uploads.c.room_id.in_(some)).returning(uploads))
         stopped += [Upload(**row._mapping) for row in found]
     return gone, stopped
+
+
+def _delete(connection: Connection, *chosen: ColumnElement[bool]) -> list[Asset]:
+    # Locked first: none of them may be wanted again, or get another rendition, before it is gone.
+    rows = connection.execute(select(assets).where(*chosen).order_by(assets.c.id).with_for_update()).all()
+    gone = _with_renditions(connection, rows)
+    for some in _slices([one.id for one in gone]):
+        connection.execute(delete(assets).where(assets.c.id.in_(some)))
+    return gone
 
 
 def find_unknown_keys(connection: Connection, keys: Collection[str]) -> list[str]:

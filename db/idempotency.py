@@ -13,6 +13,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
 
+from db.locks import lock_answer
 from db.tables import idempotency_keys as keys
 from db.upsert import insert_into
 from party.errors import Conflict
@@ -30,6 +31,8 @@ class Answer:
 
 
 def find_answer(connection: Connection, user_id: str, key: str) -> Answer | None:
+    """What was answered to this key, if anything; nobody else is at it until the transaction ends."""
+    lock_answer(connection, user_id, key)
     row = connection.execute(select(keys).where(keys.c.user_id == user_id, keys.c.key == key)).one_or_none()
     if row is None:
         return None

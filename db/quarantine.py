@@ -34,7 +34,8 @@ class HoldRow:
 def put_holds(connection: Connection, holds: Iterable[HoldRow]) -> None:
     """Add these holds, or bring them to this state."""
     names = [column.name for column in quarantine.c]
-    for hold in holds:
+    # in one order, or two processes wait for each other in a circle
+    for hold in sorted(holds, key=lambda hold: hold.id):
         values = {name: getattr(hold, name) for name in names}
         statement = insert_into(connection, quarantine).values(values)
         connection.execute(statement.on_conflict_do_update(index_elements=[quarantine.c.id], set_=values))

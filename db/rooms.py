@@ -27,6 +27,8 @@ from party.ports import Role, Schema
 Visibility = Literal["public", "unlisted"]
 Scope = Literal["public", "mine", "trash"]
 
+PURGED_MOST = 100
+
 MAX_QUERY_CHARS = 1_000
 """A longer search finds nothing (SQLite refuses LIKE patterns from 50,000 bytes on)."""
 
@@ -94,9 +96,17 @@ def insert_room(
     return _get_room(connection, id)
 
 
-def find_room(connection: Connection, id: str, *, deleted: bool = False) -> Room | None:
-    """The room; `deleted=True` finds it in the trash as well."""
+def find_room(
+    connection: Connection, id: str, *, deleted: bool = False, is_to_change: bool = False
+) -> Room | None:
+    """The room; `deleted=True` finds it in the trash as well.
+
+    With `is_to_change` nobody else changes it until the end of the transaction.
+    """
     statement = _select_rooms().where(rooms.c.id == id)
+    if is_to_change:
+        # its key stays, so that appends, whose rows point to it, go on
+        statement = statement.with_for_update(of=rooms, key_share=True)
     if not deleted:
         statement = statement.where(rooms.c.deleted_at.is_(None))
     row = connection.execute(statement).one_or_none()
@@ -180,13 +190,16 @@ def purge_trash(
     connection: Connection,
     before: datetime,
     release: Callable[[Connection, list[str]], None] | None = None,
+    limit: int = PURGED_MOST,
 ) -> list[str]:
     """Delete for good, journal and participants too, what was trashed before `before`; return the ids.
 
+    At most `limit` at a time, for a transaction must end.
+
     `release` is called with them first, in the same transaction: a room with assets can't be deleted.
     """
-    due = select(rooms.c.id).where(rooms.c.deleted_at < before).order_by(rooms.c.id).with_for_update()
-    found = list(connection.execute(due).scalars())
+    due = select(rooms.c.id).where(rooms.c.deleted_at < before).order_by(rooms.c.id).limit(limit)
+    found = list(connection.execute(due.with_for_update()).scalars())
     if release is not None and found:
         release(connection, found)
     connection.execute(delete(rooms).where(rooms.c.id.in_(found), rooms.c.deleted_at < before))
@@ -257,10 +270,8 @@ def _get_room(connection: Connection, id: str) -> Room:
 
 
 def _check(connection: Connection, id: str, *, revision: int | None, deleted: bool = False) -> Room:
-    # Locks the row, so that nobody changes it between this look and the change (SQLite's writer is alone
-    # anyway).
-    connection.execute(select(rooms.c.id).where(rooms.c.id == id).with_for_update())
-    room = find_room(connection, id, deleted=deleted)
+    # Nobody changes it between this look and the change (SQLite's writer is alone anyway).
+    room = find_room(connection, id, deleted=deleted, is_to_change=True)
     if room is None:
         raise RoomNotFound
     if revision is not None and revision != room.revision:

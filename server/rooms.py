@@ -178,7 +178,7 @@ def _get_own(
     conn: Connection, call: Call, room_id: str, if_match: str | None, *, deleted: bool = False
 ) -> Room:
     """The room of its owner, unchanged since; to be called in the transaction of the change."""
-    room = db_rooms.find_room(conn, room_id, deleted=deleted)
+    room = db_rooms.find_room(conn, room_id, deleted=deleted, is_to_change=True)
     if room is None:
         raise RoomNotFound
     if room.creator_id != call.identity.user_id:

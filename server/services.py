@@ -191,7 +191,9 @@ async def clean_up(services: Services) -> None:
     processes left."""
     now = services.now()
     release = partial(let_rooms_go, now=now)
-    gone = await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT, release))
+    gone: list[str] = []
+    while some := await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT, release)):
+        gone += some
     await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
     await services.keeper.clean_up()
     await services.intake.tidy()

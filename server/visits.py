@@ -59,7 +59,8 @@ class Visits:
 
     def _put(self, batch: list[tuple[tuple[str, str], str]], conn: Any) -> None:
         now = self._now()
-        for (room_id, user_id), name in batch:
+        # in one order, or two processes wait for each other in a circle
+        for (room_id, user_id), name in sorted(batch, key=lambda visit: visit[0][::-1]):
             try:
                 put_user(conn, user_id, name, now)
                 record_participant(conn, room_id, user_id, now)

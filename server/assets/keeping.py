@@ -25,7 +25,7 @@ from db.assets import (
     find_upload,
     insert_asset,
     insert_upload,
-    lock_room,
+    lock_space,
     mark_referenced,
     measure_usage,
     prolong_upload,
@@ -79,7 +79,7 @@ def announce(connection: Connection, wanted: Upload, space: Space) -> Asset | Up
 
     `wanted` is the upload to make when there is none. Raises RoomNotFound, QuotaExceeded, TooManyUploads.
     """
-    lock_room(connection, wanted.room_id)
+    lock_space(connection, wanted.room_id, wanted.user_id)
     present = find_present(connection, wanted.room_id, wanted.sha256)
     if present is not None:
         return present
@@ -107,8 +107,10 @@ def check_space_for(connection: Connection, wanted: Upload, space: Space) -> Non
 def find_present(connection: Connection, room_id: str, sha256: str) -> Asset | None:
     """The asset with these bytes, whose time starts anew: whoever asks is about to use it."""
     asset = find_asset_by_hash(connection, room_id, sha256)
-    if asset is not None:
+    if asset is not None and asset.unreferenced_at is not None:
         mark_referenced(connection, [asset.id])
+        # the sweep may have been faster
+        asset = find_asset_by_hash(connection, room_id, sha256)
     return asset
 
 
@@ -131,7 +133,7 @@ def keep(
     With `upload` it must still be there, and its space is the asset's. Raises RoomNotFound, UploadNotFound,
     QuotaExceeded.
     """
-    lock_room(connection, asset.room_id)
+    lock_space(connection, asset.room_id, asset.user_id)
     if upload is not None and not delete_upload(connection, upload.id):
         # completed by a twin of this request, or canceled
         found = find_asset(connection, asset.id)

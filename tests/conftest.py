@@ -40,6 +40,16 @@ def postgres_template(postgres: "Postgres") -> str:
     return url.rpartition("/")[2]
 
 
+@pytest.fixture
+def server_url(postgres: "Postgres", postgres_template: str) -> Iterator[str]:
+    """A migrated database on PostgreSQL with nothing in it. Emptied afterwards: making one takes 0.3 s."""
+    from db.tables import metadata
+
+    yield postgres.url(postgres_template)
+    tables = [table.name for table in reversed(metadata.sorted_tables)]
+    postgres.sql("; ".join(f"DELETE FROM {name}" for name in tables), postgres_template)
+
+
 @pytest.fixture(scope="session")
 def valkey() -> Iterator["Valkey"]:
     """A Redis server, for tests that leave it running. Who stops it starts one of its own."""

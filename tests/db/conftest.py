@@ -1,7 +1,7 @@
 """A migrated database for each test, on SQLite or on both, and the rooms most of them start with."""
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from db.postgres import PostgresDatabase
 from db.rooms import insert_room
 from db.users import put_user
 from party.ports import Schema
-from tests.backends.postgres import Postgres
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -40,14 +39,6 @@ def url(path: Path) -> str:
 async def database(url: str) -> AsyncIterator[Database]:
     async with open_database(url) as database:
         yield database
-
-
-@pytest.fixture
-def server_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
-    """A migrated database on PostgreSQL."""
-    url = postgres.create(postgres_template)
-    yield url
-    postgres.drop(url)
 
 
 @pytest.fixture

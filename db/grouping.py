@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from db.errors import DatabaseDown
 from party.errors import KanvasError, Unavailable
-from party.ports import Entry
+from party.ports import Basis, Entry
 
 GROUP_ROWS = 1_000
 GROUP_BYTES = 4 * 1024 * 1024
@@ -49,6 +49,7 @@ class Append:
     size_bytes: int
     durable: asyncio.Future[int]
     waiting_since: float
+    basis: Basis | None = None
 
 
 class GroupCommitter:
@@ -63,7 +64,9 @@ class GroupCommitter:
         self._last_size = 0
         self._began_s = 0.0
 
-    def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> asyncio.Future[int]:
+    def append(
+        self, room_id: str, epoch: int, entries: Sequence[Entry], basis: Basis | None = None
+    ) -> asyncio.Future[int]:
         """As party.ports.Journal.append."""
         # a future and no coroutine: the hub awaits it without a task of its own, 2,000 times a second
         if not entries:
@@ -75,7 +78,7 @@ class GroupCommitter:
             durable.set_exception(Unavailable(words))
             return durable
         size_bytes = sum(len(entry.update) for entry in entries)
-        self._waiting.append(Append(room_id, epoch, tuple(entries), size_bytes, durable, loop.time()))
+        self._waiting.append(Append(room_id, epoch, tuple(entries), size_bytes, durable, loop.time(), basis))
         self._waiting_bytes += size_bytes
         if self._committer is None:
             # Starts in the loop's next round, so whatever this round still appends is in the same group.

@@ -4,9 +4,9 @@ Owns: the statements of an append, and which connection a room's appends go by. 
 checkpoints, which are the same everywhere (journal.py), grouping (grouping.py), connections (postgres.py).
 
 Rules kept: heads are locked in the order of their ids, so that groups of several processes can't wait for
-each other in a circle, and a head that somebody else holds is passed over; a room's claims are looked at
-under its lock, and one that is somebody else's by now refuses the room's whole part of the group, before
-anything of it is written.
+each other in a circle, and a head that somebody else holds is passed over; a room's claims, and what others
+wrote there meanwhile, are looked at under its lock, and what contradicts them refuses the room's whole part
+of the group, before anything of it is written.
 
 Rooms are dealt out to a few committers, since one waits for its fsync most of the time. A group without new
 client ids is one statement and its own transaction: one round trip. Measured: see tests/bench/journal.py.
@@ -25,22 +25,24 @@ from db.grouping import PASSED_OVER, Answer, Append, GroupCommitter
 from db.journal import SqlJournal
 from db.postgres import PostgresDatabase
 from party.errors import RoomMoved, RoomNotFound
-from party.ports import Entry, Owner
+from party.ports import Basis, Entry, Owner
 
 _WANTED = """
 wanted AS MATERIALIZED (
-    SELECT * FROM unnest($1::text[], $2::int4[], $3::int8[]) AS one (room_id, epoch, row_count)
+    SELECT * FROM unnest($1::text[], $2::int4[], $3::int8[], $4::int8[])
+        AS one (room_id, epoch, row_count, basis)
 ), locked AS MATERIALIZED (
     SELECT head.room_id, wanted.epoch, wanted.row_count
     FROM wanted
     JOIN rooms ON rooms.id = wanted.room_id AND rooms.epoch = wanted.epoch AND rooms.deleted_at IS NULL
-    JOIN room_heads AS head ON head.room_id = wanted.room_id
+    JOIN room_heads AS head ON head.room_id = wanted.room_id AND head.seq <= wanted.basis
     ORDER BY head.room_id
     FOR NO KEY UPDATE OF head SKIP LOCKED
 )
 """
-# $1..$3: room, epoch, number of rows; one for each room. $4..$8: room, epoch, number within the group, user,
-# bytes; one for each row. Answers for each room its new head, and whether there is such a room at all.
+# $1..$4: room, epoch, number of rows, the head they may stand behind; one for each room. $5..$9: room, epoch,
+# number within the group, user, bytes; one for each row. Answers for each room its new head, whether there is
+# such a room at all, and whether it has got beyond that head.
 _APPEND = f"""
 WITH {_WANTED}, bumped AS (
     UPDATE room_heads SET seq = room_heads.seq + locked.row_count
@@ -48,16 +50,18 @@ WITH {_WANTED}, bumped AS (
     RETURNING room_heads.room_id, locked.epoch, room_heads.seq, room_heads.seq - locked.row_count AS before
 ), stored AS (
     INSERT INTO room_updates (room_id, seq, epoch, user_id, update_bytes, created_at)
-    SELECT one.room_id, bumped.before + one.nth, one.epoch, one.user_id, one.update_bytes, $9
-    FROM unnest($4::text[], $5::int4[], $6::int8[], $7::text[], $8::bytea[])
+    SELECT one.room_id, bumped.before + one.nth, one.epoch, one.user_id, one.update_bytes, $10
+    FROM unnest($5::text[], $6::int4[], $7::int8[], $8::text[], $9::bytea[])
         AS one (room_id, epoch, nth, user_id, update_bytes)
     JOIN bumped ON bumped.room_id = one.room_id AND bumped.epoch = one.epoch
 )
-SELECT wanted.room_id, wanted.epoch, bumped.seq, rooms.id IS NOT NULL AS is_there
+SELECT wanted.room_id, wanted.epoch, bumped.seq, rooms.id IS NOT NULL AS is_there,
+    head.seq > wanted.basis AS is_ahead
 FROM wanted
 LEFT JOIN bumped ON bumped.room_id = wanted.room_id AND bumped.epoch = wanted.epoch
 LEFT JOIN rooms
     ON rooms.id = wanted.room_id AND rooms.epoch = wanted.epoch AND rooms.deleted_at IS NULL
+LEFT JOIN room_heads AS head ON head.room_id = rooms.id
 """  # noqa: S608 - put together from constants
 _LOCK = f"""
 WITH {_WANTED}
@@ -67,6 +71,10 @@ LEFT JOIN locked ON locked.room_id = wanted.room_id AND locked.epoch = wanted.ep
 LEFT JOIN rooms
     ON rooms.id = wanted.room_id AND rooms.epoch = wanted.epoch AND rooms.deleted_at IS NULL
 """  # noqa: S608
+_HEADS = "SELECT room_id, seq FROM room_heads WHERE room_id = ANY($1)"
+_BETWEEN = """
+SELECT update_bytes FROM room_updates WHERE room_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq
+"""
 _OWNERS = """
 SELECT room_clients.room_id, room_clients.client_id, room_clients.user_id, room_clients.is_relayed
 FROM unnest($1::text[], $2::int8[]) AS one (room_id, client_id)
@@ -81,6 +89,12 @@ ON CONFLICT (room_id, client_id) DO UPDATE SET user_id = excluded.user_id, is_re
 Room = tuple[str, int]
 """A room's id and the epoch its edits were made in."""
 
+Parts = dict[Room, list[Append]]
+"""What of a group is whose."""
+
+ANYWHERE = 2**62
+"""The head that edits may stand behind when it does not matter, or was looked at."""
+
 
 class PostgresJournal(SqlJournal):
     """party.ports.Journal over a PostgresDatabase. Lives inside it; has nothing to close."""
@@ -92,23 +106,28 @@ class PostgresJournal(SqlJournal):
             GroupCommitter(partial(self._write_in_lane, lane)) for lane in range(self._server.lanes)
         ]
 
-    def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> asyncio.Future[int]:
+    def append(
+        self, room_id: str, epoch: int, entries: Sequence[Entry], basis: Basis | None = None
+    ) -> asyncio.Future[int]:
         committer = self._committers[hash(room_id) % len(self._committers)]
-        return committer.append(room_id, epoch, entries)
+        return committer.append(room_id, epoch, entries, basis)
 
     async def _write_in_lane(self, lane: int, group: list[Append]) -> Sequence[Answer]:
         return await self._server.run_in_lane(lane, partial(_write, group))
 
 
 async def _write(group: list[Append], driver: Any) -> Sequence[Answer]:
-    parts: dict[Room, list[Append]] = {}
+    parts: Parts = {}
     for append in group:
         parts.setdefault((append.room_id, append.epoch), []).append(append)
     if any(entry.claims for append in group for entry in append.entries):
-        async with driver.transaction(isolation="read_committed"):
-            answers = await _claim_and_store(driver, parts)
+        answers, ahead = {}, parts
     else:
-        answers = await _store(driver, parts)
+        answers, ahead = await _store(driver, parts)
+    if ahead:
+        # None of a room's rows may be written before it was looked at under its lock.
+        async with driver.transaction(isolation="read_committed"):
+            answers |= await _look_and_store(driver, ahead)
     told: list[Answer] = []
     after = {
         room: answer - sum(len(append.entries) for append in parts[room])
@@ -123,8 +142,11 @@ async def _write(group: list[Append], driver: Any) -> Sequence[Answer]:
     return told
 
 
-async def _store(driver: Any, parts: dict[Room, list[Append]]) -> dict[Room, Answer]:
-    """Write the rows; answers each room's new head, PASSED_OVER or RoomNotFound."""
+async def _store(
+    driver: Any, parts: Parts, *, is_looked_at: bool = False
+) -> tuple[dict[Room, Answer], Parts]:
+    """Write the rows; answers each room's new head, PASSED_OVER or RoomNotFound, and the parts of which nothing
+    was written because others have been there."""
     counts = [sum(len(append.entries) for append in appends) for appends in parts.values()]
     rows = [
         (room_id, epoch, nth, entry.user_id, entry.update)
@@ -136,35 +158,85 @@ async def _store(driver: Any, parts: dict[Room, list[Append]]) -> dict[Room, Ans
         [room_id for room_id, _ in parts],
         [epoch for _, epoch in parts],
         counts,
+        [ANYWHERE if is_looked_at else _basis_seq(appends) for appends in parts.values()],
         *map(list, zip(*rows, strict=True)),
         datetime.now(UTC),
     )
     answers: dict[Room, Answer] = {}
-    for room_id, epoch, seq, is_there in found:
+    ahead: Parts = {}
+    for room_id, epoch, seq, is_there, is_ahead in found:
         if seq is not None:
             answers[room_id, epoch] = seq
+        elif is_there and is_ahead:
+            ahead[room_id, epoch] = parts[room_id, epoch]
         else:
             answers[room_id, epoch] = PASSED_OVER if is_there else RoomNotFound()
-    return answers
+    return answers, ahead
 
 
-async def _claim_and_store(driver: Any, parts: dict[Room, list[Append]]) -> dict[Room, Answer]:
-    """The same, with a look at whose client ids those are, under the lock of their rooms."""
+def _basis_seq(appends: Sequence[Append]) -> int:
+    return min((append.basis.seq for append in appends if append.basis is not None), default=ANYWHERE)
+
+
+async def _look_and_store(driver: Any, parts: Parts) -> dict[Room, Answer]:
+    """The same under the rooms' locks, with a look at what others wrote and whose client ids those are."""
     answers: dict[Room, Answer] = {}
-    # None of a room's rows may be written before its claims were looked at under its lock.
     for room_id, epoch, is_held, is_there in await driver.fetch(
-        _LOCK, [room_id for room_id, _ in parts], [epoch for _, epoch in parts], [0] * len(parts)
+        _LOCK,
+        [room_id for room_id, _ in parts],
+        [epoch for _, epoch in parts],
+        [0] * len(parts),
+        [ANYWHERE] * len(parts),
     ):
         if not is_held:
             answers[room_id, epoch] = PASSED_OVER if is_there else RoomNotFound()
     held = {room: appends for room, appends in parts.items() if room not in answers}
+    for room in await _find_misfits(driver, held):
+        answers[room] = RoomMoved()
+        del held[room]
+    bound, refused = await _bind(driver, held)
+    answers |= {room: RoomMoved() for room in held if room[0] in refused}
+    if rest := {room: appends for room, appends in held.items() if room not in answers}:
+        stored, _ = await _store(driver, rest, is_looked_at=True)
+        answers |= stored
+    new = [
+        (room_id, client_id, owner.user_id, owner.is_relayed)
+        for (room_id, client_id), owner in bound.items()
+        if room_id not in refused
+    ]
+    if new:
+        await driver.execute(_CLAIM, *map(list, zip(*new, strict=True)))
+    return answers
+
+
+async def _find_misfits(driver: Any, parts: Parts) -> list[Room]:
+    """The rooms whose edits may not stand behind what others wrote meanwhile (B6)."""
+    misfits = []
+    heads = dict(await driver.fetch(_HEADS, [room_id for room_id, _ in parts]))
+    for room, appends in parts.items():
+        for append in appends:
+            if append.basis is None or heads[room[0]] <= append.basis.seq:
+                continue
+            found = await driver.fetch(_BETWEEN, room[0], append.basis.seq, heads[room[0]])
+            # rows that a checkpoint took can't be looked at
+            is_whole = len(found) == heads[room[0]] - append.basis.seq
+            if not is_whole or not append.basis.fits([row[0] for row in found]):
+                misfits.append(room)
+                break
+    return misfits
+
+
+async def _bind(driver: Any, parts: Parts) -> tuple[dict[tuple[str, int], Owner], set[str]]:
+    """What the claims bind, by room and client id, and the rooms with a claim that is somebody else's."""
     claims = [
         (room_id, client_id, owner)
-        for (room_id, _), appends in held.items()
+        for (room_id, _), appends in parts.items()
         for append in appends
         for entry in append.entries
         for client_id, owner in entry.claims.items()
     ]
+    if not claims:
+        return {}, set()
     known = {
         (room_id, client_id): Owner(user_id, is_relayed)
         for room_id, client_id, user_id, is_relayed in await driver.fetch(
@@ -180,14 +252,4 @@ async def _claim_and_store(driver: Any, parts: dict[Room, list[Append]]) -> dict
             bound[key] = owner
         elif key in known and known[key].user_id != owner.user_id and not known[key].is_relayed:
             refused.add(room_id)
-    answers |= {room: RoomMoved() for room in held if room[0] in refused}
-    if rest := {room: appends for room, appends in held.items() if room not in answers}:
-        answers |= await _store(driver, rest)
-    new = [
-        (room_id, client_id, owner.user_id, owner.is_relayed)
-        for (room_id, client_id), owner in bound.items()
-        if room_id not in refused
-    ]
-    if new:
-        await driver.execute(_CLAIM, *map(list, zip(*new, strict=True)))
-    return answers
+    return bound, refused

@@ -1,9 +1,8 @@
 """The committer: batches on their way to the journal.
 
-Owns: appends in flight, the repetition of one that failed, deadlines, and whether somebody else wrote in
-between. Does not own: rooms' lives (hub), what is sent when it is durable (room). Every retry is a task of
-the hub's TaskGroup; a commit that goes well needs none.
-Keeps rules R7, H7, J6.
+Owns: appends in flight, the repetition of one that failed, deadlines. Does not own: rooms' lives (hub), what
+is sent when it is durable, and behind which rows (shared). Every retry is a task of the hub's TaskGroup; a
+commit that goes well needs none. Keeps rules R7, J6.
 """
 
 import asyncio
@@ -13,11 +12,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from party.errors import KanvasError, RoomNotFound, Unavailable
+from party.batch import Batch
+from party.errors import KanvasError, RoomMoved, RoomNotFound, Unavailable
 from party.limits import Limits
-from party.ports import Journal
-from party.room import Room
-from party.writer import Batch
+from party.ports import Basis, Journal
+from party.shared import SharedRoom
 
 log = logging.getLogger("kanvas.hub")
 
@@ -31,16 +30,19 @@ LOOK_LEAST_S: Final = 0.02
 class Rooms(Protocol):
     """What the hub does with the outcome."""
 
-    def is_open(self, room: Room) -> bool:
+    def is_open(self, room: SharedRoom) -> bool:
         """False once it was dropped or unloaded: then nobody waits for the outcome."""
 
-    def committed(self, room: Room, seq: int, *, has_foreign_rows: bool) -> None:
+    def landed(self, room: SharedRoom, seq: int) -> None:
         """The batch in flight is durable up to `seq`."""
 
-    def freeze(self, room: Room) -> None:
+    def refused(self, room: SharedRoom) -> None:
+        """The journal did not take the batch: its authors had not seen rows that they contradict (B6)."""
+
+    def freeze(self, room: SharedRoom) -> None:
         """The commit takes long or failed, and is waited for (R7)."""
 
-    def drop(self, room: Room, error: KanvasError) -> None:
+    def drop(self, room: SharedRoom, error: KanvasError) -> None:
         """The batch can't be saved."""
 
 
@@ -48,7 +50,7 @@ class Rooms(Protocol):
 class Flight:
     """One batch on its way. `started_s` on the loop's clock."""
 
-    room: Room
+    room: SharedRoom
     batch: Batch
     started_s: float
     append: asyncio.Future[int] | None = None
@@ -70,18 +72,24 @@ class Committer:
         self._rooms = rooms
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
-        self._flights: dict[Room, Flight] = {}
+        self._flights: dict[SharedRoom, Flight] = {}
         """In the order they started."""
 
         self._watch: asyncio.TimerHandle | None = None
         self.is_draining = False
 
-    def commit(self, room: Room, batch: Batch) -> None:
+    def commit(self, room: SharedRoom, batch: Batch) -> None:
         """Append the batch; `rooms` is told of the outcome, later."""
         flight = self._flights[room] = Flight(room, batch, self._loop.time())
         self._append(flight)
         if self._watch is None:
             self._watch = self._loop.call_later(self._limits.slow_commit_s, self._look)
+
+    def forget(self, room: SharedRoom) -> None:
+        """What became of the batch in flight is known from elsewhere: it was read back."""
+        flight = self._flights.pop(room, None)
+        if flight is not None and flight.append is not None:
+            flight.append.cancel()
 
     def close(self) -> None:
         """Give up what is in flight: the journal may have it all the same."""
@@ -94,9 +102,10 @@ class Committer:
         self._flights.clear()
 
     def _append(self, flight: Flight) -> None:
-        room = flight.room
+        room, batch = flight.room, flight.batch
+        basis = Basis(room.view.seq, batch.fits)
         flight.append = asyncio.ensure_future(
-            self._journal.append(room.id, room.view.epoch, flight.batch.entries)
+            self._journal.append(room.id, room.view.epoch, batch.entries, basis)
         )
         flight.append.add_done_callback(lambda append: self._landed(flight, append))
 
@@ -110,11 +119,9 @@ class Committer:
             del self._flights[room]
         elif append.cancelled() or error is not None:
             self._failed(flight, error)
-        elif (seq := append.result()) == room.view.seq + len(flight.batch.entries):
-            del self._flights[room]
-            self._rooms.committed(room, seq, has_foreign_rows=False)
         else:
-            self._spawn(self._after_gap(flight, seq))
+            del self._flights[room]
+            self._rooms.landed(room, append.result())
 
     def _failed(self, flight: Flight, failure: BaseException | None) -> None:
         room = flight.room
@@ -126,6 +133,10 @@ class Committer:
         if isinstance(error, RoomNotFound):
             del self._flights[room]
             self._rooms.drop(room, error)
+            return
+        if isinstance(error, RoomMoved):
+            del self._flights[room]
+            self._rooms.refused(room)
             return
         log.warning("commit failed", extra={"room_id": room.id, "reason": repr(error.__cause__ or error)})
         if self.is_draining or self._loop.time() >= flight.started_s + self._limits.commit_deadline_s:
@@ -148,9 +159,14 @@ class Committer:
                 return
             try:
                 async with asyncio.timeout_at(end):
-                    seq = await self._journal.append(room.id, room.view.epoch, flight.batch.entries)
+                    basis = Basis(room.view.seq, flight.batch.fits)
+                    seq = await self._journal.append(room.id, room.view.epoch, flight.batch.entries, basis)
             except RoomNotFound as gone:
                 error, end = gone, 0.0
+            except RoomMoved:
+                if self._end(flight):
+                    self._rooms.refused(room)
+                return
             except KanvasError as failed:
                 error = failed
             except TimeoutError as deadline:
@@ -160,42 +176,21 @@ class Committer:
                 error = Unavailable()
                 error.__cause__ = exc
             else:
-                await self._after_gap(flight, seq)
+                if self._end(flight):
+                    self._rooms.landed(room, seq)
                 return
             log.warning("commit failed", extra={"room_id": room.id, "reason": repr(error.__cause__ or error)})
             if self.is_draining or self._loop.time() >= end:
-                if self._flights.get(room) is flight:
-                    del self._flights[room]
+                if self._end(flight):
                     self._rooms.drop(room, error)
                 return
 
-    async def _after_gap(self, flight: Flight, seq: int) -> None:
-        """Rows lie between: its own, appended twice, or somebody else's (H7)."""
-        room = flight.room
-        has_foreign_rows = seq != room.view.seq + len(flight.batch.entries) and await self._has_foreign_rows(
-            room, flight.batch
-        )
-        if self._flights.get(room) is not flight:
-            return
-        del self._flights[room]
-        if self._rooms.is_open(room):
-            self._rooms.committed(room, seq, has_foreign_rows=has_foreign_rows)
-
-    async def _has_foreign_rows(self, room: Room, batch: Batch) -> bool:
-        """True unless all rows since the last commit are the batch's own, some of them twice (J6)."""
-        own = {entry.update for entry in batch.entries}
-        try:
-            async with asyncio.timeout(self._limits.commit_deadline_s):
-                stored = await self._journal.load(room.id)
-        except Exception as exc:
-            # not known, so the room is loaded anew; a journal that is out of order must not end the others
-            log.warning("rows can't be compared", extra={"room_id": room.id, "reason": repr(exc)})
-            return True
-        # a checkpoint beyond what this room knows may hold somebody else's rows
-        if stored.checkpoint_seq > room.view.seq:
-            return True
-        since = stored.updates[max(0, room.view.seq - stored.checkpoint_seq) :]
-        return not own.issuperset(since)
+    def _end(self, flight: Flight) -> bool:
+        """The flight is over; True when somebody waits for its outcome."""
+        if self._flights.get(flight.room) is not flight:
+            return False
+        del self._flights[flight.room]
+        return self._rooms.is_open(flight.room)
 
     def _look(self) -> None:
         """Freeze rooms whose commit takes long, and give up those past the deadline."""

@@ -1,17 +1,18 @@
 """The hub: the open rooms of one process.
 
 Owns: single-flight load, what a tick does, checkpoints, idle unload, drain. Does not own: when a room is
-visited (ticker), how a batch becomes durable (committer), what a room decides (room), sockets, SQL. Every
-task lives in the hub's TaskGroup. Keeps rules H1-H9, J1-J7, C9.
+visited (ticker), how a batch becomes durable (committer), what a room decides (room, shared), what other
+nodes say (relay), sockets, SQL. Every task lives in the hub's TaskGroup. Keeps rules H1-H9, J1-J7, C9, B10.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from party.batch import Chore
 from party.committer import Committer
 from party.document import Document, make_checkpoint
 from party.errors import (
@@ -24,13 +25,15 @@ from party.errors import (
 )
 from party.guard import Guard
 from party.limits import Limits
+from party.memory import MemoryBus
 from party.outstanding import Outstanding
-from party.ports import Checkpoint, Connection, Journal, Principal, StoredRoom
-from party.room import Room
+from party.ports import Bus, Checkpoint, Connection, Journal, Principal, StoredRoom
+from party.relay import EVICT, NoteHandler, Relay
+from party.seat import Seat
 from party.session import Session
+from party.shared import SharedRoom
 from party.ticker import Ticker
 from party.view import Committed
-from party.writer import Chore
 
 log = logging.getLogger("kanvas.hub")
 
@@ -56,6 +59,8 @@ class Hub:
         compact_state: Compact,
         tasks: asyncio.TaskGroup,
         guard: Guard | None = None,
+        bus: Bus | None = None,
+        bus_key: bytes = b"",
     ) -> None:
         self._journal = journal
         self._limits = limits
@@ -64,18 +69,22 @@ class Hub:
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
-        self._rooms: dict[str, Room] = {}
-        self._opening: dict[str, asyncio.Future[Room]] = {}
+        self._rooms: dict[str, SharedRoom] = {}
+        self._opening: dict[str, asyncio.Future[SharedRoom]] = {}
         self._ticker = Ticker(self._loop, self._visit, slice_s=limits.tick_slice_s, gap_s=limits.tick_gap_s)
         self._committer = Committer(journal, limits, self, self._spawn)
-        self._checkpointing: set[Room] = set()
+        self.relay = Relay(
+            bus or MemoryBus("alone"), journal, limits, self, self._committer, self._spawn, bus_key
+        )
+        self.relay.on_note(EVICT, self._heard_evict)
+        self._checkpointing: set[SharedRoom] = set()
         self._outstanding = Outstanding(limits.max_answer_bytes)
-        self._chores: set[Room] = set()
+        self._chores: set[SharedRoom] = set()
         self._draining = False
 
     # -- the public verbs -----------------------------------------------------------------------
 
-    async def join(self, room_id: str, principal: Principal, connection: Connection) -> "Seat":
+    async def join(self, room_id: str, principal: Principal, connection: Connection) -> Seat:
         """Open the room if need be and take the connection in.
 
         Raises RoomNotFound, Unavailable, ShuttingDown, RoomHeld, Quarantined.
@@ -84,6 +93,8 @@ class Hub:
         room = await self._open(room_id)
         session = Session(principal, connection, sent_at_s=self._loop.time())
         room.join(session, self._loop.time())
+        if room.is_shared:
+            self.relay.people_moved(room)
         return Seat(self, room, session)
 
     async def submit(self, room_id: str, principal: Principal, update: bytes) -> str:
@@ -129,7 +140,7 @@ class Hub:
         self._checkpointing.add(room)
         await self._checkpoint_in_background(room)
 
-    async def _purge(self, room: Room, element_ids: Sequence[str]) -> None:
+    async def _purge(self, room: SharedRoom, element_ids: Sequence[str]) -> None:
         answer: asyncio.Future[str | KanvasError] = self._loop.create_future()
 
         def reply(told: str | KanvasError) -> None:
@@ -173,18 +184,55 @@ class Hub:
         return Committed(room.schema, view.version, view.base_version, view.base, frames)
 
     def present(self, room_id: str) -> list[Principal]:
-        """Who is connected to the room in this process, each user once."""
+        """Who is connected to the room, here if it is open here and at other nodes, each user once (B9)."""
         room = self._rooms.get(room_id)
         return room.present() if room is not None else []
 
     async def evict(self, room_id: str, error: KanvasError) -> None:
-        """Close the room's sessions with `error` and forget it (it was deleted or replaced)."""
+        """Close the room's sessions on all nodes with `error`, and forget it (it was deleted or replaced)."""
+        self.note(EVICT, f"{error.code} {room_id} {error.message}".encode())
+        await self._evict(room_id, error)
+
+    def _heard_evict(self, _sender: str, data: bytes) -> None:
+        code, room_id, words = data.decode().split(" ", 2)
+        error = RoomNotFound(words) if code == RoomNotFound.code else RoomMoved(words)
+        self._spawn(self._evict(room_id, error))
+
+    async def _evict(self, room_id: str, error: KanvasError) -> None:
         opening = self._opening.get(room_id)
         if opening is not None:
             await asyncio.wait([opening])
         room = self._rooms.get(room_id)
         if room is not None:
             self._drop(room, error)
+
+    # -- other nodes ----------------------------------------------------------------------------
+
+    @property
+    def node(self) -> str:
+        """This process, unique for each start."""
+        return self.relay.node
+
+    def nodes(self) -> list[str]:
+        """All processes that are alive, this one included."""
+        return sorted((self.node, *self.relay.neighbours.nodes))
+
+    def note(self, topic: str, data: bytes, to: str | None = None) -> None:
+        """Tell the other nodes, or one, something; a hint, which may be lost (B10)."""
+        self.relay.note(topic, data, to)
+
+    def on_note(self, topic: str, handler: NoteHandler) -> None:
+        """Call `handler(sender, data)` for every note of this topic from another node."""
+        self.relay.on_note(topic, handler)
+
+    @property
+    def rooms(self) -> Mapping[str, SharedRoom]:
+        """Those that are open."""
+        return self._rooms
+
+    @property
+    def is_draining(self) -> bool:
+        return self._draining
 
     def healthy(self) -> bool:
         """False while draining or while a room waits for a failing journal."""
@@ -238,7 +286,7 @@ class Hub:
 
     # -- opening --------------------------------------------------------------------------------
 
-    async def _open(self, room_id: str) -> Room:
+    async def _open(self, room_id: str) -> SharedRoom:
         """The open room, loaded once however many ask (H1)."""
         while not self._draining:
             room = self._rooms.get(room_id)
@@ -259,12 +307,13 @@ class Hub:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _load(self, room_id: str, opening: asyncio.Future[Room]) -> None:
+    async def _load(self, room_id: str, opening: asyncio.Future[SharedRoom]) -> None:
         try:
             self._guard.check_entry(room_id)
             stored = await self._journal.load(room_id)
             room = await self._guard.noted(room_id, self._build(stored), "load")
             self._rooms[room_id] = room
+            self.relay.opened(room)
         except KanvasError as error:
             opening.set_exception(error)
         except Exception as exc:
@@ -282,7 +331,7 @@ class Hub:
             if opening.done() and not opening.cancelled():
                 opening.exception()
 
-    async def _build(self, stored: StoredRoom) -> Room:
+    async def _build(self, stored: StoredRoom) -> SharedRoom:
         """Replay in slices, so that others go on in between; the longest one is told when it is long."""
         document = Document()
         longest_s = 0.0
@@ -293,7 +342,7 @@ class Hub:
                 longest_s = max(longest_s, now - start)
                 await asyncio.sleep(0)
                 start = time.monotonic()
-        room = Room(
+        room = SharedRoom(
             stored,
             self._limits,
             now=self._loop.time(),
@@ -307,21 +356,22 @@ class Hub:
             log.warning("room is large, others waited for its load", extra=told)
         return room
 
-    def _drop(self, room: Room, error: KanvasError) -> None:
+    def _drop(self, room: SharedRoom, error: KanvasError) -> None:
         """Send everybody away and forget the room; what is committed stays in the journal."""
         if self.is_open(room):
             del self._rooms[room.id]
+            self.relay.closed(room)
         room.fail_batch(error)
         room.send_away(error, self._loop.time())
         room.close()
 
     # -- the tick -------------------------------------------------------------------------------
 
-    def wake(self, room: Room) -> None:
+    def wake(self, room: SharedRoom) -> None:
         """The room has work: visit it when its pace allows (H2, H8)."""
         self._ticker.wake(room)
 
-    def _visit(self, room: Room, late_s: float) -> None:
+    def _visit(self, room: SharedRoom, late_s: float) -> None:
         """One tick of a room: what came in becomes a batch, and presence leaves with it or alone (P4)."""
         if not self.is_open(room):
             return
@@ -334,6 +384,8 @@ class Hub:
             self.fail(room)
             return
         room.set_pace(now, late_s)
+        if room.is_shared:
+            self.relay.tell(room)
         if batch is not None:
             self._committer.commit(room, batch)
         if room.chore is not None and room not in self._chores:
@@ -342,7 +394,7 @@ class Hub:
         if room.has_work:
             self.wake(room)
 
-    async def _do_chore(self, room: Room, chore: Chore) -> None:
+    async def _do_chore(self, room: SharedRoom, chore: Chore) -> None:
         """In a thread: it is Python, so the others go on in between, 5 ms later at most (H2)."""
         try:
             found = await asyncio.to_thread(chore.work)
@@ -355,7 +407,7 @@ class Hub:
         if self.is_open(room) and room.has_work:
             self.wake(room)
 
-    def fail(self, room: Room) -> None:
+    def fail(self, room: SharedRoom) -> None:
         """The border of the room loop: this room is rebuilt from its journal, the process goes on (R6).
 
         To be called while the exception is handled.
@@ -365,33 +417,44 @@ class Hub:
 
     # -- what becomes of a commit ---------------------------------------------------------------
 
-    def is_open(self, room: Room) -> bool:
+    def is_open(self, room: SharedRoom) -> bool:
         return self._rooms.get(room.id) is room
 
-    def committed(self, room: Room, seq: int, *, has_foreign_rows: bool) -> None:
+    def landed(self, room: SharedRoom, seq: int) -> None:
         try:
-            room.commit(seq, self._loop.time())
+            room.landed(seq, self._loop.time())
+        except RoomMoved as moved:
+            self._drop(room, moved)
+            return
         except Exception:
             self.fail(room)
             return
-        if has_foreign_rows:
-            # somebody else wrote into the journal too; the next load has all of it (H7)
-            log.warning("journal has rows of another process", extra={"room_id": room.id})
-            self._drop(room, RoomMoved())
-            return
-        if room.has_work:
+        if room.must_catch_up or room.is_shared:
+            self.relay.look(room)
+        elif room.has_work:
             self.wake(room)
 
-    def freeze(self, room: Room) -> None:
+    def refused(self, room: SharedRoom) -> None:
+        try:
+            room.put_back(self._loop.time())
+        except RoomMoved as moved:
+            self._drop(room, moved)
+            return
+        except Exception:
+            self.fail(room)
+            return
+        self.relay.look(room)
+
+    def freeze(self, room: SharedRoom) -> None:
         if self.is_open(room) and not room.frozen:
             room.freeze(self._loop.time())
 
-    def drop(self, room: Room, error: KanvasError) -> None:
+    def drop(self, room: SharedRoom, error: KanvasError) -> None:
         self._drop(room, error)
 
     # -- checkpoints and the beat ---------------------------------------------------------------
 
-    async def _checkpoint(self, room: Room) -> bool:
+    async def _checkpoint(self, room: SharedRoom) -> bool:
         """Checkpoint from database bytes only (J5). False when it failed; the journal still has all."""
         try:
             stored = await self._journal.load(room.id)
@@ -415,7 +478,7 @@ class Hub:
         room.checkpointed(stored.seq, sum(map(len, stored.updates)))
         return True
 
-    async def _checkpoint_in_background(self, room: Room) -> None:
+    async def _checkpoint_in_background(self, room: SharedRoom) -> None:
         start = self._loop.time()
         try:
             done = await self._checkpoint(room)
@@ -430,7 +493,7 @@ class Hub:
         if self._is_idle(room) and (not done or room.rows_since_checkpoint == 0):
             self._unload(room)
 
-    def _is_idle(self, room: Room) -> bool:
+    def _is_idle(self, room: SharedRoom) -> bool:
         since_s = room.idle_since_s
         return (
             since_s is not None
@@ -439,9 +502,10 @@ class Hub:
             and self._loop.time() - since_s >= self._limits.idle_s
         )
 
-    def _unload(self, room: Room) -> None:
+    def _unload(self, room: SharedRoom) -> None:
         if self._rooms.get(room.id) is room:
             del self._rooms[room.id]
+            self.relay.closed(room)
             room.close()
 
     def _beat(self) -> None:
@@ -477,54 +541,31 @@ class Hub:
                 log.exception("beat failed")
 
 
-class Seat:
-    """A connection's place in a room: what the transport calls. No verb waits."""
-
-    __slots__ = ("_hub", "_room", "_session")
-
-    def __init__(self, hub: Hub, room: Room, session: Session) -> None:
-        self._hub = hub
-        self._room = room
-        self._session = session
-
-    def receive(self, data: bytes) -> None:
-        """One complete binary WebSocket message."""
-        hub, room = self._hub, self._room
-        try:
-            room.receive(self._session, data, hub.now())
-        except Exception:
-            hub.fail(room)
-            return
-        if room.has_work:
-            hub.wake(room)
-
-    def drained(self) -> None:
-        """The transport's buffer is low again."""
-        try:
-            self._room.drained(self._session, self._hub.now())
-        except Exception:
-            self._hub.fail(self._room)
-
-    def leave(self) -> None:
-        """The socket is gone. Idempotent."""
-        self._room.leave(self._session, self._hub.now())
-        if self._room.has_work:
-            self._hub.wake(self._room)
-
-
 @asynccontextmanager
 async def open_hub(
     journal: Journal,
     limits: Limits | None = None,
     compact_state: Compact = compact_inline,
     guard: Guard | None = None,
+    bus: Bus | None = None,
+    *,
+    bus_key: bytes = b"",
+    poll_s: float | None = None,
 ) -> AsyncIterator[Hub]:
-    """A running hub; leaving it drains it."""
+    """A running hub; leaving it drains it.
+
+    `bus` leads to the other nodes, those with the same `bus_key`; without one there are none. A journal that
+    other processes write too is asked every `poll_s` what is new (B5).
+    """
     async with asyncio.TaskGroup() as tasks:
-        hub = Hub(journal, limits or Limits(), compact_state, tasks, guard)
-        beat = tasks.create_task(hub.beat_forever())
+        hub = Hub(journal, limits or Limits(), compact_state, tasks, guard, bus, bus_key)
+        beats = [tasks.create_task(hub.beat_forever()), tasks.create_task(hub.relay.beat_forever())]
+        if poll_s is not None:
+            beats.append(tasks.create_task(hub.relay.poll_forever(poll_s)))
+        hub.relay.start()
         try:
             yield hub
         finally:
             await hub.drain()
-            beat.cancel()
+            for beat in beats:
+                beat.cancel()

@@ -4,12 +4,24 @@ Owns: MemoryJournal, MemoryRecorder, MemoryBus. Nothing here survives the proces
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from party.errors import RoomNotFound
-from party.ports import NO_TOMBSTONES, BusReceiver, Entry, Schema, Stage, StoredRoom, Tombstones
+from party.errors import RoomMoved, RoomNotFound
+from party.ports import (
+    NO_TOMBSTONES,
+    Basis,
+    BusReceiver,
+    Entry,
+    Head,
+    Owner,
+    Schema,
+    Stage,
+    StoredRoom,
+    Tail,
+    Tombstones,
+)
 
 
 class MemoryJournal:
@@ -36,18 +48,47 @@ class MemoryJournal:
             raise RoomNotFound
         return room
 
-    async def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> int:
-        room = await self.load(room_id)
-        if room.epoch != epoch:
-            raise RoomNotFound
+    async def append(
+        self, room_id: str, epoch: int, entries: Sequence[Entry], basis: Basis | None = None
+    ) -> int:
+        room = self._find(room_id, epoch)
+        if basis is not None and room.seq > basis.seq:
+            unseen = room.updates[max(0, basis.seq - room.checkpoint_seq) :]
+            if room.checkpoint_seq > basis.seq or not basis.fits(unseen):
+                raise RoomMoved
         updates = room.updates + tuple(entry.update for entry in entries)
-        owners = dict(room.owners)
+        owners: dict[int, Owner] = dict(room.owners)
         for entry in entries:
             for client, owner in entry.claims.items():
-                if client not in owners or owners[client].is_relayed:
+                known = owners.get(client)
+                if known is None or known.is_relayed:
                     owners[client] = owner
+                elif known.user_id != owner.user_id:
+                    raise RoomMoved
         self._rooms[room_id] = replace(room, seq=room.seq + len(entries), updates=updates, owners=owners)
         return room.seq + len(entries)
+
+    def _find(self, room_id: str, epoch: int) -> StoredRoom:
+        room = self._rooms.get(room_id)
+        if room is None or room.epoch != epoch:
+            raise RoomNotFound
+        return room
+
+    async def read(self, room_id: str, epoch: int, after_seq: int) -> Tail:
+        room = self._find(room_id, epoch)
+        is_there = after_seq >= room.checkpoint_seq
+        updates = room.updates[after_seq - room.checkpoint_seq :] if is_there else ()
+        return Tail(room.checkpoint_seq, room.seq, updates, room.owners)
+
+    async def heads(self, known: Mapping[str, tuple[int, int]]) -> list[Head]:
+        found = []
+        for room_id, (epoch, seq) in known.items():
+            room = self._rooms.get(room_id)
+            if room is None:
+                found.append(Head(room_id, None, 0))
+            elif room.epoch != epoch or room.seq > seq:
+                found.append(Head(room_id, room.epoch, room.seq))
+        return found
 
     async def checkpoint(
         self,

@@ -4,7 +4,7 @@ Owns: the shapes that cross the border. Adapters: party/memory.py (embedded), db
 server/transport.py (WebSocket), server/flight.py (shared memory).
 """
 
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -94,20 +94,65 @@ class Checkpoint:
     tombstones: Tombstones = NO_TOMBSTONES
 
 
+class Basis(NamedTuple):
+    """What edits were made on top of: all rows up to `seq`.
+
+    Rows that other processes put between are handed to `fits`; where it says False, or they are not there any
+    more, the edits are refused before anything is written (B6).
+    """
+
+    seq: int
+    fits: Callable[[Sequence[bytes]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of a room's journal, from one snapshot.
+
+    `updates` are the rows from `after + 1` on up to `seq`, for the `after` that was asked for; empty when the
+    checkpoint is beyond it already. `owners` are those of every id that was bound.
+    """
+
+    checkpoint_seq: int
+    seq: int
+    updates: tuple[bytes, ...]
+    owners: Mapping[int, Owner] = field(default_factory=lambda: NO_CLAIMS)
+
+
+class Head(NamedTuple):
+    """How far a room's journal goes; `epoch` is None when the room is gone."""
+
+    room_id: str
+    epoch: int | None
+    seq: int
+
+
 class Journal(Protocol):
     """Durable, ordered storage of a room's raw updates."""
 
     async def load(self, room_id: str) -> StoredRoom:
         """Read the room in one snapshot. Raises RoomNotFound (also for a deleted room), Unavailable."""
 
-    def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> Awaitable[int]:
+    def append(
+        self, room_id: str, epoch: int, entries: Sequence[Entry], basis: Basis | None = None
+    ) -> Awaitable[int]:
         """Make `entries` (at least one) durable, all or none; return the last one's sequence number.
 
-        What they claim is bound with them; an id that is somebody's already, and not relayed, stays his.
-        Rooms that wait together share one commit. When it returns, the bytes survive a power cut.
-        Raises RoomNotFound when the room is gone or its epoch moved on, Unavailable when the
-        outcome is unknown or negative: the caller repeats the same batch, and appending twice is
-        harmless. Cancel-safe: a cancelled append may still become durable.
+        What they claim is bound with them. Rooms that wait together share one commit. When it returns, the
+        bytes survive a power cut. Raises RoomNotFound when the room is gone or its epoch moved on; RoomMoved,
+        and nothing is written, when they claim an id that is somebody else's (and not relayed) or do not fit
+        behind what came after their `basis`; Unavailable when the outcome is unknown or negative: the caller
+        repeats the same batch, and appending twice is harmless. Cancel-safe: a cancelled append may still
+        become durable.
+        """
+
+    async def read(self, room_id: str, epoch: int, after_seq: int) -> Tail:
+        """What came after `after_seq`. Raises RoomNotFound (gone, or of another epoch), Unavailable."""
+
+    async def heads(self, known: Mapping[str, tuple[int, int]]) -> list[Head]:
+        """Of the rooms in `known` (id -> epoch, seq) those that are ahead, of another epoch, or gone.
+
+        One query, however many are asked for. Raises Unavailable.
         """
 
     async def checkpoint(

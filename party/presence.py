@@ -6,10 +6,11 @@ Source: y-protocols awareness.js (clock rules, a null state means gone).
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from party.bus import State
 from party.ports import Principal
 from party.session import Session
 from party.tint import tint
@@ -37,13 +38,21 @@ Owners = Callable[[int], str | None]
 """The user id that has edited under a client id; None when nobody has."""
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another node, where some of the clients are (B8)."""
+
+    node: str
+
+
 @dataclass(slots=True)
 class Entry:
     """One client's presence; `state` is encoded and stamped."""
 
-    session: Session
+    session: Session | Elsewhere
     clock: int
     state: bytes
+    user_id: str
 
 
 class Departed(NamedTuple):
@@ -83,8 +92,14 @@ class Presence:
         self._departed: dict[int, Departed] = {}
         self._changed: set[int] = set()
         self._recent: deque[Sent] = deque(maxlen=RECENT)
-        self._own: dict[Session, list[int]] = {}
-        """The client ids of each session, in the order they came."""
+        self._own: dict[Session | Elsewhere, list[int]] = {}
+        """The client ids of each session and of each other node, in the order they came."""
+
+        self.is_shared = False
+        """Other nodes are told of it."""
+
+        self._untold: set[int] = set()
+        """Clients here, or that were, whose change they were not told of yet."""
 
         self.ignored = 0
 
@@ -96,7 +111,7 @@ class Presence:
         """Whose presence a client id shows, or showed last; None when nobody's that is remembered."""
         entry = self._entries.get(client_id)
         if entry is not None:
-            return entry.session.principal.user_id
+            return entry.user_id
         departed = self._departed.get(client_id)
         return departed.user_id if departed is not None else None
 
@@ -163,9 +178,7 @@ class Presence:
                 return False
         else:
             # the same person may come back on a new socket before the old one is known to be dead
-            if known.session is not session and (
-                known.session.principal.user_id != user_id or clock <= known.clock
-            ):
+            if known.session is not session and (known.user_id != user_id or clock <= known.clock):
                 return False
             if clock < known.clock or (clock == known.clock and not is_gone):
                 return False
@@ -181,13 +194,12 @@ class Presence:
             known.state = state
         else:
             if known is not None:
-                own = self._own[known.session]
-                own.remove(client_id)
-                if not own:
-                    del self._own[known.session]
-            self._entries[client_id] = Entry(session, clock, state)
+                self._disown(client_id, known)
+            self._entries[client_id] = Entry(session, clock, state, user_id)
             self._own.setdefault(session, []).append(client_id)
         self._changed.add(client_id)
+        if self.is_shared:
+            self._untold.add(client_id)
         return True
 
     def _encode(self, text: bytes, session: Session) -> bytes | None:
@@ -201,25 +213,115 @@ class Presence:
         # the stamp is the server's own: what counts is what the client wrote
         return encoded if len(encoded) <= self._max_state_bytes + STAMP_BYTES else None
 
-    def leave(self, session: Session) -> None:
-        """The session is gone: so are its clients."""
+    def leave(self, session: Session | Elsewhere) -> None:
+        """The session, or the other node, is gone: so are its clients."""
         for client_id in list(self._own.get(session, ())):
             self._remove(client_id, self._entries[client_id].clock + 1)
 
     def _remove(self, client_id: int, clock: int) -> None:
-        session = self._entries.pop(client_id).session
-        own = self._own[session]
+        gone = self._entries.pop(client_id)
+        own = self._own[gone.session]
         own.remove(client_id)
         if not own:
-            del self._own[session]
-        self._departed.pop(client_id, None)
-        # a peer cannot read a larger number (W2)
-        self._departed[client_id] = Departed(min(clock, MAX_SAFE_INTEGER), session.principal.user_id)
-        if len(self._departed) > DEPARTED:
-            del self._departed[next(iter(self._departed))]
+            del self._own[gone.session]
+        self._depart(client_id, clock, gone.user_id)
+        if self.is_shared and type(gone.session) is Session:
+            self._untold.add(client_id)
         self._changed.add(client_id)
         # he may come back with the very bytes we sent last, and has to be answered then
         self._recent.clear()
+
+    # -- other nodes ------------------------------------------------------------------------------
+
+    def take(
+        self, node: str, states: Iterable[State], *, is_whole: bool = False
+    ) -> list[tuple[Session, bytes]]:
+        """What another node says of the clients there; when it `is_whole`, who is not named is gone (B8).
+
+        The answers are for sessions of ours that were shown over there as well until now, and left: their
+        clients have to raise their clock to be seen (P7).
+        """
+        there = Elsewhere(node)
+        named: set[int] = set()
+        answers: list[tuple[Session, bytes]] = []
+        for client_id, clock, state, user_id in states:
+            named.add(client_id)
+            known = self._entries.get(client_id)
+            if state == GONE:
+                if known is None or known.session == there:
+                    self._take_gone(client_id, max(clock, known.clock if known else 0), user_id)
+                elif type(known.session) is Session and known.user_id == user_id and clock >= known.clock:
+                    answers.append((known.session, join_awareness([(client_id, clock, GONE)])))
+            elif self._is_news(known, client_id, clock, user_id):
+                if known is not None and known.session != there:
+                    self._disown(client_id, known)
+                    known = None
+                if known is None:
+                    self._own.setdefault(there, []).append(client_id)
+                self._entries[client_id] = Entry(there, clock, state, user_id)
+                self._changed.add(client_id)
+            else:
+                self.ignored += 1
+        if is_whole:
+            for client_id in [one for one in self._own.get(there, ()) if one not in named]:
+                self._remove(client_id, self._entries[client_id].clock + 1)
+        return answers
+
+    def _is_news(self, known: Entry | None, client_id: int, clock: int, user_id: str) -> bool:
+        if known is None:
+            departed = self._departed.get(client_id)
+            return departed is None or (clock > departed.clock and departed.user_id == user_id)
+        return known.user_id == user_id and clock > known.clock
+
+    def _take_gone(self, client_id: int, clock: int, user_id: str) -> None:
+        if client_id in self._entries:
+            self._remove(client_id, clock)
+            return
+        departed = self._departed.get(client_id)
+        if departed is None or (departed.user_id == user_id and clock > departed.clock):
+            self._depart(client_id, clock, user_id)
+            self._changed.add(client_id)
+
+    def _depart(self, client_id: int, clock: int, user_id: str) -> None:
+        self._departed.pop(client_id, None)
+        # a peer cannot read a larger number (W2)
+        self._departed[client_id] = Departed(min(clock, MAX_SAFE_INTEGER), user_id)
+        if len(self._departed) > DEPARTED:
+            del self._departed[next(iter(self._departed))]
+
+    def _disown(self, client_id: int, entry: Entry) -> None:
+        own = self._own[entry.session]
+        own.remove(client_id)
+        if not own:
+            del self._own[entry.session]
+
+    @property
+    def has_untold(self) -> bool:
+        return bool(self._untold)
+
+    def untold(self) -> tuple[State, ...]:
+        """What other nodes have to be told: what changed here since the last call (B8)."""
+        states = []
+        for client_id in sorted(self._untold):
+            entry = self._entries.get(client_id)
+            if entry is None:
+                departed = self._departed.get(client_id)
+                if departed is not None:
+                    states.append(State(client_id, departed.clock, GONE, departed.user_id))
+            elif type(entry.session) is Session:
+                states.append(State(client_id, entry.clock, entry.state, entry.user_id))
+        self._untold.clear()
+        return tuple(states)
+
+    def here(self) -> tuple[State, ...]:
+        """All clients of this node."""
+        return tuple(
+            State(client_id, entry.clock, entry.state, entry.user_id)
+            for client_id, entry in sorted(self._entries.items())
+            if type(entry.session) is Session
+        )
+
+    # -- what goes out ----------------------------------------------------------------------------
 
     def drain(self) -> bytes | None:
         """The payload of what changed since the last call, each client's last state only (P4)."""

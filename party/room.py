@@ -15,8 +15,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from party import wire
+from party.batch import Batch, Chore, Mail, Reply
 from party.document import Document
-from party.errors import DocumentBroken, IncompleteUpdate, KanvasError, RepeatedRepair, TooLarge, TooSlow
+from party.errors import (
+    DocumentBroken,
+    IncompleteUpdate,
+    KanvasError,
+    RepeatedRepair,
+    TooLarge,
+    TooSlow,
+)
 from party.guard import Guard
 from party.limits import Limits
 from party.outstanding import Outstanding
@@ -24,7 +32,7 @@ from party.ports import SERVER, Principal, StoredRoom
 from party.presence import Presence
 from party.session import LIVE, Closed, Joining, Lagging, Live, Session
 from party.view import CommittedView
-from party.writer import Batch, Chore, Mail, Reply, Writer
+from party.writer import Writer
 
 SHARED_S: Final = 5.0
 """How long after a join the bytes that all who join share are kept: a second copy of the document."""
@@ -87,6 +95,9 @@ class Room:
         """Those whose step 1 is not answered yet."""
 
         self._in_flight: Batch | None = None
+        self._must_read = False
+        """A batch was refused: nothing is taken before the journal was read (B6)."""
+
         self._guard = guard or Guard()
         self._writer = Writer(stored, limits, self.presence.announcer, document, self._guard)
         # a checkpoint without rows after it is the state already: 13 ms saved at 5 MB
@@ -278,7 +289,10 @@ class Room:
     @property
     def has_work(self) -> bool:
         return self.presence.is_dirty or (
-            self._in_flight is None and self._writer.chore is None and bool(self._mail)
+            self._in_flight is None
+            and self._writer.chore is None
+            and not self._must_read
+            and bool(self._mail)
         )
 
     @property
@@ -292,6 +306,8 @@ class Room:
         None when there was nothing, or nothing of it changed the document.
         """
         if self._in_flight is not None or self._writer.chore is not None or not self._mail:
+            return None
+        if self._must_read:
             return None
         mails = self._next_mails()
         try:
@@ -386,10 +402,7 @@ class Room:
     # -- what goes out --------------------------------------------------------------------------
 
     def commit(self, seq: int, now: float) -> None:
-        """The batch in flight is durable up to `seq`: show it to everybody, its authors included (R5).
-
-        One write for each connection, the same bytes for all: the frames, then the presence of this tick.
-        """
+        """The batch in flight is durable up to `seq`: show it to everybody, its authors included (R5)."""
         batch = self._in_flight
         if batch is None:
             raise RuntimeError("There is no batch in flight.")
@@ -397,29 +410,8 @@ class Room:
         self.frozen = False
         self._writer.ownership.commit(batch.claims)
         self.bytes_since_checkpoint += sum(len(entry.update) for entry in batch.entries)
-        frames = tuple(map(wire.encode_update, batch.frames))
-        payload = self.presence.drain()
-        messages = frames if payload is None else (*frames, wire.encode_awareness(payload))
-        outbox_bytes = self._limits.outbox_bytes
-        presence_bytes = min(self._limits.presence_buffer_bytes, outbox_bytes)
-        self._lagging = 0
         try:
-            for session in self.sessions:
-                buffered = session.connection.buffered_bytes
-                if type(session.state) is Live:
-                    if buffered <= presence_bytes:
-                        session.send(now, *messages)
-                        continue
-                    session.dropped_presence += payload is not None
-                    if buffered <= outbox_bytes:
-                        session.send(now, *frames)
-                    else:
-                        session.state = Lagging(self.view.seq, self.view.state_vector, now)
-                        self._lagging += 1
-                    continue
-                self._lagging += type(session.state) is Lagging
-                if payload is not None:
-                    self._send_presence(session, messages[-1], now)
+            self._fan_out(batch.frames, self.presence.drain(), now)
         finally:
             # after the loop: who fell behind has what the view held before; and whatever happened in it, the
             # batch is durable
@@ -429,6 +421,30 @@ class Room:
         self.answer_waiting(now)
         if self.view.is_overgrown(now):
             self.view.renew(self._encode(), now)
+
+    def _fan_out(self, changes: Sequence[bytes], payload: bytes | None, now: float) -> None:
+        """One write for each connection, the same bytes for all: frames, then the presence of this tick."""
+        frames = tuple(map(wire.encode_update, changes))
+        messages = frames if payload is None else (*frames, wire.encode_awareness(payload))
+        outbox_bytes = self._limits.outbox_bytes
+        presence_bytes = min(self._limits.presence_buffer_bytes, outbox_bytes)
+        self._lagging = 0
+        for session in self.sessions:
+            buffered = session.connection.buffered_bytes
+            if type(session.state) is Live:
+                if buffered <= presence_bytes:
+                    session.send(now, *messages)
+                    continue
+                session.dropped_presence += payload is not None
+                if buffered <= outbox_bytes:
+                    session.send(now, *frames)
+                else:
+                    session.state = Lagging(self.view.seq, self.view.state_vector, now)
+                    self._lagging += 1
+                continue
+            self._lagging += type(session.state) is Lagging
+            if payload is not None:
+                self._send_presence(session, messages[-1], now)
 
     def freeze(self, now: float) -> None:
         """The journal failed on the batch in flight: edits wait, presence and joins go on (R7)."""

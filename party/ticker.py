@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-from party.room import Room
+from party.shared import SharedRoom
 
 log = logging.getLogger("kanvas.hub")
 
@@ -27,7 +27,7 @@ class Ticker:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        visit: Callable[[Room, float], None],
+        visit: Callable[[SharedRoom, float], None],
         *,
         slice_s: float,
         gap_s: float = 0.0,
@@ -37,16 +37,16 @@ class Ticker:
         self._slice_s = slice_s
         self._gap_s = gap_s
         self._ran_at_s = -gap_s
-        self._ready: deque[tuple[Room, float]] = deque()
-        self._waiting: list[tuple[float, int, Room]] = []
+        self._ready: deque[tuple[SharedRoom, float]] = deque()
+        self._waiting: list[tuple[float, int, SharedRoom]] = []
         """A heap of those whose pace is not over: (due, a number that settles ties, room)."""
 
-        self._queued: set[Room] = set()
+        self._queued: set[SharedRoom] = set()
         self._count = 0
         self._is_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def wake(self, room: Room) -> None:
+    def wake(self, room: SharedRoom) -> None:
         """The room has work: visit it when its pace allows. Idempotent until then."""
         if room in self._queued:
             return

@@ -5,6 +5,7 @@ Does not own: the live document, which may be one uncommitted batch ahead (rule 
 Keeps rules R4, R8. Pure: time is passed in.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from party.ports import Schema
@@ -80,7 +81,7 @@ class CommittedView:
         """Nobody has joined for a while: let go of the copy they share."""
         self._step_2 = None
 
-    def commit(self, seq: int, frames: list[bytes], advances: dict[int, int]) -> None:
+    def commit(self, seq: int, frames: Sequence[bytes], advances: dict[int, int]) -> None:
         """Take in what the journal now holds up to `seq`."""
         self.seq = seq
         for frame in frames:

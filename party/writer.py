@@ -8,11 +8,11 @@ Keeps rules D3-D11, O1-O5, C8, R6, S3, Q3-Q5 (by its guard).
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from party import admission, canvas
+from party.batch import Admitted, Batch, Chore, Held, IsFull, Mail, Postponed, SplitsPairs, Stretch
 from party.cut import cut
 from party.document import EMPTY_UPDATE, Document, Fix
 from party.errors import (
@@ -33,69 +33,6 @@ from party.session import Session
 from party.surrogates import SurrogatePairs, check_own_pairs, delete_update
 from party.view import CommittedView
 
-Reply = Callable[[str | KanvasError], None]
-"""Told the room's version once the update is durable, or why it was refused."""
-
-
-@dataclass(slots=True, eq=False)
-class Mail:
-    """One update in the mailbox. `session` is None when it came over HTTP; then `reply` is set.
-
-    Or, with `purge`, elements to remove for good where they are still deleted: the server's own (C8).
-    """
-
-    update: bytes
-    principal: Principal
-    session: Session | None = None
-    is_step_2: bool = False
-    reply: Reply | None = None
-    notice: str = ""
-    """What to tell the session: something of it was not taken."""
-    anatomy: admission.Anatomy | KanvasError | None = None
-    """What a chore found in it."""
-
-    laid_out: Layout | None = None
-    """The account a chore has put it into."""
-    purge: Sequence[str] = ()
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one drain of the mailbox made: rows for the journal, frames for the sessions.
-
-    `left` was not looked at and comes first in the next batch. `mended` names the values of one session that
-    had to be repaired, when it was the only author. `notices` are words for sessions that lost something.
-    """
-
-    entries: list[Entry] = field(default_factory=list)
-    frames: list[bytes] = field(default_factory=list)
-    advances: dict[int, int] = field(default_factory=dict)
-    replies: list[Reply] = field(default_factory=list)
-    refused: list[tuple[Mail, KanvasError]] = field(default_factory=list)
-    left: list[Mail] = field(default_factory=list)
-    mended: list[tuple[Session, Fix]] = field(default_factory=list)
-    claims: dict[int, Owner] = field(default_factory=dict)
-    notices: list[tuple[Session, str]] = field(default_factory=list)
-
-    def absorb(self, part: "Batch") -> None:
-        """Take in what was done after this. What the part left is the caller's to see to."""
-        self.entries += part.entries
-        self.frames += part.frames
-        self.advances |= part.advances
-        self.replies += part.replies
-        self.refused += part.refused
-        self.mended += part.mended
-        self.notices += part.notices
-
-
-class Admitted(NamedTuple):
-    """What of an update was applied, and the client ids it advances and binds."""
-
-    update: bytes
-    advances: dict[int, int]
-    claims: Mapping[int, Owner]
-
-
 FOREIGN: Final = (
     "Some edits were made under a client id of somebody else and were not taken; they come with his own."
 )
@@ -105,39 +42,6 @@ CHORE_BYTES: Final = 64 * 1024
 
 ROOTS: Final = frozenset({"elements", "meta"})
 """The root types of a canvas room (C1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chore:
-    """Work on bytes that would hold up the other rooms: `work` runs beside the loop, then `done` on it.
-
-    Until then the room takes no batch; its mail waits in order.
-    """
-
-    work: Callable[[], Any]
-    done: Callable[[Any], None]
-
-
-class Held(Exception):
-    """The update can't be applied yet: something has to be done first, and then it is its turn again."""
-
-    pairs: Sequence[admission.Reference] = ()
-
-
-class Postponed(Held):
-    """It waits for the writer's chore."""
-
-
-class SplitsPairs(Held):
-    """It would cut these characters in half (D9)."""
-
-    def __init__(self, pairs: list[admission.Reference]) -> None:
-        super().__init__(pairs)
-        self.pairs = pairs
-
-
-class IsFull(Held):
-    """It and those before it are too much for one transaction; it comes first in the next (D11)."""
 
 
 class Writer:
@@ -184,6 +88,15 @@ class Writer:
         self._at_once = False
         """Do it all on the loop: what is in hand can't wait."""
 
+        self._life = 0
+        """How often the document was loaded anew: a chore of an earlier one finds nothing."""
+
+        self._is_busy = False
+        """The chore works on the account."""
+
+        self._missed: list[admission.Anatomy] = []
+        """What others wrote meanwhile: the account has to take it in afterwards."""
+
     def write(self, mails: Sequence[Mail], view: CommittedView) -> Batch:
         """Admit and apply the mails, in order. Raises DocumentBroken when the room can't even be rebuilt.
 
@@ -201,10 +114,83 @@ class Writer:
         finally:
             self._guard.end()
         batch.left += later
+        batch.mails = list(mails[: len(mails) + len(later) - len(batch.left)])
         return batch
 
     def close(self) -> None:
         self.document.close()
+
+    # -- what other processes wrote ---------------------------------------------------------------
+
+    def follow(self, stretch: Stretch) -> dict[int, int]:
+        """Apply what is committed and came from elsewhere, also ahead of a batch in flight; what it advances.
+
+        It is neither repaired nor journalled here. Raises BadUpdate, and nothing is applied, when it does not
+        fit behind what is there (B1); DocumentBroken, when the library fails on it.
+        """
+        anatomies = stretch.anatomies
+        reach = dict(self.reach) if len(anatomies) > 1 else self.reach
+        steps: list[dict[int, int]] = []
+        for anatomy in anatomies:
+            if anatomy.missing(reach):
+                raise BadUpdate("What another process wrote builds on something that is not there.")
+            steps.append(anatomy.advances(reach))
+            if len(anatomies) > 1:
+                reach.update(steps[-1])
+        with self._guard.reading(self._room_id, stage="load"):
+            for frame in stretch.frames:
+                self.document.replay(frame)
+        advances: dict[int, int] = {}
+        for frame, anatomy, step in zip(stretch.frames, anatomies, steps, strict=True):
+            self._note_foreign(frame, anatomy)
+            self.reach.update(step)
+            advances.update(step)
+            self._pairs.add(anatomy.pairs)
+        self.ownership.commit(stretch.claims)
+        return advances
+
+    def dissect_foreign(self, frame: bytes) -> admission.Anatomy:
+        """As `follow` wants it. Raises BadUpdate, when it is no update at all."""
+        with_places = self.schema == "open" or self._layout is not None
+        return admission.dissect(frame, with_places=with_places, is_own=True)
+
+    def _note_foreign(self, frame: bytes, anatomy: admission.Anatomy) -> None:
+        """The account follows; while a chore works on it in a thread, afterwards."""
+        if self._layout is None and not self._is_busy:
+            return
+        if anatomy.spans and not anatomy.places:
+            # it came before there was an account
+            anatomy = admission.dissect(frame, is_own=True)
+        if self._is_busy:
+            self._missed.append(anatomy)
+        elif self._layout is not None:
+            try:
+                self._layout.add(anatomy, self.reach)
+            except BadUpdate:
+                # it is made again when it is needed
+                self._layout = None
+
+    def _take_missed(self, layout: Layout, reach: dict[int, int], mail: Mail | None = None) -> bool:
+        """A chore is done: add what was missed, behind `reach`. False when the account can't be used."""
+        self._is_busy = False
+        missed, self._missed = self._missed, []
+        own = mail.anatomy.spans if mail is not None and isinstance(mail.anatomy, admission.Anatomy) else {}
+        for anatomy in missed:
+            if not own.keys().isdisjoint(anatomy.spans):
+                return False
+            try:
+                layout.add(anatomy, reach)
+            except BadUpdate:
+                return False
+            reach.update(anatomy.advances(reach))
+        return True
+
+    def rebuild(self, view: CommittedView) -> None:
+        """Back to what is committed: the batch in flight was refused. Raises DocumentBroken."""
+        chore = self.chore
+        self._rebuild(Batch(), view)
+        # its thread may still run; what it finds counts for nothing, and the mail waits for its end
+        self.chore = chore
 
     def _admit(self, mails: Sequence[Mail], view: CommittedView) -> Batch:
         batch, self._joins, self._joined_bytes, self._steps = Batch(), 0, 0, 0
@@ -406,11 +392,19 @@ class Writer:
             return
         reach = dict(self.reach)
 
+        life = self._life
+
         def done(error: BadUpdate | None) -> None:
+            if life != self._life:
+                return
+            if not self._take_missed(layout, reach, mail):
+                self._layout = None
+                return
             mail.laid_out = layout
             if error is not None:
                 mail.anatomy = error
 
+        self._is_busy = True
         self.chore = Chore(lambda: add_or_error(layout, anatomy, reach), done)
         raise Postponed
 
@@ -425,12 +419,14 @@ class Writer:
 
         if len(state) > CHORE_BYTES and not self._at_once:
             at = dict(self.reach)
+            life = self._life
 
             def done(layout: Layout) -> None:
                 # a repair may have come behind it; then it is made again
-                if at == self.reach:
+                if life == self._life and self._take_missed(layout, at) and at == self.reach:
                     self._layout = layout
 
+            self._is_busy = True
             self.chore = Chore(work, done)
             raise Postponed
         self._layout = work()
@@ -525,6 +521,9 @@ class Writer:
         self.reach = self.document.vector()
         self._layout = None
         self.chore = None
+        self._missed = []
+        self._is_busy = False
+        self._life += 1
         self._pairs = self._find_pairs(view.base, good)
 
     def _find_pairs(self, checkpoint: bytes, updates: Sequence[bytes]) -> SurrogatePairs:

@@ -25,6 +25,7 @@ from db.rooms import purge_trash
 from party.errors import KanvasError
 from party.hub import Hub, open_hub
 from party.limits import Limits
+from party.memory import MemoryBus
 from party.ports import Recorder
 from server.assets.intake import Intake, open_intake
 from server.assets.keeping import SWEEP, let_rooms_go
@@ -151,7 +152,7 @@ async def open_services(
             open_readers() as readers,
             open_studio() as studio,
             open_intake(settings.data_dir, studio) as intake,
-            open_hub(journal, limits, compactor, keeper.guard) as hub,
+            open_hub(journal, limits, compactor, keeper.guard, bus=MemoryBus("alone")) as hub,
         ):
             services = Services(
                 settings=settings,

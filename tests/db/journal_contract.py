@@ -4,13 +4,14 @@ A new adapter is one more `house` in test_journal.py.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
 import pytest
 
-from party.errors import RoomNotFound
-from party.ports import Entry, Journal, Owner, Schema, Tombstones
+from party.errors import RoomMoved, RoomNotFound
+from party.ports import Basis, Entry, Journal, Owner, Schema, Tail, Tombstones
 
 
 class House(Protocol):
@@ -61,6 +62,105 @@ class JournalContract:
         with pytest.raises(RoomNotFound):
             await house.journal.append("r", 2, [Entry(b"d", "bob", {9: bob})])
         assert (await house.journal.load("r")).owners == expected
+
+    async def test_a_claim_of_somebody_elses_id_is_refused_whole(self, house: House) -> None:
+        """B6 O1: two processes bound one id to two people; the first is the owner, and others go through."""
+        await house.create("r")
+        await house.create("other")
+        ada, bob = Owner("ada"), Owner("bob")
+        await house.journal.append("r", 1, [Entry(b"a", "ada", {1: ada, 2: Owner("ada", is_relayed=True)})])
+        for claim in (bob, Owner("bob", is_relayed=True)):
+            refused, taken = await asyncio.gather(
+                house.journal.append("r", 1, [Entry(b"b", "bob"), Entry(b"c", "bob", {7: bob, 1: claim})]),
+                house.journal.append("other", 1, [Entry(b"d", "bob", {1: bob})]),
+                return_exceptions=True,
+            )
+            assert isinstance(refused, RoomMoved)
+            assert isinstance(taken, int)
+        room = await house.journal.load("r")
+        assert (room.seq, room.updates) == (1, (b"a",))
+        assert set(room.owners) == {1, 2}
+        # what is one's own, or only relayed, is no contradiction
+        assert (
+            await house.journal.append("r", 1, [Entry(b"e", "ada", {1: ada}), Entry(b"f", "bob", {2: bob})])
+            == 3
+        )
+
+    async def test_edits_have_to_fit_behind_rows_they_did_not_know(self, house: House) -> None:
+        """B6: who made them decides; in one group with others, too, who go through."""
+        await house.create("r")
+        await house.create("other")
+        journal, seen = house.journal, list[tuple[bytes, ...]]()
+
+        def basis(seq: int, *, fits: bool) -> Basis:
+            def look(rows: Sequence[bytes]) -> bool:
+                seen.append(tuple(rows))
+                return fits
+
+            return Basis(seq, look)
+
+        assert await journal.append("r", 1, entries(b"a", b"b"), basis(0, fits=False)) == 2
+        assert seen == []
+        assert await journal.append("r", 1, entries(b"c"), basis(1, fits=True)) == 3
+        assert seen == [(b"b",)]
+        refused, taken = await asyncio.gather(
+            journal.append("r", 1, entries(b"d"), basis(0, fits=False)),
+            journal.append("other", 1, entries(b"x"), basis(0, fits=False)),
+            return_exceptions=True,
+        )
+        assert isinstance(refused, RoomMoved)
+        assert taken == 1
+        assert set(seen[1:]) == {(b"a", b"b", b"c")}
+        room = await journal.load("r")
+        assert (room.seq, room.updates) == (3, (b"a", b"b", b"c"))
+        # two of one room in one commit: the second looks at the first
+        seen.clear()
+        both = [journal.append("r", 1, entries(b"e", b"f"), basis(3, fits=True)) for _ in range(2)]
+        assert await asyncio.gather(*both) == [5, 7]
+        assert seen == [(b"e", b"f")]
+
+    async def test_behind_a_checkpoint_nothing_fits(self, house: House) -> None:
+        """B6: the rows can't be looked at any more."""
+        await house.create("r")
+        await house.journal.append("r", 1, entries(b"a", b"b"))
+        assert await house.journal.checkpoint("r", 1, after_seq=0, seq=2, state=b"ab")
+        with pytest.raises(RoomMoved):
+            await house.journal.append("r", 1, entries(b"c"), Basis(1, lambda _: True))
+        assert await house.journal.append("r", 1, entries(b"c"), Basis(2, lambda _: False)) == 3
+
+    async def test_the_tail_is_what_came_after(self, house: House) -> None:
+        """B4: from one snapshot, with the owners; a checkpoint beyond it shows, and another epoch."""
+        await house.create("r", epoch=2)
+        journal, claims = house.journal, {5: Owner("ada")}
+        assert await journal.read("r", 2, 0) == Tail(0, 0, ())
+        await journal.append("r", 2, [Entry(b"a", "ada", claims), Entry(b"b", "ada"), Entry(b"c", "ada")])
+        assert await journal.read("r", 2, 0) == Tail(0, 3, (b"a", b"b", b"c"), claims)
+        assert await journal.read("r", 2, 2) == Tail(0, 3, (b"c",), claims)
+        assert (await journal.read("r", 2, 3)).updates == ()
+        assert await journal.checkpoint("r", 2, after_seq=0, seq=2, state=b"ab")
+        assert await journal.read("r", 2, 2) == Tail(2, 3, (b"c",), claims)
+        beyond = await journal.read("r", 2, 1)
+        assert (beyond.checkpoint_seq, beyond.seq, beyond.updates) == (2, 3, ())
+        for room_id, epoch in (("r", 1), ("nowhere", 1)):
+            with pytest.raises(RoomNotFound):
+                await journal.read(room_id, epoch, 0)
+        await house.delete("r")
+        with pytest.raises(RoomNotFound):
+            await journal.read("r", 2, 0)
+
+    async def test_heads_are_of_rooms_that_moved(self, house: House) -> None:
+        """B5: ahead, of another epoch, or gone; the others cost no answer."""
+        for name in ("same", "ahead", "gone", "epoch"):
+            await house.create(name, epoch=3)
+        for name in ("same", "ahead"):
+            await house.journal.append(name, 3, entries(b"a", b"b"))
+        await house.delete("gone")
+        known = {"same": (3, 2), "ahead": (3, 1), "gone": (3, 0), "epoch": (2, 0), "never": (1, 0)}
+        found = {head.room_id: (head.epoch, head.seq) for head in await house.journal.heads(known)}
+        assert found == {"ahead": (3, 2), "gone": (None, 0), "epoch": (3, 0), "never": (None, 0)}
+        assert await house.journal.heads({}) == []
+        many = {f"room-{n}": (1, n) for n in range(3000)}
+        assert len(await house.journal.heads(many | {"ahead": (3, 2)})) == 3000
 
     async def test_the_same_batch_twice_is_there_twice(self, house: House) -> None:
         await house.create("r")

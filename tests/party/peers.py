@@ -13,11 +13,12 @@ from pycrdt import Array, Doc, Map, Text, XmlFragment
 from party import wire
 from party.admission import dissect
 from party.errors import Unavailable
-from party.hub import Hub, Seat
+from party.hub import Hub
 from party.limits import Limits
 from party.memory import MemoryJournal
-from party.ports import Entry, Principal, Schema, StoredRoom
+from party.ports import Basis, Entry, Principal, Schema, StoredRoom
 from party.room import Room
+from party.seat import Seat
 from party.session import Session
 
 ANNA = Principal("u-anna", "Anna")
@@ -98,13 +99,15 @@ class TestJournal(MemoryJournal):
         await self.load_gate.wait()
         return await super().load(room_id)
 
-    async def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> int:
+    async def append(
+        self, room_id: str, epoch: int, entries: Sequence[Entry], basis: Basis | None = None
+    ) -> int:
         self.appends += 1
         await self.gate.wait()
         if self.failing > 0:
             self.failing -= 1
             raise Unavailable
-        seq = await super().append(room_id, epoch, entries)
+        seq = await super().append(room_id, epoch, entries, basis)
         if self.append_then_fail > 0:
             self.append_then_fail -= 1
             raise Unavailable

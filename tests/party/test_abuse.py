@@ -287,20 +287,20 @@ def test_sockets_of_one_page_leave_nothing_behind() -> None:
 # -- the hub ------------------------------------------------------------------------------------
 
 
-async def test_rows_that_can_not_be_compared_end_one_room() -> None:
-    """H6, H7: whatever the journal raises."""
-    async with running(rooms=("r", "s")) as (hub, journal):
+async def test_rows_that_can_not_be_read_end_one_room() -> None:
+    """H6, B4: whatever the journal raises."""
+    async with running(Limits(commit_deadline_s=0.1), rooms=("r", "s")) as (hub, journal):
         anna, bert = await Peer(ANNA).connect(hub), await Peer(BERT).connect(hub, "s")
         await quiet(anna, bert)
 
         async def append(*_: Any) -> int:
             return 5
 
-        async def load(_: str) -> Any:
+        async def read(*_: Any) -> Any:
             raise MemoryError
 
         journal.append = append  # type: ignore[method-assign]
-        journal.load = load  # type: ignore[method-assign]
+        journal.read = read  # type: ignore[method-assign]
         anna.draw("a")
         anna.flush()
         await until(lambda: anna.wire.code == 1013)
@@ -326,7 +326,11 @@ async def test_a_journal_that_hangs_after_a_gap_has_a_deadline() -> None:
 
         hub._committer._look = counted  # type: ignore[method-assign]
         journal.append = append  # type: ignore[method-assign]
-        journal.load_gate.clear()
+
+        async def read(*_: Any) -> Any:
+            await asyncio.Event().wait()
+
+        journal.read = read  # type: ignore[method-assign]
         anna.draw("a")
         anna.flush()
         await until(lambda: anna.wire.code == 1013)
@@ -334,7 +338,7 @@ async def test_a_journal_that_hangs_after_a_gap_has_a_deadline() -> None:
 
 
 async def test_rows_of_others_that_a_checkpoint_swallowed_are_missed() -> None:
-    """H7: the room is loaded anew and has them."""
+    """B4: the room is loaded anew and has them."""
     journal = TestJournal()
     journal.create("r")
     async with open_hub(journal, unpaced(Limits())) as hub:

@@ -20,10 +20,11 @@ from party import wire
 from party.admission import dissect
 from party.document import compact
 from party.errors import Unavailable
-from party.hub import Hub, Seat, open_hub
+from party.hub import Hub, open_hub
 from party.limits import MIB, Limits
 from party.memory import MemoryJournal
-from party.ports import Entry, Principal, Schema
+from party.ports import Basis, Entry, Principal, Schema
+from party.seat import Seat
 from party.tint import tint
 from tests.party.peers import NOTICE, Peer, Wire, doc_of, everything
 from tests.party.test_convergence import edit_anything, edit_drawing
@@ -51,13 +52,15 @@ class MachineJournal(MemoryJournal):
         self.violations: list[str] = []
         """What was sent and was not here; not raised at once, the hub would take it for a failing room."""
 
-    async def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> int:
+    async def append(
+        self, room_id: str, epoch: int, entries: Sequence[Entry], basis: Basis | None = None
+    ) -> int:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self._random.choice([0, 0, 0.001, 0.05, 0.8]))
         await asyncio.sleep(max(0.0, self.hangs_until_s - loop.time()))
         if self.is_dead or loop.time() < self.failing_until_s:
             raise Unavailable
-        seq = await super().append(room_id, epoch, entries)
+        seq = await super().append(room_id, epoch, entries, basis)
         for entry in entries:
             self.held |= dissect(entry.update).advances(self.held)
         if loop.time() < self.unknown_until_s:
@@ -354,10 +357,12 @@ def test_the_machine_notices_a_journal_that_lies(monkeypatch: pytest.MonkeyPatch
     keep = MachineJournal.append
     dice = Random(1)
 
-    async def forget(self: MachineJournal, room_id: str, epoch: int, entries: Sequence[Entry]) -> int:
+    async def forget(
+        self: MachineJournal, room_id: str, epoch: int, entries: Sequence[Entry], basis: Basis | None = None
+    ) -> int:
         if dice.random() < 1 / 40:
             return self._rooms[room_id].seq + len(entries)
-        return await keep(self, room_id, epoch, entries)
+        return await keep(self, room_id, epoch, entries, basis)
 
     monkeypatch.setattr(MachineJournal, "append", forget)
     with pytest.raises(ExceptionGroup) as found:

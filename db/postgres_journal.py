@@ -119,34 +119,37 @@ class PostgresJournal(SqlJournal):
 async def _write(group: list[Append], driver: Any) -> Sequence[Answer]:
     parts: Parts = {}
     for append in group:
-        parts.setdefault((append.room_id, append.epoch), []).append(append)
-    if any(entry.claims for append in group for entry in append.entries):
-        answers, ahead = {}, parts
-    else:
+        appends = parts.setdefault((append.room_id, append.epoch), [])
+        # a second one has to fit behind the first: it is looked at in the next commit
+        if append.basis is None or not appends:
+            appends.append(append)
+    answers: dict[Room, Answer] = {}
+    ahead = parts
+    if not any(entry.claims for appends in parts.values() for append in appends for entry in append.entries):
         answers, ahead = await _store(driver, parts)
     if ahead:
         # None of a room's rows may be written before it was looked at under its lock.
         async with driver.transaction(isolation="read_committed"):
             answers |= await _look_and_store(driver, ahead)
-    told: list[Answer] = []
-    after = {
-        room: answer - sum(len(append.entries) for append in parts[room])
-        for room, answer in answers.items()
-        if isinstance(answer, int)
-    }
-    for append in group:
-        room = (append.room_id, append.epoch)
-        if room in after:
-            after[room] += len(append.entries)
-        told.append(after.get(room, answers[room]))
-    return told
+    return [_answer(append, parts, answers) for append in group]
+
+
+def _answer(append: Append, parts: Parts, answers: dict[Room, Answer]) -> Answer:
+    room = (append.room_id, append.epoch)
+    answer, appends = answers[room], parts[room]
+    if append not in appends:
+        return PASSED_OVER
+    if not isinstance(answer, int):
+        return answer
+    behind = appends[appends.index(append) + 1 :]
+    return answer - sum(len(one.entries) for one in behind)
 
 
 async def _store(
     driver: Any, parts: Parts, *, is_looked_at: bool = False
 ) -> tuple[dict[Room, Answer], Parts]:
-    """Write the rows; answers each room's new head, PASSED_OVER or RoomNotFound, and the parts of which nothing
-    was written because others have been there."""
+    """Write the rows; answers each room's new head, PASSED_OVER or RoomNotFound, and the parts of which
+    nothing was written because others have been there."""
     counts = [sum(len(append.entries) for append in appends) for appends in parts.values()]
     rows = [
         (room_id, epoch, nth, entry.user_id, entry.update)

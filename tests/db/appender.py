@@ -8,13 +8,13 @@ import itertools
 import sys
 
 from db.database import open_database
-from db.journal import SqlJournal
+from db.journal import open_journal
 from party.ports import Entry
 
 
 async def main(url: str, room_id: str, count: int, prefix: str) -> None:
     async with open_database(url) as database:
-        journal = SqlJournal(database)
+        journal = open_journal(database)
         for n in itertools.count() if count == 0 else range(count):
             update = f"{prefix}{n}"
             seq = await journal.append(room_id, 1, [Entry(update.encode(), "ada")])

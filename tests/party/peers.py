@@ -5,6 +5,7 @@ document; `TestJournal`, a MemoryJournal that can be told to fail or to wait.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -264,8 +265,16 @@ def content(doc: Doc[Any]) -> dict[str, Any]:
         "elements": doc.get("elements", type=Map).to_py(),
         "text": str(doc.get("text", type=Text)),
         "list": doc.get("list", type=Array).to_py(),
-        "xml": str(doc.get("xml", type=XmlFragment)),
+        "xml": TAG.sub(_sort_attributes, str(doc.get("xml", type=XmlFragment))),
     }
+
+
+TAG = re.compile(r"<(\w+)((?: \w+=\"[^\"]*\")+)>")
+
+
+def _sort_attributes(tag: re.Match[str]) -> str:
+    """The library writes a tag's attributes in the order of a hash table."""
+    return f"<{tag[1]} {' '.join(sorted(tag[2].split()))}>"
 
 
 def everything(doc: Doc[Any]) -> tuple[Any, Any, Any]:

@@ -1,5 +1,6 @@
 """What one peer can make a room do is bounded, and what goes wrong ends with it."""
 
+import asyncio
 import random
 from typing import Any
 

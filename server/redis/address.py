@@ -1,0 +1,97 @@
+"""Where Redis is and who we are there, and what its refusals mean.
+
+Owns: the parts of KANVAS_REDIS_URL, words for what goes wrong. Does not own: connections.
+Rule: nothing told here holds a password. Redis 5 repeats the words of a command it does not know, and AUTH is
+among them: of a refusal only what is recognised is told.
+"""
+
+import os
+import socket
+import ssl
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from party.errors import KanvasError
+
+PORT: Final = 6379
+
+REFUSALS: Final = {
+    "WRONGPASS": "it refuses the user or password of KANVAS_REDIS_URL",
+    "NOAUTH": "it asks for a password, and KANVAS_REDIS_URL has none",
+    "NOPERM": "the user of KANVAS_REDIS_URL may not use all commands, keys and channels that begin with "
+    "KANVAS_REDIS_PREFIX",
+    "LOADING": "it is still starting",
+    "MASTERDOWN": "it is a replica that has lost its master",
+    "READONLY": "it is a replica, which takes no changes",
+    "OOM": "its memory is full",
+    "ERR unknown command": "it is older than Redis 6",
+    "ERR max number of clients": "it has no connections left",
+    "ERR DB index": "it has no database of this number",
+    "NOPROTO": "it is older than Redis 6",
+}
+
+
+class RedisAway(KanvasError):
+    """Redis does not answer; what needs it works again when it does."""
+
+    code = "redis_away"
+    status = 503
+    close_code = 1013
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """The parts of `redis://[user:password@]host[:port][/number]`; rediss is with TLS."""
+
+    host: str
+    port: int
+    database: int
+    is_tls: bool
+    user: str
+    password: str | None = field(repr=False)
+
+    @property
+    def shown(self) -> str:
+        """For logs: the place alone."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}/{self.database}"
+
+
+def read_address(url: str) -> RedisAddress:
+    """The parts of a checked address (`setting_types.redis_url`)."""
+    parts = urlsplit(url)
+    return RedisAddress(
+        host=parts.hostname or "",
+        port=parts.port or PORT,
+        database=int(parts.path.removeprefix("/") or 0),
+        is_tls=parts.scheme == "rediss",
+        user=unquote(parts.username or "") or "default",
+        password=unquote(parts.password) if parts.password is not None else None,
+    )
+
+
+def explain(error: BaseException) -> str:
+    """Why Redis can't be used, in words that complete "Redis is away: ..."; without any secret."""
+    told = str(error)
+    for begin, words in REFUSALS.items():
+        if told.startswith(begin):
+            return words
+    name = type(error).__name__
+    if name == "AuthenticationError" or "invalid username-password" in told:
+        # redis-py takes the first word off
+        return REFUSALS["WRONGPASS"]
+    if isinstance(error, TimeoutError) or name == "TimeoutError":
+        return "it does not answer"
+    if isinstance(error, ConnectionError | OSError) or name == "ConnectionError":
+        cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+        return f"it can't be reached{_cause(cause)}"
+    return f"it answered with an error ({told.split(' ', 1)[0][:40]})" if told else f"it failed ({name})"
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, socket.gaierror | ssl.SSLError):
+        return f" ({error.strerror})"
+    if isinstance(error, OSError) and error.errno:
+        return f" ({os.strerror(error.errno).lower()})"
+    return ""

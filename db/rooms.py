@@ -12,7 +12,7 @@ end.
 # ruff: noqa: A002 - a room's id is `id` everywhere
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
@@ -152,6 +152,12 @@ def list_rooms(
     return [_room(row) for row in connection.execute(statement)]
 
 
+def list_public(connection: Connection, ids: Sequence[str]) -> list[Room]:
+    """Those of `ids` that are listed for everybody, in no order."""
+    chosen = (rooms.c.id.in_(ids), rooms.c.visibility == "public", rooms.c.deleted_at.is_(None))
+    return [_room(row) for row in connection.execute(_select_rooms().where(*chosen))]
+
+
 def update_room(
     connection: Connection,
     id: str,
@@ -234,6 +240,30 @@ def list_participants(connection: Connection, room_id: str) -> list[Participant]
         Participant(row.user_id, row.name, cast("Role", row.role), row.first_seen_at, row.last_seen_at)
         for row in rows
     ]
+
+
+def share_room(connection: Connection, user_id: str, other_id: str) -> bool:
+    """Whether there is a room out of the trash that both were in."""
+    mine, theirs = room_participants.alias("mine"), room_participants.alias("theirs")
+    statement = (
+        select(literal(1))
+        .select_from(mine)
+        .join(theirs, theirs.c.room_id == mine.c.room_id)
+        .join(rooms, rooms.c.id == mine.c.room_id)
+        .where(mine.c.user_id == user_id, theirs.c.user_id == other_id, rooms.c.deleted_at.is_(None))
+    )
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def find_known_room(connection: Connection, id: str, user_id: str) -> Room | None:
+    """The room, if it is listed for everybody or the user was in it."""
+    room = find_room(connection, id)
+    if room is None or room.visibility == "public":
+        return room
+    was_in = select(literal(1)).where(
+        room_participants.c.room_id == id, room_participants.c.user_id == user_id
+    )
+    return room if connection.execute(was_in).first() is not None else None
 
 
 def fold(title: str) -> str:

@@ -241,6 +241,10 @@ class Hub:
     def open_rooms(self) -> int:
         return len(self._rooms)
 
+    def rooms(self) -> list[Room]:
+        """The open rooms as they are now: to be looked at, and to be told by who looks after them."""
+        return list(self._rooms.values())
+
     def now(self) -> float:
         """Seconds on the loop's clock."""
         return self._loop.time()

@@ -21,9 +21,11 @@ from db.database import open_database
 from db.idempotency import purge_answers, store_answer
 from db.migrate import current_revision, head_revision
 from party.errors import KanvasError, Unavailable
+from server.backplane import check_redis_library
 from server.blobs.open import open_blobs
 from server.blobs.trial import describe
 from server.pages import find_client
+from server.redis.address import RedisAway
 from server.secret import ensure_data_dir, load_secret
 from server.settings import Settings, SettingsError, effective_rows
 
@@ -66,6 +68,7 @@ async def try_all(settings: Settings) -> list[Result]:
         ("secret", _try_secret),
         ("database", _try_database),
         ("images", _try_blobs),
+        ("Redis", _try_redis),
         ("browser client", _try_client),
     ]
     return [await _try(part, trial, settings) for part, trial in trials]
@@ -124,6 +127,18 @@ async def _try_blobs(settings: Settings) -> str:
         except Unavailable as error:
             raise Failed(describe(error)) from error
     return f"{settings.effective_blobs_url} takes files"
+
+
+async def _try_redis(settings: Settings) -> str:
+    if settings.redis_url is None:
+        return "none: this process is alone"
+    check_redis_library()
+    from server.redis.trial import try_redis  # noqa: PLC0415
+
+    try:
+        return await try_redis(settings.redis_url.get_secret_value(), settings.redis_prefix)
+    except RedisAway as error:
+        raise Failed(error.message) from error
 
 
 async def _try_client(settings: Settings) -> str:  # noqa: ARG001 - it has no setting

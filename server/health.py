@@ -2,12 +2,13 @@
 
 Owns: /healthz and /readyz. Does not own: phases (`services.Readiness`), the hub's own judgement.
 Rules: /healthz looks at nothing (a restart cures nothing it could find); /readyz asks every part it needs and
-names each that fails, within 2 s.
+names each that fails, within 2 s; what can be done without (Redis) makes it degraded and leaves it ready.
 """
 
 import asyncio
 from typing import Final, Literal
 
+from pydantic import Field
 from starlette.responses import Response
 
 from db.rooms import find_room
@@ -25,6 +26,13 @@ class Health(Out):
     """All is well."""
 
     status: Literal["ok"] = "ok"
+
+
+class ReadyOut(Out):
+    """It is ready; degraded when it does without something that it was set up with."""
+
+    status: Literal["ok", "degraded"]
+    reasons: list[str] = Field(description="What is missing, in words; empty when all is well")
 
 
 @api.route(
@@ -46,7 +54,7 @@ async def read_health(call: Call) -> Response:  # noqa: ARG001 - every handler t
     summary="Does the process want traffic",
     tag="server",
     needs_user=False,
-    replies=[Reply(200, "It does", Health)],
+    replies=[Reply(200, "It does", ReadyOut)],
     errors=[NotReady],
 )
 async def read_readiness(call: Call) -> Response:
@@ -54,7 +62,16 @@ async def read_readiness(call: Call) -> Response:
     reasons = await find_reasons(call.services)
     if reasons:
         raise NotReady("Not ready: " + "; ".join(reasons) + ".")
-    return answer(Health())
+    missing = find_missing(call.services)
+    return answer(ReadyOut(status="degraded" if missing else "ok", reasons=missing))
+
+
+def find_missing(services: Services) -> list[str]:
+    """What this process does without at the moment, and what that means; empty when all is well."""
+    trouble = services.directory.trouble
+    if trouble is None:
+        return []
+    return [f"Redis is away: {trouble}; edits reach other processes later"]
 
 
 async def find_reasons(services: Services) -> list[str]:

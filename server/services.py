@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 from starlette.requests import HTTPConnection
@@ -20,20 +20,22 @@ from starlette.requests import HTTPConnection
 from db.database import Database, open_database
 from db.idempotency import purge_answers
 from db.journal import SqlJournal, open_journal
+from db.postgres_url import is_postgres
 from db.queue import enqueue, purge_finished
 from db.rooms import purge_trash
 from party.errors import KanvasError
 from party.hub import Hub, open_hub
 from party.limits import Limits
-from party.memory import MemoryBus
-from party.ports import Recorder
+from party.ports import Bus, Recorder
 from server.assets.intake import Intake, open_intake
 from server.assets.keeping import SWEEP, let_rooms_go
 from server.auth import Tokens
+from server.backplane import Backplane, open_backplane
 from server.blobs.base import Blobs
 from server.blobs.open import open_blobs, storage_origin
 from server.bounds import Bounds
 from server.compactor import open_compactor
+from server.directory import Directory
 from server.jobs.base import JobHandler
 from server.jobs.runner import Runner, open_jobs
 from server.keeper import Keeper, open_keeper
@@ -42,10 +44,14 @@ from server.packs import Packs, open_packs
 from server.places import Places
 from server.purging import purge_elements
 from server.readers import Readers, open_readers
+from server.reporter import open_reporter
 from server.secret import ensure_data_dir, load_secret
 from server.settings import Settings
 from server.traffic import Traffic, open_traffic
 from server.visits import Visits, open_visits
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 log = structlog.get_logger("kanvas.services")
 
@@ -55,6 +61,9 @@ DONE_JOBS_KEPT: Final = timedelta(days=7)
 DEAD_JOBS_KEPT: Final = timedelta(days=90)
 JOBS_PURGED: Final = 1000
 """In one transaction, for edits wait for the same writer."""
+
+POLL_S: Final = 1.0
+"""How often a database that other processes may write to is asked what they wrote; the bus is faster."""
 
 CLEAN_EVERY_S: Final = 3600.0
 SWEEP_EVERY: Final = timedelta(days=1)
@@ -90,7 +99,23 @@ class Services:
     visits: Visits
     keeper: Keeper
     jobs: Runner
+    backplane: Backplane
     readiness: Readiness = field(default_factory=Readiness)
+
+    @property
+    def bus(self) -> Bus:
+        """To the other processes of this installation."""
+        return self.backplane.bus
+
+    @property
+    def directory(self) -> Directory:
+        """Who is where, on all of them."""
+        return self.backplane.directory
+
+    @property
+    def redis(self) -> "Redis | None":
+        """The client of KANVAS_REDIS_URL, None without."""
+        return self.backplane.redis
 
     @property
     def redirects_reads(self) -> bool:
@@ -152,7 +177,16 @@ async def open_services(
             open_readers() as readers,
             open_studio() as studio,
             open_intake(settings.data_dir, studio) as intake,
-            open_hub(journal, limits, compactor, keeper.guard, bus=MemoryBus("alone")) as hub,
+            open_backplane(settings) as backplane,
+            open_hub(
+                journal,
+                limits,
+                compactor,
+                keeper.guard,
+                backplane.bus,
+                bus_key=secret,
+                poll_s=POLL_S if is_postgres(database.url) else None,
+            ) as hub,
         ):
             services = Services(
                 settings=settings,
@@ -169,6 +203,7 @@ async def open_services(
                 places=places,
                 visits=visits,
                 keeper=keeper,
+                backplane=backplane,
                 jobs=Runner(
                     database,
                     HANDLERS if handlers is None else handlers,
@@ -180,6 +215,7 @@ async def open_services(
                 if not is_worker:
                     cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))
                     stack.callback(cleaning.cancel)
+                    await stack.enter_async_context(open_reporter(hub, database, backplane.directory))
                 if is_worker or settings.jobs:
                     await stack.enter_async_context(open_jobs(services.jobs, services))
                 stack.callback(services.readiness.drain)

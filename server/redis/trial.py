@@ -1,0 +1,75 @@
+"""One try of Redis: every kind of thing Kanvas does there, on keys of its own that are removed.
+
+Owns: the trial and its words. Does not own: who asks (`kanvas check`).
+"""
+
+import asyncio
+import time
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from ulid import ULID
+
+from server.redis.address import RedisAway, explain, read_address
+from server.redis.bus import open_redis_bus
+from server.redis.client import open_redis
+
+DEADLINE_S: Final = 3.0
+
+
+class _Ear:
+    """Waits for one message."""
+
+    def __init__(self) -> None:
+        self.has_joined = asyncio.Event()
+        self.has_heard = asyncio.Event()
+
+    def heard(self, sender: str, data: bytes) -> None:  # noqa: ARG002 - who else may be there does not matter
+        self.has_heard.set()
+
+    def rejoined(self) -> None:
+        self.has_joined.set()
+
+
+async def try_redis(url: str, prefix: str) -> str:
+    """What was found, in words. Raises RedisAway, with what to do."""
+    place = read_address(url).shown
+    try:
+        async with open_redis(url) as redis, asyncio.timeout(DEADLINE_S):
+            version, took_ms = await _try_keys(redis, prefix)
+    except (RedisError, OSError) as error:
+        raise RedisAway(f"Redis at {place} can't be used: {explain(error)}.") from error
+    node = str(ULID()).lower()
+    async with (
+        open_redis_bus(url, prefix, f"{node}a") as bus,
+        open_redis_bus(url, prefix, f"{node}b") as other,
+    ):
+        mouth, ear = _Ear(), _Ear()
+        bus.listen(mouth)
+        other.listen(ear)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await mouth.has_joined.wait()
+                await ear.has_joined.wait()
+                bus.send(b"", f"{node}b")
+                await ear.has_heard.wait()
+        except TimeoutError:
+            why = bus.trouble or other.trouble or "a message did not come"
+            raise RedisAway(f"Redis at {place} can't be used for messages: {why}.") from None
+    return f"{place}, version {version}, answers in {took_ms:.1f} ms, carries messages"
+
+
+async def _try_keys(redis: Redis, prefix: str) -> tuple[str, float]:
+    key = f"{prefix}check:{ULID()}".lower()
+    start = time.monotonic()
+    await redis.set(key, b"kanvas", ex=60, get=True)
+    took_ms = (time.monotonic() - start) * 1000
+    try:
+        script = "redis.call('TIME') return redis.call('GET', KEYS[1])"
+        if await redis.eval(script, 1, key) != b"kanvas":
+            raise RedisAway("Redis gave back something else than it was given.")
+    finally:
+        await redis.delete(key)
+    info = await redis.info("server")
+    return str(info.get("redis_version", "unknown")), took_ms

@@ -1,7 +1,8 @@
 """What the processes of one installation have in common besides the database: Redis, or nothing.
 
 Owns: choosing the bus and the directory by KANVAS_REDIS_URL. Does not own: the adapters.
-Rules: a start does not wait for Redis, which may come later; its library is imported only when it is asked for.
+Rules: a start does not wait for Redis, which may come later; its library is imported only when it is asked
+for.
 """
 
 from collections.abc import AsyncIterator

@@ -2,8 +2,8 @@
 
 Owns: its shapes, its port, and the one of a process alone. Does not own: telling it (reporter.py), Redis
 (server/redis/directory.py), who may see what (the routes ask the database first).
-Rule: all of it is a hint of the last seconds, kept by nobody for long: the database says which rooms there are
-and whose they are, and the hub who is in a room here.
+Rule: all of it is a hint of the last seconds, kept by nobody for long: the database says which rooms there
+are and whose they are, and the hub who is in a room here.
 """
 
 import time
@@ -119,7 +119,7 @@ class Directory(Protocol):
         """
 
     async def people(self, room_ids: Sequence[str]) -> dict[str, tuple[PersonHere, ...]]:
-        """Who is in these rooms, each once, at most `MOST_PEOPLE` of each; a room without anybody is missing."""
+        """Who is in these rooms, each once, `MOST_PEOPLE` of each at most; an empty room is missing."""
 
     async def whereabouts(self, user_id: str) -> Whereabouts | None:
         """Where the user was last, within `PRESENCE_S`."""

@@ -1,7 +1,8 @@
 """The reporter: tells the directory who is in the rooms of this process, every few seconds.
 
-Owns: what changed since it was told, when it is repeated, which rooms are public. Does not own: the directory,
-the rooms. Never in a room's loop: it looks at committed views and sessions from outside, a few rooms at a time.
+Owns: what changed since it was told, when it is repeated, which rooms are public. Does not own: the
+directory, the rooms. Never in a room's loop: it looks at committed views and sessions from outside, a few
+rooms at a time.
 Rules: what fails is told again in full the next time; nothing that a directory keeps is true for longer than
 its time there.
 """
@@ -54,7 +55,10 @@ class Reporter:
         self._host, self._pid, self._started_at = socket.gethostname(), os.getpid(), time.time()
 
     async def tell(self) -> None:
-        """Tell what changed, and repeat what is due. Raises RedisAway, Unavailable; then all is told again."""
+        """Tell what changed, and repeat what is due.
+
+        Raises RedisAway, Unavailable; then everything is due the next time.
+        """
         try:
             news = await self._gather()
             differing = await self._directory.publish(news)

@@ -1,21 +1,10 @@
-"""The directory in Redis: every key it has there, and how long each lives.
+"""The directory in Redis.
 
-Owns: the keys below (all behind the prefix), their encoding, giving up on a Redis that does not answer. Does not
-own: when something is told (server/reporter.py).
-Rules: every key expires by itself; what a node told counts only while its heartbeat does; a Redis that fails is
-left alone for `REST_S`, so that a dead one costs one deadline and not one for each request; what can't be read
-is as if it were not there.
-
-| key | what it is | seconds |
-|---|---|---|
-| `rooms:registry` | public rooms with people in them: a sorted set by when the entry ends | 300 |
-| `rooms:{id}:participants` | who is in the room, and on which node: a sorted set by when the entry ends | 30 |
-| `rooms:{id}:stats` | people, connections, version, size of the room: a hash by node | 30 |
-| `presence:{user}` | the room somebody is in, and when that was known | 60 |
-| `canvas:{room}:latest` | the newest version and a digest of its state | 300 |
-| `assets:{id}:meta` | what the database knows of a file (server/redis/metadata.py) | 300 |
-| `nodes:{node}` | a process's heartbeat: host, pid, rooms, connections | 10 |
-| `nodes:registry` | the names of processes: a sorted set by when the entry ends | 300 |
+Owns: how it is kept in the keys of keys.py, giving up on a Redis that does not answer. Does not own: when
+something is told (server/reporter.py).
+Rules: every key expires by itself; what a node told counts only while its heartbeat does; a Redis that fails
+is left alone for `REST_S`, so that a dead one costs one deadline and not one for each request; what can't be
+read is as if it were not there.
 """
 
 import asyncio
@@ -33,7 +22,6 @@ from redis.exceptions import RedisError
 from server.directory import (
     MOST_ACTIVE,
     MOST_PEOPLE,
-    PRESENCE_S,
     Latest,
     News,
     NodeStats,
@@ -44,12 +32,7 @@ from server.directory import (
     fullest,
 )
 from server.redis.address import RedisAway, explain
-
-REGISTRY_S: Final = 300
-PARTICIPANTS_S: Final = 30
-STATS_S: Final = 30
-LATEST_S: Final = 300
-NODE_S: Final = 10
+from server.redis.keys import LATEST_S, NODE_S, PARTICIPANTS_S, PRESENCE_S, REGISTRY_S, STATS_S
 
 DEADLINE_S: Final = 0.5
 REST_S: Final = 1.0
@@ -137,9 +120,9 @@ class RedisDirectory:
         differing: list[str] = []
         for some in _slices(news.rooms.items()):
             differing += await self._tell_rooms(some, now)
-        for some in _slices(news.empty.items()):
+        for emptied in _slices(news.empty.items()):
             async with self._patience.asking(), self._redis.pipeline(transaction=False) as pipe:
-                for room_id, people in some:
+                for room_id, people in emptied:
                     if people:
                         pipe.zrem(self._key("rooms", room_id, "participants"), *self._members(people))
                     pipe.hdel(self._key("rooms", room_id, "stats"), self._node)
@@ -198,7 +181,7 @@ class RedisDirectory:
                         pipe.set(keys[user_id], _dump([room_id, now, self._node]), ex=PRESENCE_S)
                 await pipe.execute()
 
-    def _is_of_another(self, told: bytes | None) -> bool:
+    def _is_of_another(self, told: object) -> bool:
         where = _load(told, list)
         return bool(where and len(where) == 3 and where[0] is not None and where[2] != self._node)
 
@@ -225,7 +208,7 @@ class RedisDirectory:
             found = await self._redis.zrangebyscore(
                 self._key("rooms", "registry"), now, "+inf", start=0, num=MOST_ACTIVE
             )
-        ids = [one.decode(errors="replace") for one in found]
+        ids = [_text(one) for one in found]
         counts: list[tuple[str, int]] = []
         for some in _slices(ids):
             async with self._patience.asking(), self._redis.pipeline(transaction=False) as pipe:
@@ -277,7 +260,7 @@ class RedisDirectory:
             members = await self._redis.zrevrangebyscore(
                 begin + "registry", "+inf", time.time(), start=0, num=MOST_NODES
             )
-            names = [one.decode(errors="replace") for one in members]
+            names = [_text(one) for one in members]
             told = await self._redis.mget([begin + one for one in names]) if names else []
         found = {
             name: stats for name, one in zip(names, told, strict=True) if (stats := _make(NodeStats, one))
@@ -301,9 +284,9 @@ class RedisDirectory:
                 answers = await pipe.execute()
             for room_id, told in zip(some, answers, strict=True):
                 by_node = {
-                    node.decode(): stats
+                    _text(node): stats
                     for node, one in told.items()
-                    if node.decode(errors="replace") in living and (stats := _make(RoomStats, one))
+                    if _text(node) in living and (stats := _make(RoomStats, one))
                 }
                 if by_node:
                     found[room_id] = by_node
@@ -319,9 +302,13 @@ def _dump(value: Any) -> bytes:
     return orjson.dumps(value)
 
 
-def _load(told: bytes | None, kind: type[T]) -> T | None:
+def _text(told: object) -> str:
+    return told.decode(errors="replace") if isinstance(told, bytes) else ""
+
+
+def _load(told: object, kind: type[T]) -> T | None:
     """What a key holds; None when it holds nothing or something else."""
-    if told is None:
+    if not isinstance(told, bytes):
         return None
     try:
         value = orjson.loads(told)
@@ -330,13 +317,13 @@ def _load(told: bytes | None, kind: type[T]) -> T | None:
     return value if isinstance(value, kind) else None
 
 
-def _make(kind: type[T], told: bytes | None) -> T | None:
+def _make(kind: type[T], told: object) -> T | None:
     """Of a process that is newer or older, what we know of; None when something is missing."""
     found = _load(told, dict)
     names = kind.__dataclass_fields__  # type: ignore[attr-defined]
     return kind(**{name: found[name] for name in names}) if found and names.keys() <= found.keys() else None
 
 
-def _latest(told: bytes | None) -> Latest | None:
+def _latest(told: object) -> Latest | None:
     found = _load(told, list)
     return Latest(*found) if found and len(found) == 2 else None

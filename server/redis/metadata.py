@@ -1,9 +1,9 @@
 """What the database knows of a file, kept in front of it.
 
-Owns: `{prefix}assets:{id}:meta`, for 300 s. Does not own: who may see it: every reader asks the database for the
-room first, with the cache as without.
-Rules: the row is the truth; who changes or removes it says so afterwards, and for `GONE_S` nobody puts back what
-was read before; a Redis that fails is as one that holds nothing.
+Owns: `{prefix}assets:{id}:meta`, for 300 s. Does not own: who may see it: every reader asks the database for
+the room first, with the cache as without.
+Rules: the row is the truth; who changes or removes it says so afterwards, and for `GONE_S` nobody puts back
+what was read before; a Redis that fails is as one that holds nothing.
 """
 
 from dataclasses import asdict
@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 from db.assets import Asset, Rendition
 from server.redis.address import RedisAway
 from server.redis.directory import Patience
+from server.redis.keys import META_S
 
 log = structlog.get_logger("kanvas.redis")
 
-META_S: Final = 300
 GONE_S: Final = 60
 GONE: Final = b"-"
 DEADLINE_S: Final = 0.1
@@ -74,8 +74,8 @@ class AssetCache:
             log.warning("old metadata of files may be shown for a while", assets=len(asset_ids), for_s=META_S)
 
 
-def _read(told: bytes | None) -> Asset | None:
-    if told is None or told == GONE:
+def _read(told: object) -> Asset | None:
+    if not isinstance(told, bytes) or told == GONE:
         return None
     try:
         fields = orjson.loads(told)

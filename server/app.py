@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
 
 from party.errors import KanvasError
-from server import admin, docs, documents, health, parties, rooms, sign_in
+from server import active, admin, docs, documents, health, parties, rooms, sign_in
 from server.assets import admin as assets_admin
 from server.assets import reading, straight, uploads
 from server.blobs import routes as blob_routes
@@ -33,7 +33,19 @@ def all_operations() -> Api:
     """Every declared operation, in the order of the documentation."""
     api = Api()
     assets = (uploads, straight, reading, blob_routes)
-    for module in (sign_in, rooms, documents, *assets, parties, jobs, admin, assets_admin, health, docs):
+    for module in (
+        sign_in,
+        active,
+        rooms,
+        documents,
+        *assets,
+        parties,
+        jobs,
+        admin,
+        assets_admin,
+        health,
+        docs,
+    ):
         api.include(module.api)
     return api
 

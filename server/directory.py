@@ -112,14 +112,22 @@ class Directory(Protocol):
         What is not repeated is forgotten: people and statistics after 30 s, public rooms after 300.
         """
 
+    async def leave(self) -> None:
+        """This node ends: what it told counts no more."""
+
     async def active(self, limit: int) -> list[tuple[str, int]]:
         """Ids of public rooms with people in them and how many, most people first.
 
         Which rooms are public was true some seconds ago: ask the database.
         """
 
-    async def people(self, room_ids: Sequence[str]) -> dict[str, tuple[PersonHere, ...]]:
-        """Who is in these rooms, each once, `MOST_PEOPLE` of each at most; an empty room is missing."""
+    async def people(
+        self, room_ids: Sequence[str], *, others_only: bool = False
+    ) -> dict[str, tuple[PersonHere, ...]]:
+        """Who is in these rooms, each once, `MOST_PEOPLE` of each at most; an empty room is missing.
+
+        `others_only` leaves out who is in by this node: the hub knows that better.
+        """
 
     async def whereabouts(self, user_id: str) -> Whereabouts | None:
         """Where the user was last, within `PRESENCE_S`."""
@@ -162,11 +170,19 @@ class MemoryDirectory:
             self._whereabouts.popitem(last=False)
         return []
 
+    async def leave(self) -> None:
+        self._stats = None
+        self._rooms.clear()
+
     async def active(self, limit: int) -> list[tuple[str, int]]:
         found = [(one, len(news.people)) for one, news in self._rooms.items() if news.is_public]
         return fullest(found, limit)
 
-    async def people(self, room_ids: Sequence[str]) -> dict[str, tuple[PersonHere, ...]]:
+    async def people(
+        self, room_ids: Sequence[str], *, others_only: bool = False
+    ) -> dict[str, tuple[PersonHere, ...]]:
+        if others_only:
+            return {}
         return {
             one: self._rooms[one].people[:MOST_PEOPLE]
             for one in room_ids

@@ -176,6 +176,12 @@ class AssetSizeMismatch(Invalid):
     code = "asset_size_mismatch"
 
 
+class UserNotFound(NotFound):
+    """There is nobody by this id whom you share a room with."""
+
+    code = "user_not_found"
+
+
 class UploadNotFound(NotFound):
     """There is no such upload in this room; it was canceled, refused, or has expired: announce it again."""
 

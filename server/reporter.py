@@ -26,6 +26,7 @@ from party.hub import Hub
 from party.room import Room
 from party.wire import encode_state_vector
 from server.directory import Directory, Latest, News, NodeStats, PersonHere, RoomNews, RoomStats
+from server.redis.address import RedisAway
 
 log = structlog.get_logger("kanvas.reporter")
 
@@ -182,3 +183,7 @@ async def open_reporter(hub: Hub, database: Database, directory: Directory) -> A
             yield reporter
         finally:
             running.cancel()
+            try:
+                await directory.leave()
+            except RedisAway as error:
+                log.info("the directory was not told of the end", reason=error.message)

@@ -23,6 +23,7 @@ from db.users import find_user, put_user
 from party.errors import Conflict, Forbidden, PreconditionFailed, RoomNotFound
 from party.ports import Principal
 from server.auth import Identity
+from server.company import find_people
 from server.conditions import IF_MATCH_PATTERN, check_if_match, make_etag
 from server.cursors import PageQuery, decode_cursor, encode_cursor
 from server.problems import IdempotencyConflict
@@ -34,6 +35,9 @@ from server.text import Search, Title
 api = Api()
 
 ROOM_ID_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{2,63}$"
+RESERVED: Final = frozenset({"active"})
+"""Ids that are parts of other addresses."""
+
 MAX_FACES: Final = 8
 """People shown on a room in a listing; the count says how many there are."""
 
@@ -161,8 +165,8 @@ def room_out(room: Room, identity: Identity, present: list[Principal]) -> RoomOu
     )
 
 
-def _show(call: Call, room: Room) -> Response:
-    present = call.services.hub.present(room.id)
+async def _show(call: Call, room: Room) -> Response:
+    present = (await find_people(call.services, [room.id]))[room.id]
     return answer(room_out(room, call.identity, present), headers={"ETag": make_etag(room.revision)})
 
 
@@ -206,6 +210,8 @@ def _get_own(
 async def create_room(call: Call, body: NewRoom, headers: CreateHeaders) -> Response:
     """You become its owner. With an Idempotency-Key a repeated request gets the first answer again."""
     services, identity, now = call.services, call.identity, call.services.now()
+    if body.id in RESERVED:
+        raise Conflict("This id is part of another address here; choose another.")
     key = headers.idempotency_key
     request_hash = hashlib.sha256(b"POST /api/v1/rooms\n" + body.model_dump_json().encode()).hexdigest()
 
@@ -273,10 +279,10 @@ async def list_rooms(call: Call, query: RoomQuery) -> Response:
         )
     )
     page = found[: query.limit]
-    hub = call.services.hub
+    people = await find_people(call.services, [room.id for room in page])
     return answer(
         RoomList(
-            items=[room_out(room, call.identity, hub.present(room.id)) for room in page],
+            items=[room_out(room, call.identity, people[room.id]) for room in page],
             next_cursor=encode_cursor(page[-1].created_at, page[-1].id) if len(found) > len(page) else None,
         )
     )
@@ -291,7 +297,7 @@ async def list_rooms(call: Call, query: RoomQuery) -> Response:
 )
 async def read_room(call: Call, path: RoomPath) -> Response:
     """Whoever has the id of an unlisted room may see it."""
-    return _show(call, await get_room(call.services, path.room_id))
+    return await _show(call, await get_room(call.services, path.room_id))
 
 
 @api.route(
@@ -319,7 +325,7 @@ async def change_room(call: Call, path: RoomPath, headers: ChangeHeaders, body: 
             now=now,
         )
 
-    return _show(call, await call.services.database.write(change))
+    return await _show(call, await call.services.database.write(change))
 
 
 @api.route(
@@ -359,7 +365,7 @@ async def restore_room(call: Call, path: RoomPath, headers: ChangeHeaders) -> Re
         room = _get_own(conn, call, path.room_id, headers.if_match, deleted=True)
         return db_rooms.restore_room(conn, room.id, revision=room.revision, now=now)
 
-    return _show(call, await call.services.database.write(restore))
+    return await _show(call, await call.services.database.write(restore))
 
 
 @api.route(
@@ -373,7 +379,8 @@ async def list_participants(call: Call, path: RoomPath) -> Response:
     """`present` says who is in it now."""
     await get_room(call.services, path.room_id)
     known = await call.services.database.read(lambda conn: db_rooms.list_participants(conn, path.room_id))
-    present = {one.user_id for one in call.services.hub.present(path.room_id)}
+    people = await find_people(call.services, [path.room_id])
+    present = {one.user_id for one in people[path.room_id]}
     items = [
         ParticipantOut(
             user=UserOut(id=one.user_id, name=one.name),

@@ -37,6 +37,7 @@ from server.media.kinds import RASTER
 from server.problems import AssetNotFound
 from server.registry import Api, Call, Query, Reply, RequestHeaders, answer
 from server.rooms import RoomPath, get_room
+from server.services import Services
 
 api = Api()
 log = structlog.get_logger("kanvas.assets")
@@ -131,7 +132,7 @@ async def read_room_asset(
         find = partial(find_asset_by_hash, room_id=path.room_id, sha256=path.asset_id)
         asset = await services.database.read(find) or await adopt(services, path.room_id, path.asset_id)
     else:
-        asset = await services.database.read(partial(find_asset, id=path.asset_id))
+        asset = await _find(services, path.asset_id)
     if asset is None or asset.room_id != path.room_id:
         raise AssetNotFound
     return await _send(call, asset, query.rendition, headers)
@@ -163,7 +164,7 @@ async def read_metadata(call: Call, path: AssetPath) -> Response:
 
 
 async def _get(call: Call, asset_id: str) -> Asset:
-    asset = await call.services.database.read(partial(find_asset, id=asset_id))
+    asset = await _find(call.services, asset_id)
     if asset is None:
         raise AssetNotFound
     try:
@@ -171,6 +172,18 @@ async def _get(call: Call, asset_id: str) -> Asset:
     except RoomNotFound:
         # which room it is in is not for who can't see it
         raise AssetNotFound from None
+    return asset
+
+
+async def _find(services: Services, asset_id: str) -> Asset | None:
+    cache = services.backplane.asset_cache
+    if cache is None:
+        return await services.database.read(partial(find_asset, id=asset_id))
+    if (kept := await cache.find(asset_id)) is not None:
+        return kept
+    asset = await services.database.read(partial(find_asset, id=asset_id))
+    if asset is not None:
+        await cache.keep(asset)
     return asset
 
 

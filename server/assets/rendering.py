@@ -61,6 +61,8 @@ async def _keep(call: JobCall, asset: Asset, made: Rendered) -> None:
         cast("RenditionName", made.name), key, made.content_type, made.width, made.height, size_bytes
     )
     await services.database.write(partial(_record, asset_id=asset.id, form=form, now=services.now()))
+    if (cache := services.backplane.asset_cache) is not None:
+        await cache.forget(asset.id)
 
 
 def _record(connection: Connection, asset_id: str, form: Rendition, now: datetime) -> None:

@@ -188,7 +188,10 @@ async def _settle(
         await write(partial(mark_unreferenced, ids=ids, now=now))
     gone: list[Asset] = []
     for ids in _slices([one.id for one in due]):
-        gone += await write(partial(_remove, room_id=room_id, ids=ids, seq=seq, now=now))
+        removed = await write(partial(_remove, room_id=room_id, ids=ids, seq=seq, now=now))
+        if (cache := services.backplane.asset_cache) is not None:
+            await cache.forget(*(one.id for one in removed))
+        gone += removed
     return gone
 
 

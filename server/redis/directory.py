@@ -131,6 +131,10 @@ class RedisDirectory:
             await self._tell_whereabouts(places, now)
         return differing
 
+    async def leave(self) -> None:
+        async with self._patience.asking():
+            await self._redis.delete(self._key("nodes", self._node))
+
     async def _tell_rooms(self, rooms: Sequence[tuple[str, RoomNews]], now: float) -> list[str]:
         registry = self._key("rooms", "registry")
         async with self._patience.asking(), self._redis.pipeline(transaction=False) as pipe:
@@ -220,8 +224,12 @@ class RedisDirectory:
         people = await self.people(candidates)
         return fullest([(one, len(people.get(one, ()))) for one in candidates], len(candidates))
 
-    async def people(self, room_ids: Sequence[str]) -> dict[str, tuple[PersonHere, ...]]:
-        living = await self._living_nodes()
+    async def people(
+        self, room_ids: Sequence[str], *, others_only: bool = False
+    ) -> dict[str, tuple[PersonHere, ...]]:
+        living = set(await self._living_nodes())
+        if others_only:
+            living.discard(self._node)
         now = time.time()
         found: dict[str, tuple[PersonHere, ...]] = {}
         for some in _slices(room_ids):
@@ -243,7 +251,12 @@ class RedisDirectory:
     async def whereabouts(self, user_id: str) -> Whereabouts | None:
         async with self._patience.asking():
             told = _load(await self._redis.get(self._key("presence", user_id)), list)
-        if not told or len(told) != 3:
+        if (
+            not told
+            or len(told) != 3
+            or not isinstance(told[0], str | None)
+            or not isinstance(told[1], float)
+        ):
             return None
         room_id, at, node = told
         if room_id is not None and node not in await self._living_nodes():

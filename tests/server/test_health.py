@@ -7,9 +7,10 @@ from tests.server.edge import open_edge
 
 async def test_alive_and_ready(tmp_path: Path, empty_database: Path) -> None:
     async with open_edge(tmp_path, empty_database) as edge:
-        for path in ("/healthz", "/readyz"):
-            answer = await edge.http.get(path)
-            assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        answer = await edge.http.get("/healthz")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        answer = await edge.http.get("/readyz")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok", "reasons": []})
 
 
 async def test_a_draining_process_is_alive_but_not_ready(tmp_path: Path, empty_database: Path) -> None:

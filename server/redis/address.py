@@ -6,6 +6,7 @@ among them: of a refusal only what is recognised is told.
 """
 
 import os
+import re
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -75,11 +76,13 @@ def explain(error: BaseException) -> str:
     """Why Redis can't be used, in words that complete "Redis is away: ..."; without any secret."""
     told = str(error)
     for begin, words in REFUSALS.items():
-        if told.startswith(begin):
+        # redis-py takes some first words off
+        if told.startswith((begin, begin.removeprefix("ERR "))):
             return words
     name = type(error).__name__
+    if told.startswith("Authentication required"):
+        return REFUSALS["NOAUTH"]
     if name == "AuthenticationError" or "invalid username-password" in told:
-        # redis-py takes the first word off
         return REFUSALS["WRONGPASS"]
     if isinstance(error, TimeoutError) or name == "TimeoutError":
         return "it does not answer"
@@ -92,6 +95,7 @@ def explain(error: BaseException) -> str:
 def _cause(error: BaseException) -> str:
     if isinstance(error, socket.gaierror | ssl.SSLError):
         return f" ({error.strerror})"
-    if isinstance(error, OSError) and error.errno:
-        return f" ({os.strerror(error.errno).lower()})"
-    return ""
+    # redis-py keeps the number in its words alone
+    told = re.match(r"Error (\d+) connecting", str(error))
+    number = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
+    return f" ({os.strerror(number).lower()})" if number else ""

@@ -18,8 +18,6 @@ from server.redis.link import BUFFERED_BYTES
 from tests.backends.valkey import Valkey, open_valkey
 from tests.server.redis.hearing import PREFIX, Listener, open_node, until
 
-pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
-
 PASSWORD = "correct horse battery staple"
 SECRET = PASSWORD.encode()
 

@@ -21,8 +21,6 @@ from tests.backends.valkey import Valkey, open_valkey
 from tests.server.redis.directory_contract import ADA, BEN, CLEO, NODE, DirectoryContract, room
 from tests.server.redis.rows import an_asset
 
-pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
-
 PREFIX = "dir-test:"
 
 
@@ -38,14 +36,12 @@ async def client(valkey: Valkey) -> AsyncIterator[Redis]:
         yield opened
 
 
-@pytest.mark.asyncio(loop_factories=["uvloop"])
 class TestMemory(DirectoryContract):
     @pytest.fixture
     def directory(self, node: str) -> Directory:
         return MemoryDirectory(node)
 
 
-@pytest.mark.asyncio(loop_factories=["uvloop"])
 class TestRedis(DirectoryContract):
     @pytest.fixture
     def directory(self, client: Redis, node: str, monkeypatch: pytest.MonkeyPatch) -> Directory:

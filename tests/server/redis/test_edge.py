@@ -21,8 +21,6 @@ from tests.server.assets.sending import enter
 from tests.server.edge import Edge, Person, open_edge
 from tests.server.redis.hearing import until
 
-pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
-
 ACTIVE = "/api/v1/rooms/active"
 
 

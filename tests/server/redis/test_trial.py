@@ -1,0 +1,82 @@
+"""`kanvas check` tries Redis for real, and says what to do; the README tells every key."""
+
+import asyncio
+import re
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from server.check import Result, try_all
+from server.redis.keys import KEYS
+from server.settings import Settings
+from tests.backends.valkey import Valkey, open_valkey
+from tests.conventions.tree import ROOT
+
+
+async def trial(data_dir: Path, url: str | None) -> Result:
+    settings = Settings(data_dir=data_dir, redis_url=SecretStr(url) if url else None)
+    return next(one for one in await try_all(settings) if one.part == "Redis")
+
+
+async def test_it_is_there(valkey: Valkey, tmp_path: Path) -> None:
+    valkey.command("FLUSHALL")
+    found = await trial(tmp_path, valkey.url())
+    assert found.passed
+    assert re.fullmatch(
+        rf"127\.0\.0\.1:{valkey.port}/0 answers in \d+\.\d ms and carries messages", found.told
+    )
+    assert valkey.command("DBSIZE") == ":0"
+
+
+async def test_it_is_not_there(tmp_path: Path) -> None:
+    found = await trial(tmp_path, "redis://:hunter2@127.0.0.1:1/5")
+    assert not found.passed
+    assert found.told == "Redis at 127.0.0.1:1/5 can't be used: it can't be reached (connection refused)."
+
+
+async def test_it_says_nothing(tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        found = await trial(tmp_path, f"redis://127.0.0.1:{port}")
+    assert not found.passed
+    assert found.told == f"Redis at 127.0.0.1:{port}/0 can't be used: it does not answer."
+
+
+async def test_it_is_not_ours(tmp_path: Path) -> None:
+    with open_valkey() as server:
+        server.command("CONFIG", "SET", "requirepass", "another")
+        found = await trial(tmp_path, f"redis://:hunter2@127.0.0.1:{server.port}")
+        assert found.told.endswith("can't be used: it refuses the user or password of KANVAS_REDIS_URL.")
+        assert "hunter2" not in found.told
+        found = await trial(tmp_path, server.url())
+        assert found.told.endswith("can't be used: it asks for a password, and KANVAS_REDIS_URL has none.")
+        found = await trial(tmp_path, f"redis://:another@127.0.0.1:{server.port}/77")
+        assert found.told.endswith("can't be used: it has no database of this number.")
+        found = await trial(tmp_path, f"redis://:another@127.0.0.1:{server.port}")
+        assert found.passed
+
+
+async def test_a_user_without_channels_is_told(tmp_path: Path) -> None:
+    with open_valkey() as server:
+        server.command("ACL", "SETUSER", "kanvas", "on", ">pass", "~*", "resetchannels", "+@all")
+        found = await trial(tmp_path, f"redis://kanvas:pass@127.0.0.1:{server.port}")
+        assert "can't be used for messages: the user of KANVAS_REDIS_URL may not" in found.told
+
+
+async def test_there_need_be_none(tmp_path: Path) -> None:
+    assert await trial(tmp_path, None) == Result("Redis", True, "none: this process is alone")
+
+
+def test_the_table_of_keys_in_the_readme_is_the_one_of_the_program() -> None:
+    rows = [
+        f"| `{key.name}` | {key.meaning} | {'' if key.seconds is None else key.seconds} |".replace(
+            "|  |", "| |"
+        )
+        for key in KEYS
+    ]
+    table = "\n".join(["| key | what it is | lives, in seconds |", "|---|---|---|", *rows])
+    assert table in (ROOT / "README.md").read_text(encoding="utf-8"), "The README must hold:\n" + table

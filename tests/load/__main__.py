@@ -20,6 +20,7 @@ from rich.console import Console
 from tests.load import table
 from tests.load.catalogue import SCENARIOS, Scenario
 from tests.load.crowd import CrowdError
+from tests.load.nodes import Nodes
 from tests.load.peer import PEERS
 from tests.load.processes import can_read, cores, pinned
 from tests.load.scenarios import Options, Row, Run
@@ -42,6 +43,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--token", help="sent as ?token=..., as stock clients do")
     add("--header", action="append", default=[], metavar="NAME:VALUE", help="for --url; may be repeated")
     add("--pid", type=int, help="the process of --url, if it is on this machine: its CPU and memory are read")
+    add("--nodes", type=int, metavar="N", help="ours as N processes on one PostgreSQL and one Redis")
+    add("--spread", action="store_true", help="with --nodes: each room's clients take turns on all of them")
     add("--setting", action="append", default=[], metavar="KANVAS_X=Y", help="start ours with this setting")
     add("--clients", type=int, default=100, help="for --scenario own")
     add("--writers", type=int, default=10, help="for --scenario own")
@@ -88,7 +91,10 @@ def choose_targets(chosen: argparse.Namespace) -> list[Target]:
         return [Deployment(chosen.url, chosen.token, pairs(chosen.header, ":"), chosen.pid), *peers]
     if chosen.only_peer:
         return peers
-    return [Kanvas(pairs(chosen.setting, "=")), *peers]
+    settings = pairs(chosen.setting, "=")
+    if chosen.nodes:
+        return [Nodes(chosen.nodes, spread=chosen.spread, settings=settings), *peers]
+    return [Kanvas(settings), *peers]
 
 
 def choose_scenarios(chosen: argparse.Namespace) -> list[Scenario]:

@@ -2,8 +2,9 @@
 
 Owns: starting them, who sits where, what each of them used. Does not own: one process (servers).
 
-Rooms are put on nodes by their id, as a balancer does; with `spread`, the clients of one room take turns on all
-nodes, which is the dearest case. PostgreSQL and Redis are left out of what the server used, and told beside it.
+Rooms are put on nodes by their id, as a balancer does; with `spread`, the clients of one room take turns on
+all nodes, which is the dearest case. PostgreSQL and Redis are left out of what the server used, and told
+beside it.
 """
 
 import shutil

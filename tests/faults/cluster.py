@@ -15,7 +15,7 @@ import httpx2
 from tests.backends.postgres import Postgres, open_postgres
 from tests.backends.valkey import Valkey, open_valkey
 from tests.faults.proxy import FaultProxy, open_proxy
-from tests.servers import LiveServer
+from tests.servers import COMPOSED, LiveServer
 
 SECRET = "one secret for all nodes, known to the tests alone"
 
@@ -80,7 +80,7 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cluster(folder: Path, count: int = 2, **settings: str) -> AsyncIterator[Cluster]:
-    """So many nodes that serve; `settings` are theirs, such as KANVAS_LOG_LEVEL. All end with the block."""
+    """So many nodes that serve; `settings` are theirs, such as TEST_LIMITS. All end with the block."""
     async with AsyncExitStack() as stack:
         postgres = stack.enter_context(open_postgres(is_durable=True))
         valkey = stack.enter_context(open_valkey())
@@ -96,9 +96,10 @@ async def open_cluster(folder: Path, count: int = 2, **settings: str) -> AsyncIt
                 "KANVAS_BLOBS_URL": f"file://{folder / 'blobs'}",
                 # else what is stopped and killed is the supervisor
                 "KANVAS_SUPERVISOR": "off",
+                "KANVAS_JOBS": "off",
                 **settings,
             }
-            server = LiveServer(folder / f"node-{number}", env)
+            server = LiveServer(folder / f"node-{number}", env, COMPOSED)
             stack.callback(server.kill)
             await asyncio.to_thread(server.start)
             front = await stack.enter_async_context(open_proxy(server.port))

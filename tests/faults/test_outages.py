@@ -1,0 +1,166 @@
+"""What people notice when a part is gone: Redis, the database, a process."""
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.faults.cluster import Cluster, open_cluster
+from tests.faults.people import Drawer
+from tests.faults.storm import converge, keys_of
+
+FROZEN_S = float(os.environ.get("TEST_FROZEN_S", "2"))
+"""30 in the full run."""
+
+
+class Scene:
+    """Two nodes, one room, and somebody who draws on each."""
+
+    def __init__(self, cluster: Cluster, token: str, room_id: str, drawers: list[Drawer]) -> None:
+        self.cluster = cluster
+        self.token = token
+        self.room_id = room_id
+        self.drawers = drawers
+
+    async def converge(self) -> float:
+        for one in self.drawers:
+            one.is_drawing = False
+        took_s = await converge(self.cluster, self.drawers, self.token, self.room_id)
+        for one in self.drawers:
+            one.is_drawing = True
+        return took_s
+
+    def shown(self) -> set[str]:
+        return set[str]().union(*(one.durable for one in self.drawers))
+
+    async def until_shown(self, drawer: Drawer, count: int, within_s: float) -> float:
+        """Until so many more keys of this drawer were echoed; the seconds."""
+        began, wanted = time.monotonic(), len(drawer.durable) + count
+        async with asyncio.timeout(within_s):
+            while len(drawer.durable) < wanted:
+                await asyncio.sleep(0.005)
+        return time.monotonic() - began
+
+
+@asynccontextmanager
+async def open_scene(folder: Path, *, stay: bool, **settings: str) -> AsyncIterator[Scene]:
+    """`stay`: each drawer knows its own node alone; else both, as behind a balancer."""
+    async with open_cluster(folder, 2, **settings) as cluster:
+        token = cluster.nodes[0].server.guest()
+        room_id = cluster.nodes[0].server.room(token, schema="open")
+        urls = [f"{node.ws_url}/{room_id}" for node in cluster.nodes]
+        drawers = [
+            Drawer(f"d{n}", [urls[n]] if stay else urls[n:] + urls[:n], token, random.Random(n))
+            for n in range(2)
+        ]
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            for drawer in drawers:
+                tasks.create_task(drawer.run(stop))
+            scene = Scene(cluster, token, room_id, drawers)
+            await scene.until_shown(drawers[0], 5, 20)
+            await scene.converge()
+            yield scene
+            stop.set()
+
+
+async def test_without_redis_everybody_goes_on_and_nodes_still_agree(tmp_path: Path) -> None:
+    """B1 B6: editing goes on inside each process; others see it by the journal; then it is fast again."""
+    async with open_scene(tmp_path, stay=True) as scene:
+        first, second = scene.drawers
+        valkey = scene.cluster.valkey
+        await asyncio.to_thread(valkey.stop)
+        echo_s = max([await scene.until_shown(first, 5, 20), await scene.until_shown(second, 5, 20)])
+        apart_s = await scene.converge()
+        async with asyncio.timeout(20):
+            while (health := await scene.cluster.nodes[0].health())[1].get("status") != "degraded":
+                await asyncio.sleep(0.1)
+        assert health[0] == 200, "a node without Redis serves on"
+        await asyncio.to_thread(valkey.start)
+        async with asyncio.timeout(20):
+            while (await scene.cluster.nodes[0].health())[1].get("status") != "ok":
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(1.5)
+        took_s = [await scene.converge() for _ in range(5)]
+        print(f"without Redis: 5 echoes in {echo_s:.2f} s, nodes agree after {apart_s:.2f} s; with: {took_s}")
+        assert apart_s < 10
+        assert sorted(took_s)[2] < 0.5, "with Redis back they agree at once"
+
+
+async def test_without_the_database_nothing_is_said_to_be_saved(tmp_path: Path) -> None:
+    """R7 J1: no false acknowledgement; writers wait or are sent away, and go on when it is back."""
+    async with open_scene(tmp_path, stay=False) as scene:
+        await asyncio.to_thread(scene.cluster.postgres.crash)
+        # what was committed before may still be told
+        await asyncio.sleep(0.3)
+        at_crash = scene.shown()
+        await asyncio.sleep(1.5)
+        assert scene.shown() == at_crash, "shown as saved while there is no database"
+        status, _ = await scene.cluster.nodes[0].health()
+        assert status == 503
+        await asyncio.to_thread(scene.cluster.postgres.start)
+        back_s = max(await asyncio.gather(*(scene.until_shown(one, 1, 30) for one in scene.drawers)))
+        await scene.converge()
+        shown = scene.shown()
+        for node in scene.cluster.nodes:
+            assert not shown - keys_of((await node.state(scene.token, scene.room_id))[1])
+        print(f"back {back_s:.2f} s after the database")
+        assert back_s < 15
+
+
+async def test_the_people_of_a_killed_process_are_served_by_the_other(tmp_path: Path) -> None:
+    """B1: within 3 s, with everything that was shown to them as saved."""
+    async with open_scene(tmp_path, stay=False) as scene:
+        served_s = []
+        for turn in range(3):
+            node = scene.cluster.nodes[turn % 2]
+            await node.kill()
+            took = await asyncio.gather(*(scene.until_shown(one, 3, 30) for one in scene.drawers))
+            served_s.append(max(took))
+            await node.start()
+        await scene.converge()
+        shown = scene.shown()
+        for node in scene.cluster.nodes:
+            assert not shown - keys_of((await node.state(scene.token, scene.room_id))[1])
+        print(f"served elsewhere after {', '.join(f'{one:.2f}' for one in served_s)} s")
+        assert max(served_s) < 10
+
+
+async def test_a_process_that_slept_over_checkpoints_of_the_other_overwrites_nothing(tmp_path: Path) -> None:
+    """J5 B1: SIGSTOP of one, while the other journals, checkpoints and unloads rows."""
+    limits = json.dumps({"checkpoint_rows": 20, "beat_s": 0.05})
+    async with open_scene(tmp_path, stay=True, TEST_LIMITS=limits) as scene:
+        asleep, awake = scene.cluster.nodes
+        asleep.freeze()
+        try:
+            await asyncio.sleep(FROZEN_S)
+            await scene.until_shown(scene.drawers[1], 30, 30)
+        finally:
+            asleep.thaw()
+        took_s = await scene.converge()
+        shown = scene.shown()
+        for node in (awake, asleep):
+            assert not shown - keys_of((await node.state(scene.token, scene.room_id))[1])
+        print(f"after {FROZEN_S:g} s of sleep they agree within {took_s:.2f} s")
+
+
+async def test_a_rolling_restart_loses_nothing_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """N1: SIGTERM to one after the other under load; whoever is sent away goes on elsewhere."""
+    async with open_scene(tmp_path, stay=False) as scene:
+        for node in scene.cluster.nodes:
+            for one in scene.drawers:
+                one.stalls_s.clear()
+            code = await node.stop()
+            assert code in (0, -15), code
+            await node.start()
+            await asyncio.gather(*(scene.until_shown(one, 5, 30) for one in scene.drawers))
+        await scene.converge()
+        shown, stalls_s = scene.shown(), [s for one in scene.drawers for s in one.stalls_s]
+        for node in scene.cluster.nodes:
+            assert not shown - keys_of((await node.state(scene.token, scene.room_id))[1])
+        print(f"longest wait {max(stalls_s, default=0.0):.2f} s")
+        assert max(stalls_s, default=0.0) < 10

@@ -227,7 +227,7 @@ class Hub:
 
     @property
     def rooms(self) -> Mapping[str, SharedRoom]:
-        """Those that are open."""
+        """Those that are open, as they are now: to be looked at, and to be told by who looks after them."""
         return self._rooms
 
     @property
@@ -240,10 +240,6 @@ class Hub:
 
     def open_rooms(self) -> int:
         return len(self._rooms)
-
-    def rooms(self) -> list[Room]:
-        """The open rooms as they are now: to be looked at, and to be told by who looks after them."""
-        return list(self._rooms.values())
 
     def now(self) -> float:
         """Seconds on the loop's clock."""

@@ -34,5 +34,5 @@ async def find_active(services: Services, limit: int) -> list[str]:
             return [one for one, _ in await services.directory.active(limit)]
     except RedisAway:
         pass
-    here = sorted(services.hub.rooms(), key=lambda room: -len(room.sessions))
+    here = sorted(services.hub.rooms.values(), key=lambda room: -len(room.sessions))
     return [room.id for room in here[:limit] if room.sessions]

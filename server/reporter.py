@@ -73,7 +73,7 @@ class Reporter:
             log.error("processes show a room differently", room_id=room_id, version=version)
 
     async def _gather(self) -> News:
-        rooms = {room.id: room for room in self._hub.rooms() if room.sessions}
+        rooms = {room.id: room for room in self._hub.rooms.values() if room.sessions}
         await self._look_up(rooms)
         now = time.monotonic()
         told: dict[str, RoomNews] = {}

@@ -16,8 +16,7 @@ from tests.faults.storm import storm
 async def run(chosen: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="kanvas-faults-") as folder:
         async with open_cluster(Path(folder), chosen.nodes) as cluster:
-            token = cluster.nodes[0].server.guest()
-            room_id = cluster.nodes[0].server.room(token, schema="open")
+            token, room_id = await cluster.room()
             urls = [f"{node.ws_url}/{room_id}" for node in cluster.nodes]
             drawers = [
                 Drawer(f"d{n}", urls, token, random.Random(f"{chosen.seed}-{n}"))

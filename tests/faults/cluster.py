@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -73,6 +74,12 @@ class Cluster:
         self.postgres = postgres
         self.valkey = valkey
         self.nodes = nodes
+
+    async def room(self) -> tuple[str, str]:
+        """A guest's token and the id of his new room. In a thread: the lines in between need the event loop."""
+        server = self.nodes[0].server
+        token = await asyncio.to_thread(server.guest)
+        return token, await asyncio.to_thread(partial(server.room, token, schema="open"))
 
     def lines(self) -> list[FaultProxy]:
         return [line for node in self.nodes for line in (node.database, node.redis, node.front)]

@@ -50,8 +50,7 @@ class Scene:
 async def open_scene(folder: Path, *, stay: bool, **settings: str) -> AsyncIterator[Scene]:
     """`stay`: each drawer knows its own node alone; else both, as behind a balancer."""
     async with open_cluster(folder, 2, **settings) as cluster:
-        token = cluster.nodes[0].server.guest()
-        room_id = cluster.nodes[0].server.room(token, schema="open")
+        token, room_id = await cluster.room()
         urls = [f"{node.ws_url}/{room_id}" for node in cluster.nodes]
         drawers = [
             Drawer(f"d{n}", [urls[n]] if stay else urls[n:] + urls[:n], token, random.Random(n))

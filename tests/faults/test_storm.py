@@ -18,8 +18,7 @@ SEED = int(os.environ.get("TEST_SEED", "20"))
 async def test_after_each_fault_all_have_the_same_and_everything_that_was_saved(tmp_path: Path) -> None:
     """B1 J1 R5: whatever happens between the processes, for as long as it lasts."""
     async with open_cluster(tmp_path, 2) as cluster:
-        token = cluster.nodes[0].server.guest()
-        room_id = cluster.nodes[0].server.room(token, schema="open")
+        token, room_id = await cluster.room()
         urls = [f"{node.ws_url}/{room_id}" for node in cluster.nodes]
         drawers = [Drawer(f"d{n}", urls, token, random.Random(f"{SEED}-{n}")) for n in range(4)]
         report = await storm(cluster, drawers, token, room_id, count=FAULTS, seed=SEED, say=print)

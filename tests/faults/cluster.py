@@ -76,7 +76,7 @@ class Cluster:
         self.nodes = nodes
 
     async def room(self) -> tuple[str, str]:
-        """A guest's token and the id of his new room. In a thread: the lines in between need the event loop."""
+        """A guest's token and his new room's id. In a thread: the lines in between need the event loop."""
         server = self.nodes[0].server
         token = await asyncio.to_thread(server.guest)
         return token, await asyncio.to_thread(partial(server.room, token, schema="open"))

@@ -84,8 +84,14 @@ async def test_without_redis_everybody_goes_on_and_nodes_still_agree(tmp_path: P
             while (await scene.cluster.nodes[0].health())[1].get("status") != "ok":
                 await asyncio.sleep(0.1)
         await asyncio.sleep(1.5)
-        took_s = [await scene.converge() for _ in range(5)]
-        print(f"without Redis: 5 echoes in {echo_s:.2f} s, nodes agree after {apart_s:.2f} s; with: {took_s}")
+        took_s = []
+        for _ in range(5):
+            await scene.until_shown(second, 5, 20)
+            took_s.append(await scene.converge())
+        print(
+            f"without Redis: 5 echoes in {echo_s:.2f} s, nodes agree after {apart_s:.2f} s; "
+            f"with it after {sorted(took_s)[2]:.3f} s"
+        )
         assert apart_s < 10
         assert sorted(took_s)[2] < 0.5, "with Redis back they agree at once"
 

@@ -48,6 +48,10 @@ class LiveServer:
         return f"ws://127.0.0.1:{self.port}/parties"
 
     @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

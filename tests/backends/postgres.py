@@ -58,6 +58,10 @@ class Postgres:
         )
 
     @property
+    def is_running(self) -> bool:
+        return self._server is not None
+
+    @property
     def pid(self) -> int:
         """Of the postmaster: SIGSTOP it to make it hang."""
         assert self._server is not None

@@ -36,6 +36,10 @@ class Valkey:
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
+    def is_running(self) -> bool:
+        return self._server is not None
+
+    @property
     def pid(self) -> int:
         """SIGSTOP it to make it hang."""
         assert self._server is not None

@@ -75,6 +75,17 @@ class Cluster:
         self.valkey = valkey
         self.nodes = nodes
 
+    async def repair(self) -> None:
+        """Start what a test that failed has left behind."""
+        for line in self.lines():
+            line.cure()
+        for backend in (self.postgres, self.valkey):
+            if not backend.is_running:
+                await asyncio.to_thread(backend.start)
+        for node in self.nodes:
+            if not node.server.is_running:
+                await node.start()
+
     async def room(self) -> tuple[str, str]:
         """A guest's token and his new room's id. In a thread: the lines in between need the event loop."""
         server = self.nodes[0].server

@@ -29,7 +29,7 @@ PEOPLE = 6
 
 
 class Twin(Person):
-    """Writes under a client id that somebody else writes under as well, and does not look what becomes of it."""
+    """Writes under a client id that somebody else writes under, too, and looks not at what becomes of it."""
 
     def __init__(self, client_id: int, known: bytes) -> None:
         super().__init__(9, client_id)

@@ -23,6 +23,8 @@ from server.middleware import Gzip, LastNet, RequestContext, SecurityHeaders
 from server.openapi import build_document
 from server.pages import Pages
 from server.problems import http_exception_handler, kanvas_error_handler
+from server.rates.addresses import TrustedProxies
+from server.rates.headers import POLICY, STATE
 from server.registry import Api
 from server.services import Services, open_services
 from server.settings import Settings
@@ -89,6 +91,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
     """Outermost first."""
     https = (settings.public_url or "").startswith("https:")
     found = [
+        Middleware(TrustedProxies, trusted=settings.trusted_proxies),
         Middleware(RequestContext),
         Middleware(SecurityHeaders, https=https, storage=storage_origin(settings)),
         Middleware(LastNet),
@@ -107,7 +110,15 @@ def _middleware(settings: Settings) -> list[Middleware]:
                     "Idempotency-Key",
                     "X-Request-ID",
                 ),
-                expose_headers=("ETag", parties.SIZE, "Location", "Retry-After", "X-Request-ID"),
+                expose_headers=(
+                    "ETag",
+                    parties.SIZE,
+                    "Location",
+                    POLICY,
+                    STATE,
+                    "Retry-After",
+                    "X-Request-ID",
+                ),
                 max_age=3600,
             )
         )

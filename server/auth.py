@@ -47,6 +47,8 @@ class Identity:
     expires_at: datetime
     is_admin: bool = False
     """The operator: the token was made by `kanvas token --admin`."""
+    plan: str = ""
+    """What of KANVAS_RATE_PLANS holds for it; one that is not there is as none."""
 
     def principal(self, role: Role = "editor") -> Principal:
         """The identity as the engine knows it, with its role in one room."""
@@ -76,6 +78,7 @@ class Tokens:
         *,
         is_guest: bool = False,
         is_admin: bool = False,
+        plan: str = "",
         ttl_s: int | None = None,
     ) -> IssuedToken:
         """A token for this user, valid for `ttl_s` seconds (default: the server's)."""
@@ -93,6 +96,8 @@ class Tokens:
             claims["guest"] = True
         if is_admin:
             claims["admin"] = True
+        if plan:
+            claims["plan"] = plan
         return IssuedToken(
             token=jwt.encode(claims, self._secret, algorithm=ALGORITHM),
             expires_at=datetime.fromtimestamp(end_s, UTC),
@@ -147,6 +152,7 @@ class Tokens:
             raise refused
         if issued_at.timestamp() > self._clock() + LEEWAY_S:
             raise refused
+        plan = claims.get("plan")
         return Identity(
             sub,
             name,
@@ -154,6 +160,7 @@ class Tokens:
             issued_at,
             expires_at,
             is_admin=claims.get("admin") is True,
+            plan=plan if isinstance(plan, str) else "",
         )
 
 
@@ -166,6 +173,11 @@ def bearer_token(headers: Headers) -> str | None:
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("The Authorization header must be: Bearer, a space, and a token.")
     return token.strip()
+
+
+def host_of(connection: HTTPConnection) -> str:
+    """The address somebody comes from, behind the proxies that are trusted; empty when nobody knows."""
+    return connection.client.host if connection.client is not None else ""
 
 
 def find_token(connection: HTTPConnection) -> tuple[str, bool] | None:

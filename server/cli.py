@@ -213,6 +213,7 @@ def token(
     sub: Annotated[str | None, typer.Option(help="User id; default: a new one.")] = None,
     ttl: Annotated[int | None, typer.Option(min=1, max=315_360_000, help="Seconds it is valid.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="It may see and lift the quarantine.")] = False,
+    plan: Annotated[str, typer.Option(help="Its plan, of those in KANVAS_RATE_PLANS.")] = "",
 ) -> None:
     """Print a bearer token for a script, and nothing else."""
     settings = load()
@@ -231,7 +232,7 @@ def token(
     if len(checked) > 64 or len(user_id) > 128:
         raise typer.BadParameter("A name has at most 64 characters, an id 128.")
     tokens = Tokens(load_secret(settings), ttl_s=settings.token_ttl_s)
-    say(tokens.issue(user_id, checked, ttl_s=ttl, is_admin=admin).token)
+    say(tokens.issue(user_id, checked, ttl_s=ttl, is_admin=admin, plan=plan).token)
 
 
 @app.command()

@@ -20,9 +20,11 @@ import structlog
 
 from party.errors import KanvasError, ShuttingDown, TooLarge, TooManyPings, TooSlow
 from party.session import shorten
-from party.wire import is_sync_step
+from party.wire import encode_notice, is_sync_step
 from server import frames
 from server.frames import Closing, Control, Event, Large, Reader, Violation
+from server.rates.base import Flooding
+from server.rates.pace import NO_PACE, Holds
 from server.traffic import Progress, Traffic
 
 log = structlog.get_logger("kanvas.line")
@@ -34,7 +36,9 @@ BY_JOIN: Final = 1
 BY_RECEIVER: Final = 2
 BY_BUDGET: Final = 4
 BY_TURN: Final = 8
-"""Why it is not read: it has no seat yet, its mailbox is full, no budget, or it is the others' turn."""
+BY_PACE: Final = 16
+"""Why it is not read: it has no seat yet, its mailbox is full, no budget, it is the others' turn, or it sends
+more than it may."""
 
 
 class Receiver(Protocol):
@@ -65,12 +69,15 @@ class Line(asyncio.Protocol):
         "_is_lost",
         "_lines",
         "_owed_pong",
+        "_paced_at_s",
         "_place",
         "_reader",
         "_receiver",
         "_silent_turns",
+        "_spent_s",
         "_traffic",
         "_transport",
+        "pace",
     )
 
     def __init__(self, transport: Transport, traffic: Traffic, lines: set[Any]) -> None:
@@ -86,6 +93,8 @@ class Line(asyncio.Protocol):
         self._is_closing = False
         self._is_lost = False
         self._controls_at = 0.0
+        self.pace = NO_PACE
+        self._spent_s = self._paced_at_s = 0.0
         self._silent_turns = 0
         self._buffered_then = 0
         lines.add(self)
@@ -252,8 +261,14 @@ class Line(asyncio.Protocol):
     def _deliver(self, message: bytes) -> None:
         if self._is_closing:
             return
-        if len(message) > self._traffic.bounds.large_bytes:
+        size = len(message)
+        if size > self._traffic.bounds.large_bytes:
             self._traffic.budget.give_back(self)
+            size = self.pace.most_bytes
+        pace = self.pace
+        self._spent_s += pace.message_s + size * pace.byte_s
+        if self._spent_s > pace.burst_s:
+            self._slow_down()
         if self._receiver is not None:
             try:
                 self._receiver.receive(message)
@@ -261,6 +276,25 @@ class Line(asyncio.Protocol):
                 # the border of a connection: a bug in taking one message costs its sender alone
                 log.exception("message failed")
                 self.fail(KanvasError())
+
+    def _slow_down(self) -> None:
+        """More than the pace allows, it seems: look at the clock, then hold it back, with words (L6)."""
+        traffic, pace = self._traffic, self.pace
+        now = traffic.clock()
+        self._spent_s = max(0.0, self._spent_s - (now - self._paced_at_s))
+        self._paced_at_s = now
+        if self._spent_s <= pace.burst_s:
+            return
+        is_new = self not in traffic.held_back
+        wait_s = traffic.held_back.setdefault(self, Holds()).again(now, pace, self._spent_s)
+        if wait_s is None:
+            self.fail(Flooding())
+            return
+        if is_new:
+            log.info("read more slowly: it sends too much")
+            self.send(encode_notice(pace.words))
+        self._hold(BY_PACE)
+        asyncio.get_running_loop().call_later(wait_s, self._let_go, BY_PACE)
 
     def _weigh(self, large: Large) -> None:
         """A message larger than an update: only a sync step may be, and within the budget (W6, W9)."""

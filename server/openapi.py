@@ -40,6 +40,12 @@ HEADER_SCHEMAS: Final[Mapping[str, dict[str, Any]]] = {
     "ETag": {"type": "string", "pattern": '^(W/)?"[^"]*"$'},
 }
 
+RATE_HEADERS: Final = {
+    "Retry-After": "Seconds to wait.",
+    "RateLimit": "What is left of the action's rate, and for how many seconds.",
+    "RateLimit-Policy": "The action and its rate.",
+}
+
 
 def build_document(api: Api, version: str) -> dict[str, Any]:
     """The whole document, ready for JSON."""
@@ -167,6 +173,9 @@ def _responses(operation: Operation, schemas: Mapping[Key, dict[str, Any]]) -> d
             headers["WWW-Authenticate"] = _header("WWW-Authenticate", "Bearer.")
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = _header("Retry-After", "Seconds to wait.")
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            # the other errors of this status do not go away by waiting
+            headers |= {name: _header(name, f"?{text}") for name, text in RATE_HEADERS.items()}
         content = {PROBLEM_TYPE: {"schema": schemas[Problem, "serialization"]}}
         made.setdefault(str(status), {"description": told, "headers": headers, "content": content})
     return dict(sorted(made.items()))

@@ -27,7 +27,7 @@ from party.errors import (
     Unauthenticated,
     Unavailable,
 )
-from server.auth import Identity, check_cookie_origin, check_origin, find_token
+from server.auth import Identity, check_cookie_origin, check_origin, find_token, host_of
 from server.conditions import is_known_to_client, make_etag
 from server.packs import share, takes_gzip
 from server.problems import FieldError, InvalidFields
@@ -60,8 +60,12 @@ async def party_socket(websocket: WebSocket) -> None:
     try:
         # a journal that hangs must not keep people waiting without a word
         async with asyncio.timeout(services.traffic.bounds.join_s):
-            identity = await _identify(websocket, services, offered)
+            host = host_of(websocket)
+            await services.rates.connect(host)
+            identity = await _identify_or_count(websocket, services, offered, host)
             structlog.contextvars.bind_contextvars(user_id=identity.user_id)
+            await services.rates.join(host, identity.user_id, identity.plan)
+            line.pace = services.rates.pace_of(identity.plan)
             line.keep(services.places.take(identity.user_id, room_id))
             seat = await services.hub.join(room_id, identity.principal(), line)
     except KanvasError as error:
@@ -79,6 +83,17 @@ async def party_socket(websocket: WebSocket) -> None:
     line.seat_at(seat)
     log.info("party joined")
     services.visits.note(room_id, identity.user_id, identity.name)
+
+
+async def _identify_or_count(
+    websocket: WebSocket, services: Services, offered: list[str], host: str
+) -> Identity:
+    services.rates.check_failures(host)
+    try:
+        return await _identify(websocket, services, offered)
+    except Unauthenticated:
+        await services.rates.note_failure(host)
+        raise
 
 
 async def _identify(websocket: WebSocket, services: Services, offered: list[str]) -> Identity:

@@ -30,6 +30,8 @@ from party.errors import (
 )
 
 PROBLEM_TYPE = "application/problem+json"
+RATE_HEADERS = "rate_headers"
+"""Where the registry leaves, in the request's state, the headers that an error carries too."""
 
 
 class FieldError(BaseModel):
@@ -55,6 +57,7 @@ class Problem(BaseModel):
     code: str = Field(description="Stable name of the error", examples=["room_not_found"])
     request_id: str | None = Field(description="Quote it to the operator; the log has it too")
     errors: list[FieldError] | None = Field(default=None, description="Every field that is wrong")
+    retry_after_s: int | None = Field(default=None, description="Seconds to wait, as Retry-After says")
     state_vector: str | None = Field(
         default=None, description="Base64 Yjs state vector of the room, with code incomplete_update"
     )
@@ -331,6 +334,8 @@ def problem_body(error: KanvasError, request_id: str | None) -> dict[str, Any]:
     }
     if isinstance(error, InvalidFields):
         body["errors"] = [one.model_dump(exclude_none=True) for one in error.errors]
+    if (wait_s := getattr(error, "retry_after_s", None)) is not None:
+        body["retry_after_s"] = ceil(wait_s)
     if isinstance(error, IncompleteUpdate):
         body["state_vector"] = base64.b64encode(error.state_vector).decode()
     return body
@@ -346,6 +351,8 @@ def problem_response(
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         # a room that is held says when; everything else is tried again soon
         all_headers["Retry-After"] = str(ceil(getattr(error, "retry_after_s", 2.0)))
+    elif (wait_s := getattr(error, "retry_after_s", None)) is not None:
+        all_headers["Retry-After"] = str(ceil(wait_s))
     return Response(
         orjson.dumps(problem_body(error, request_id)),
         status_code=error.status,
@@ -364,7 +371,8 @@ def request_id_of(request: Request) -> str | None:
 async def kanvas_error_handler(request: Request, error: Exception) -> Response:
     """Starlette's handler for KanvasError."""
     assert isinstance(error, KanvasError)  # noqa: S101 - registered for this class only
-    return problem_response(error, request_id_of(request))
+    state = request.scope.get("state") or {}
+    return problem_response(error, request_id_of(request), state.get(RATE_HEADERS))
 
 
 async def http_exception_handler(request: Request, error: Exception) -> Response:

@@ -31,8 +31,9 @@ from party.errors import (
     Unauthenticated,
     Unavailable,
 )
-from server.auth import SAFE_METHODS, Identity, identify
+from server.auth import SAFE_METHODS, Identity, host_of, identify
 from server.problems import (
+    RATE_HEADERS,
     BadRequest,
     FieldError,
     InvalidFields,
@@ -42,6 +43,9 @@ from server.problems import (
     problem_response,
     request_id_of,
 )
+from server.rates.actions import action_name
+from server.rates.base import RateLimited
+from server.rates.headers import rate_headers
 from server.services import Services, services_of
 
 log = structlog.get_logger("kanvas.api")
@@ -171,9 +175,16 @@ class Operation:
     def name(self) -> str:
         return getattr(self.handler, "__name__", "handler")
 
+    @property
+    def action(self) -> str | None:
+        """What it is counted as (server/rates/actions.py); None when it is not."""
+        return action_name(self.name, self.tag, self.method, needs_user=self.needs_user)
+
     def all_errors(self) -> list[type[KanvasError]]:
         """The declared errors and those that follow from the declaration."""
         found: list[type[KanvasError]] = list(self.errors)
+        if self.action is not None:
+            found.append(RateLimited)
         if self.needs_user:
             found.append(Unauthenticated)
             if self.method not in SAFE_METHODS:
@@ -285,8 +296,10 @@ async def answer_call(operation: Operation, request: Request) -> Response:
     services = services_of(request)
     identity: Identity | None = None
     if operation.needs_user:
-        identity = await identify(request, services.tokens, services.settings, method=request.method)
+        identity = await _identify(request, services)
         structlog.contextvars.bind_contextvars(user_id=identity.user_id)
+    # before the body is read, and whatever the answer will be
+    headers = await _count(operation, request, services, identity)
     arguments: dict[str, BaseModel] = {}
     wrong: list[FieldError] = []
     if operation.path_model is not None:
@@ -305,9 +318,41 @@ async def answer_call(operation: Operation, request: Request) -> Response:
     if wrong:
         raise InvalidFields(wrong)
     response = await operation.handler(Call(request, services, operation, identity), **arguments)
+    response.headers.update(headers)
     if all(reply.status != response.status_code for reply in operation.replies):
         log.error("undeclared answer", operation=operation.name, status=response.status_code)
     return response
+
+
+async def _identify(request: Request, services: Services) -> Identity:
+    host = host_of(request)
+    services.rates.check_failures(host)
+    try:
+        return await identify(request, services.tokens, services.settings, method=request.method)
+    except Unauthenticated:
+        await services.rates.note_failure(host)
+        raise
+
+
+async def _count(
+    operation: Operation, request: Request, services: Services, identity: Identity | None
+) -> dict[str, str]:
+    """Count the request; the headers that every answer to it carries, errors too. Raises RateLimited."""
+    action = operation.action
+    if action is None:
+        return {}
+    user_id, plan = (identity.user_id, identity.plan) if identity is not None else (None, "")
+    state = request.scope.setdefault("state", {})
+    try:
+        counted = await services.rates.take(action, host=host_of(request), user_id=user_id, plan=plan)
+    except RateLimited as refused:
+        state[RATE_HEADERS] = refused.headers
+        raise
+    if counted is None:
+        return {}
+    headers: dict[str, str] = rate_headers(action, *counted)
+    state[RATE_HEADERS] = headers
+    return headers
 
 
 def _collect(

@@ -151,8 +151,8 @@ def server_config(app: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        # believed from this machine only; FORWARDED_ALLOW_IPS names other proxies
-        proxy_headers=True,
+        # KANVAS_TRUSTED_PROXIES says whom to believe (rates/addresses.py)
+        proxy_headers=False,
         timeout_graceful_shutdown=FINISH_S,
         timeout_keep_alive=15,
     )

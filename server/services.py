@@ -43,6 +43,7 @@ from server.media.studio import open_studio
 from server.packs import Packs, open_packs
 from server.places import Places
 from server.purging import purge_elements
+from server.rates.guard import Rates, open_rates
 from server.readers import Readers, open_readers
 from server.reporter import open_reporter
 from server.secret import ensure_data_dir, load_secret
@@ -96,6 +97,7 @@ class Services:
     limits: Limits
     traffic: Traffic
     places: Places
+    rates: Rates
     visits: Visits
     keeper: Keeper
     jobs: Runner
@@ -178,6 +180,7 @@ async def open_services(
             open_studio() as studio,
             open_intake(settings.data_dir, studio) as intake,
             open_backplane(settings) as backplane,
+            open_rates(settings, backplane.redis, limits.max_update_bytes) as rates,
             open_hub(
                 journal,
                 limits,
@@ -201,6 +204,7 @@ async def open_services(
                 limits=limits,
                 traffic=traffic,
                 places=places,
+                rates=rates,
                 visits=visits,
                 keeper=keeper,
                 backplane=backplane,

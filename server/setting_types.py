@@ -15,6 +15,7 @@ from pydantic import Field, JsonValue, SecretStr
 from db.postgres_url import is_postgres, normal_postgres_url
 from party.errors import Invalid
 from server.blobs.address import read_address
+from server.rates.actions import read_table
 
 HOST_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_-]{1,63})*", re.I
@@ -73,6 +74,21 @@ def origins(value: object) -> object:
 def networks(value: object) -> object:
     if isinstance(value, str):
         return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+    return value
+
+
+def proxies(value: object) -> object:
+    # empty is the default, so nobody has a word of its own
+    return () if isinstance(value, str) and value.strip().lower() == "none" else networks(value)
+
+
+def rate_limits(value: str) -> str:
+    read_table(limits=value)
+    return value
+
+
+def rate_plans(value: str) -> str:
+    read_table(plans=value)
     return value
 
 

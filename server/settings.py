@@ -237,6 +237,31 @@ class Settings(BaseSettings):
         ge=1,
         le=1_000_000,
     )
+    rate_limits: Annotated[str, AfterValidator(kinds.rate_limits)] = setting(
+        "",
+        "list",
+        "off, or action=limit/seconds and action=off, separated by commas, such as default=20/60,read=off",
+        "Changes to how often a user may do something (section Rate limits); off counts nothing.",
+        shown="",
+    )
+    rate_plans: Annotated[str, AfterValidator(kinds.rate_plans)] = setting(
+        "",
+        "list",
+        "plan=xFACTOR and plan:action=limit/seconds, separated by commas, such as pro=x5,bot:party.write=off",
+        "Rates of users whose token has this `plan`: all of them multiplied, or single ones.",
+        shown="",
+    )
+    trusted_proxies: Annotated[
+        tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...],
+        NoDecode,
+        BeforeValidator(kinds.proxies),
+    ] = setting(
+        "127.0.0.0/8,::1",
+        "list",
+        "networks separated by commas, such as 127.0.0.1,10.0.0.0/8, or none",
+        "Proxies whose X-Forwarded-For, X-Forwarded-Proto or Forwarded is believed.",
+        shown="127.0.0.0/8,::1",
+    )
     jobs: Annotated[bool, BeforeValidator(kinds.switch)] = setting(
         True,
         "on or off",

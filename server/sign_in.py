@@ -152,7 +152,7 @@ async def refresh_token(call: Call) -> Response:
 
 
 def _reissue(call: Call, identity: Identity, name: str) -> IssuedToken:
-    return call.services.tokens.issue(identity.user_id, name, is_guest=identity.is_guest)
+    return call.services.tokens.issue(identity.user_id, name, is_guest=identity.is_guest, plan=identity.plan)
 
 
 @api.route(

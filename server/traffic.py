@@ -17,6 +17,7 @@ import structlog
 from party.errors import KanvasError, TooSlow, Unavailable
 from server.bounds import Bounds
 from server.budget import Budget
+from server.rates.pace import Holds
 
 log = structlog.get_logger("kanvas.traffic")
 
@@ -59,6 +60,8 @@ class Traffic:
         self.budget: Budget[Watched] = Budget(bounds.inflight_bytes)
         self.unfinished: dict[Watched, Progress] = {}
         """Connections in the middle of a message."""
+        self.held_back: dict[Watched, Holds] = {}
+        """Connections that sent more than their pace allows."""
 
         turns = max(1, round(bounds.silent_after_s / BEAT_S))
         self._turns: list[set[Watched]] = [set() for _ in range(turns)]
@@ -72,6 +75,7 @@ class Traffic:
         """It is gone. Idempotent."""
         self._turns[id(line) // 64 % len(self._turns)].discard(line)
         self.unfinished.pop(line, None)
+        self.held_back.pop(line, None)
         self.budget.give_back(line)
 
     def __len__(self) -> int:

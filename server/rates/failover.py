@@ -1,0 +1,118 @@
+"""What happens when Redis is away, and how refusals stay cheap while it is there.
+
+Owns: the breaker, the local twin, the refusals that are remembered. Does not own: either way of counting.
+Keeps rule L7: a Redis that does not answer costs one deadline for each pause of the breaker, not one for each
+request; what is for signing in is refused meanwhile, everything else is counted in this process alone.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from party.errors import Unavailable
+from server.rates.base import Limiter, Rate, Verdict
+from server.rates.memory import MemoryLimiter
+
+log = structlog.get_logger("kanvas.rates")
+
+DEADLINE_S: Final = 0.5
+"""For one take; people wait behind it."""
+
+FIRST_PAUSE_S: Final = 1.0
+LAST_PAUSE_S: Final = 15.0
+MAX_REFUSED: Final = 10_000
+
+
+class AuthUnavailable(Unavailable):
+    """Signing in is not possible just now, because attempts can't be counted; try again in a moment."""
+
+    code = "auth_unavailable"
+
+
+class Failover:
+    """A Limiter that prefers `shared` and goes on without it."""
+
+    def __init__(
+        self, shared: Limiter, local: MemoryLimiter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._shared = shared
+        self._local = local
+        self._clock = clock
+        self._pause_s = 0.0
+        self._closed_until_s = 0.0
+        self._refused: dict[str, tuple[float, Verdict]] = {}
+        """Keys that were refused one take, until when that holds: a flood must not reach Redis."""
+
+    @property
+    def is_away(self) -> bool:
+        """Whether Redis did not answer the last time it was asked."""
+        return self._pause_s > 0
+
+    async def take(self, key: str, rate: Rate, cost: int = 1) -> Verdict:
+        """As the port says, counted here while Redis is away. Never raises."""
+        verdict = await self._ask(key, rate, cost)
+        return verdict or self._local.take_now(key, rate, cost)
+
+    async def take_strictly(self, key: str, rate: Rate, cost: int = 1) -> Verdict:
+        """The same for signing in. Raises AuthUnavailable while Redis is away."""
+        verdict = await self._ask(key, rate, cost)
+        if verdict is None:
+            raise AuthUnavailable
+        return verdict
+
+    async def _ask(self, key: str, rate: Rate, cost: int) -> Verdict | None:
+        now_s = self._clock()
+        if self._refused and (known := self._known_refusal(key, rate, now_s)) is not None:
+            return known
+        if now_s < self._closed_until_s:
+            return None
+        is_trial = self.is_away
+        if is_trial:
+            # this one finds out for all; the others do not wait for it
+            self._closed_until_s = now_s + self._pause_s
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                verdict = await self._shared.take(key, rate, cost)
+        except (Unavailable, TimeoutError) as error:
+            self._fail(error, is_trial=is_trial)
+            return None
+        if self.is_away:
+            self._pause_s = self._closed_until_s = 0.0
+            log.info("rate limits are counted in Redis again")
+        if not verdict.is_allowed and cost == 1:
+            self._remember(key, rate, now_s, verdict)
+        return verdict
+
+    def _fail(self, error: Exception, *, is_trial: bool) -> None:
+        if is_trial:
+            self._pause_s = min(LAST_PAUSE_S, self._pause_s * 2)
+        elif not self.is_away:
+            log.warning("rate limits are counted here alone", reason=str(error) or "Redis took too long")
+            self._pause_s = FIRST_PAUSE_S
+        else:
+            # it was under way already when the first one failed
+            return
+        self._closed_until_s = self._clock() + self._pause_s
+
+    def _known_refusal(self, key: str, rate: Rate, now_s: float) -> Verdict | None:
+        name = f"{key}:{rate}"
+        known = self._refused.get(name)
+        if known is None:
+            return None
+        until_s, verdict = known
+        if now_s >= until_s:
+            del self._refused[name]
+            return None
+        left_s = until_s - now_s
+        passed_s = verdict.retry_after_s - left_s
+        return Verdict(
+            False, verdict.limit, verdict.remaining, left_s, max(left_s, verdict.reset_s - passed_s)
+        )
+
+    def _remember(self, key: str, rate: Rate, now_s: float, verdict: Verdict) -> None:
+        if len(self._refused) >= MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
+        self._refused[f"{key}:{rate}"] = (now_s + verdict.retry_after_s, verdict)

@@ -31,8 +31,8 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a take. `retry_after_s` is 0 for one that is allowed; else the same take fits after it, if
-    no others come first. After `reset_s` nothing of what is counted now counts any more."""
+    """What became of a take. `retry_after_s` is 0 for one that is allowed; else the same take fits after it,
+    if no others come first. After `reset_s` nothing of what is counted now counts any more."""
 
     is_allowed: bool
     limit: int

@@ -1,0 +1,139 @@
+"""What happens when Redis is away: a breaker, a local count, and no signing in."""
+
+import asyncio
+import os
+import signal
+import time
+from uuid import uuid4
+
+import pytest
+
+from party.errors import Unavailable
+from server.rates.base import Rate, Verdict
+from server.rates.failover import DEADLINE_S, FIRST_PAUSE_S, LAST_PAUSE_S, AuthUnavailable, Failover
+from server.rates.memory import MemoryLimiter
+from server.rates.redis import RedisLimiter
+from server.redis.client import open_redis
+from tests.backends.valkey import open_valkey
+
+RATE = Rate(3, 60)
+
+
+class Shared(MemoryLimiter):
+    """A limiter that others count with, and that can be away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+        self.is_up = True
+
+    async def take(self, key: str, rate: Rate, cost: int = 1) -> Verdict:
+        self.asked += 1
+        if not self.is_up:
+            raise Unavailable
+        return self.take_now(key, rate, cost)
+
+
+class Setting:
+    def __init__(self) -> None:
+        self.now_s = 10.0
+        self.shared = Shared()
+        self.limiter = Failover(self.shared, MemoryLimiter(), lambda: self.now_s)
+
+
+async def test_while_it_is_away_each_process_counts_alone() -> None:
+    """L7: the limit holds, and Redis is asked once for each pause of the breaker."""
+    one = Setting()
+    one.shared.is_up = False
+    verdicts = [await one.limiter.take("ada:read", RATE) for _ in range(50)]
+    assert sum(verdict.is_allowed for verdict in verdicts) == 3
+    assert one.shared.asked == 1
+    assert one.limiter.is_away
+    pauses = []
+    for _ in range(8):
+        before = one.now_s
+        while one.shared.asked == len(pauses) + 1:
+            one.now_s += 0.5
+            await one.limiter.take("ada:read", RATE)
+        pauses.append(one.now_s - before)
+    assert pauses[:4] == [FIRST_PAUSE_S, 2, 4, 8]
+    assert set(pauses[4:]) == {LAST_PAUSE_S}
+    one.shared.is_up = True
+    one.now_s += LAST_PAUSE_S
+    assert (await one.limiter.take("bob:read", RATE)).is_allowed
+    assert not one.limiter.is_away
+    await one.limiter.take("bob:read", RATE)
+    assert one.shared.asked == 11
+
+
+async def test_signing_in_is_refused_meanwhile() -> None:
+    """L7: attempts that nobody counts are what guessing needs."""
+    one = Setting()
+    assert (await one.limiter.take_strictly("@1.2.3.4:auth", RATE)).is_allowed
+    one.shared.is_up = False
+    for _ in range(3):
+        with pytest.raises(AuthUnavailable) as told:
+            await one.limiter.take_strictly("@1.2.3.4:auth", RATE)
+        assert (told.value.status, told.value.close_code) == (503, 1013)
+    assert one.shared.asked == 2
+
+
+async def test_a_flood_of_refusals_does_not_reach_redis() -> None:
+    """L5: what was refused is refused here until then, and not for longer."""
+    one = Setting()
+    for _ in range(4):
+        verdict = await one.limiter.take("@1.2.3.4:connect", RATE)
+    assert not verdict.is_allowed
+    asked = one.shared.asked
+    one.now_s += 20
+    again = await one.limiter.take("@1.2.3.4:connect", RATE)
+    assert again.retry_after_s == pytest.approx(verdict.retry_after_s - 20)
+    assert again.reset_s == pytest.approx(verdict.reset_s - 20)
+    assert one.shared.asked == asked
+    # another rate under the same key is another question
+    assert (await one.limiter.take("@1.2.3.4:connect", Rate(9, 60))).is_allowed
+    one.now_s += verdict.retry_after_s
+    await one.limiter.take("@1.2.3.4:connect", RATE)
+    assert one.shared.asked == asked + 2
+
+
+async def test_refusals_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L8"""
+    monkeypatch.setattr("server.rates.failover.MAX_REFUSED", 10)
+    one = Setting()
+    for at in range(100):
+        await one.limiter.take(f"@{at}:act", Rate(0, 60))
+    assert len(one.limiter._refused) == 10
+
+
+async def test_a_real_redis_that_stops_dies_and_comes_back() -> None:
+    """L7: one that hangs costs one deadline in all, whatever was under way; one that is back is used."""
+    with open_valkey() as valkey:
+        async with open_redis(valkey.url()) as redis:
+            limiter = Failover(RedisLimiter(redis, f"{uuid4()}:"), MemoryLimiter())
+            for _ in range(2):
+                assert (await limiter.take("ada:read", RATE)).is_allowed
+            os.kill(valkey.pid, signal.SIGSTOP)
+            begin = time.monotonic()
+            verdicts = await asyncio.gather(*(limiter.take("ada:read", RATE) for _ in range(40)))
+            for _ in range(200):
+                await limiter.take("ada:read", RATE)
+            assert time.monotonic() - begin < 2 * DEADLINE_S + 1
+            assert sum(one.is_allowed for one in verdicts) == 3
+            os.kill(valkey.pid, signal.SIGCONT)
+            await _until_back(limiter)
+            # the two of before, perhaps some of those it got to see late, and the ones that asked
+            assert (await limiter.take("ada:read", RATE)).remaining <= 1
+            valkey.stop()
+            assert (await limiter.take("bob:read", RATE)).is_allowed
+            assert limiter.is_away
+            valkey.start()
+            await _until_back(limiter)
+            assert (await limiter.take_strictly("bob:read", RATE)).remaining == 2
+
+
+async def _until_back(limiter: Failover) -> None:
+    async with asyncio.timeout(20):
+        while limiter.is_away:
+            await limiter.take("carl:read", Rate(1000, 60))
+            await asyncio.sleep(0.05)

@@ -265,9 +265,10 @@ class Line(asyncio.Protocol):
         if size > self._traffic.bounds.large_bytes:
             self._traffic.budget.give_back(self)
             size = self.pace.most_bytes
+        # one sum for each message, and no look at the clock; the rest is in _slow_down
         pace = self.pace
-        self._spent_s += pace.message_s + size * pace.byte_s
-        if self._spent_s > pace.burst_s:
+        spent_s = self._spent_s = self._spent_s + pace.message_s + size * pace.byte_s
+        if spent_s > pace.burst_s:
             self._slow_down()
         if self._receiver is not None:
             try:

@@ -6,6 +6,7 @@ Keeps rules L1, L8. A take has no await in it, so takes of one loop can't meet. 
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -24,7 +25,8 @@ class MemoryLimiter:
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, max_keys: int = MAX_KEYS) -> None:
         self._clock = clock
         self._max_keys = max_keys
-        self._windows: dict[float, dict[str, list[int]]] = {}
+        # a plain dict looks for its first key past all that were removed before it
+        self._windows: dict[float, OrderedDict[str, list[int]]] = {}
         """Window to key to slice, count, slice, count...; the key used last comes last."""
 
     def __len__(self) -> int:
@@ -39,8 +41,10 @@ class MemoryLimiter:
         now_s = self._clock()
         current = int(now_s / width_s)
         first = current - SLICES
-        keys = self._windows.setdefault(rate.window_s, {})
-        slices = keys.pop(key, None) or []
+        keys = self._windows.get(rate.window_s)
+        if keys is None:
+            keys = self._windows[rate.window_s] = OrderedDict()
+        slices = keys.get(key) or []
         while slices and slices[0] < first:
             del slices[:2]
         taken = sum(slices[1::2])
@@ -54,6 +58,9 @@ class MemoryLimiter:
                 slices += (current, cost)
         if slices:
             keys[key] = slices
+            keys.move_to_end(key)
+        else:
+            keys.pop(key, None)
         self._sweep(keys, first)
         ends_s = (slices[-2] + SLICES + 1) * width_s - now_s if slices else 0.0
         return Verdict(
@@ -66,7 +73,7 @@ class MemoryLimiter:
             reset_s=max(0.0, ends_s),
         )
 
-    def _sweep(self, keys: dict[str, list[int]], first: int) -> None:
+    def _sweep(self, keys: OrderedDict[str, list[int]], first: int) -> None:
         # in the order of their last takes, so what has passed is at the front
         for _ in range(SWEPT):
             oldest = next(iter(keys), None)

@@ -162,6 +162,12 @@ async def test_a_key_that_was_only_refused_is_not_kept() -> None:
     for at in range(100):
         assert not limiter.take_now(f"@{at}:act", Rate(1, 60), 2).is_allowed
     assert len(limiter) == 0
+    clock = Clock()
+    limiter = MemoryLimiter(clock)
+    limiter.take_now("ada:act", MINUTE)
+    clock.now_s += 120
+    assert not limiter.take_now("ada:act", MINUTE, 11).is_allowed
+    assert len(limiter) == 0
 
 
 async def test_a_clock_that_is_set_back_lets_nobody_through_twice() -> None:

@@ -39,6 +39,7 @@ from tests.load.servers import LOOPBACK, Api, Kanvas, KanvasServer
 
 SETTINGS: Final = {
     "KANVAS_SUPERVISOR": "off",
+    "KANVAS_RATE_LIMITS": "off",
     "KANVAS_MAX_ASSET_BYTES": str(120 * 2**20),
     "KANVAS_ROOM_QUOTA_BYTES": str(2**40),
     "KANVAS_USER_QUOTA_BYTES": str(2**40),

@@ -32,7 +32,7 @@ START_S: Final = 30.0
 STOP_S: Final = 10.0
 LOOPBACK: Final = "127.0.0.1"
 
-OUR_SETTINGS: Final[dict[str, str]] = {"KANVAS_LOG_LEVEL": "warning"}
+OUR_SETTINGS: Final[dict[str, str]] = {"KANVAS_LOG_LEVEL": "warning", "KANVAS_RATE_LIMITS": "off"}
 """What ours is started with; --setting adds to it. The database is the default one: SQLite, FULL."""
 
 

@@ -4,6 +4,7 @@
  * Owns: the one error type of the REST client and the sentences shown for it. The server's own `detail` is
  * written for people, so it is shown as it is wherever it says more than we know.
  */
+import { count } from "../app/time";
 import type { FieldError, Problem } from "./types";
 
 /** `offline`: no answer came; `timeout`: too late; `problem`: the server said no. */
@@ -16,6 +17,8 @@ export class ApiError extends Error {
   readonly code: string;
   readonly requestId: string | undefined;
   readonly fields: readonly FieldError[];
+  /** Seconds to wait before the same can work, where the server says so. */
+  readonly retryAfterS: number | undefined;
 
   constructor(
     message: string,
@@ -25,6 +28,7 @@ export class ApiError extends Error {
       code?: string;
       requestId?: string | undefined;
       fields?: readonly FieldError[];
+      retryAfterS?: number | undefined;
       cause?: unknown;
     },
   ) {
@@ -35,6 +39,7 @@ export class ApiError extends Error {
     this.code = options.code ?? options.kind;
     this.requestId = options.requestId;
     this.fields = options.fields ?? [];
+    this.retryAfterS = options.retryAfterS;
   }
 
   /** True when no answer came, so that what is kept here is the best there is. */
@@ -60,6 +65,7 @@ export function problemOf(status: number, body: string, contentType: string): Ap
     code: problem.code ?? `http_${status}`,
     requestId: problem.request_id,
     fields: problem.errors ?? [],
+    retryAfterS: problem.retry_after_s,
   });
 }
 
@@ -68,6 +74,13 @@ export interface Words {
   readonly detail: string;
   /** Whether trying the same again can help. */
   readonly retry: boolean;
+}
+
+/** A time to wait, in words; "a moment" when nobody says how long. */
+export function waitWords(seconds: number | undefined): string {
+  if (seconds === undefined) return "a moment";
+  if (seconds < 90) return count(Math.max(1, Math.ceil(seconds)), "second", "seconds");
+  return count(Math.ceil(seconds / 60), "minute", "minutes");
 }
 
 /** A heading and a sentence for any error. */
@@ -111,7 +124,7 @@ export function wordsFor(error: unknown): Words {
     return { title: "Please check this", detail: field ? field.message : error.message, retry: false };
   }
   if (status === 429) {
-    return { title: "A little slower", detail: "There were too many requests. Wait a moment.", retry: true };
+    return { title: "A little slower", detail: `There were too many requests. Try again in ${waitWords(error.retryAfterS)}.`, retry: true };
   }
   if (status === 503 || status === 502 || status === 504) {
     return { title: "The server is busy", detail: "It is starting or can't save right now. Try again soon.", retry: true };

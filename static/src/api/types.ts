@@ -59,4 +59,5 @@ export interface Problem {
   readonly code?: string;
   readonly request_id?: string;
   readonly errors?: readonly FieldError[];
+  readonly retry_after_s?: number;
 }

@@ -141,6 +141,9 @@ const FIRST_WAIT_MS = 1_000;
 const LAST_WAIT_MS = 60_000;
 
 /** Before try number `tries` + 1: doubled each time, and a quarter more or less, so that not all come back at once. */
-export function waitMs(tries: number, random: number = Math.random()): number {
-  return Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.max(0, tries - 1)) * (0.75 + random / 2);
+export function waitMs(tries: number, random: number = Math.random(), error?: unknown): number {
+  const wait = Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.max(0, tries - 1)) * (0.75 + random / 2);
+  // Sooner than the server says is in vain; the other files that wait do not come in the same instant either.
+  const least = error instanceof ApiError && error.retryAfterS ? error.retryAfterS * 1_000 * (1 + random / 4) : 0;
+  return Math.max(wait, least);
 }

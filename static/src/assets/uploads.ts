@@ -5,7 +5,7 @@
  * what (progress.ts), or what becomes of the file (the listener). A file is known by its SHA-256: adding it twice while
  * it is under way is one upload.
  */
-import { ApiError, wordsFor } from "../api/errors";
+import { ApiError, waitWords, wordsFor } from "../api/errors";
 import type { Asset } from "../api/assets";
 import type { Kind } from "./kinds";
 import { deliver, isFinal, waitMs, type Delivery, type DeliveryTools } from "./delivery";
@@ -176,7 +176,7 @@ export class Uploads {
     const tries = (moved ? 0 : (this.#tries.get(sha256) ?? 0)) + 1;
     this.#tries.set(sha256, tries);
     const waiting = this.#step(sha256, { type: "lost", words: waitingWords(error) });
-    this.#timers.set(sha256, setTimeout(() => this.#due(sha256), waitMs(tries)));
+    this.#timers.set(sha256, setTimeout(() => this.#due(sha256), waitMs(tries, Math.random(), error)));
     if (waiting) this.#listener.lost(waiting);
   }
 
@@ -215,6 +215,7 @@ export function refusalWords(error: unknown): string {
 
 function waitingWords(error: unknown): string {
   if (error instanceof ApiError && error.status === 401) return "Waits for you to sign in again";
+  if (error instanceof ApiError && error.status === 429) return `Too many at once; tried again in ${waitWords(error.retryAfterS)}`;
   if (error instanceof ApiError && error.kind === "problem") return "The server is busy; tried again soon";
   return "Waits for the connection";
 }

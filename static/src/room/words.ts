@@ -68,6 +68,12 @@ export function refusalWords({ code, reason }: Refusal): RefusalWords {
       };
     case 4413:
       return { title: "A change is too large", detail: `The server did not take it.${said}`, reopen: true };
+    case 4429:
+      return {
+        title: "Too much at once",
+        detail: `This page sent more than the server takes, for minutes. Wait a minute before you open the room again.${said}`,
+        reopen: true,
+      };
     default:
       return { title: "The server refused a change", detail: `It could not be added to the room.${said}`, reopen: true };
   }

@@ -52,6 +52,19 @@ describe("wordsFor", () => {
     }
   });
 
+  it.each([
+    [1, "1 second"],
+    [12, "12 seconds"],
+    [89, "89 seconds"],
+    [90, "2 minutes"],
+    [3600, "60 minutes"],
+    [undefined, "a moment"],
+  ])("says how long to wait: %s (L4)", (seconds, told) => {
+    const error = problemOf(429, JSON.stringify({ code: "rate_limited", retry_after_s: seconds }), "application/problem+json");
+    expect(error.retryAfterS).toBe(seconds);
+    expect(wordsFor(error)).toEqual({ title: "A little slower", detail: `There were too many requests. Try again in ${told}.`, retry: true });
+  });
+
   it("takes anything that was thrown", () => {
     expect(wordsFor(new Error("Disk is full.")).detail).toBe("Disk is full.");
     expect(wordsFor("boom").detail).toMatch(/unexpected/);

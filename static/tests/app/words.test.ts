@@ -37,7 +37,7 @@ describe("savedWords", () => {
 });
 
 describe("refusalWords", () => {
-  it.each([4400, 4401, 4403, 4404, 4409, 4413, 4422, 4499])("has words for %i", (code) => {
+  it.each([4400, 4401, 4403, 4404, 4409, 4413, 4422, 4429, 4499])("has words for %i", (code) => {
     const words = refusalWords({ code, reason: "Because." });
     expect(words.title).not.toBe("");
     expect(words.detail).toMatch(/\S/);
@@ -47,6 +47,7 @@ describe("refusalWords", () => {
     expect(refusalWords({ code: 4404, reason: "" }).reopen).toBe(false);
     expect(refusalWords({ code: 4403, reason: "" }).reopen).toBe(false);
     expect(refusalWords({ code: 4413, reason: "" }).reopen).toBe(true);
+    expect(refusalWords({ code: 4429, reason: "" }).reopen).toBe(true);
     expect(refusalWords({ code: 4422, reason: "" }).reopen).toBe(true);
   });
 

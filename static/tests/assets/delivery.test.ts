@@ -163,6 +163,14 @@ describe("deliver", () => {
     expect(waitMs(1, 0)).toBe(750);
     expect(waitMs(1, 0.999)).toBeLessThan(1250);
   });
+
+  it("waits as long as the server says, and not all for the same instant (L4)", () => {
+    const limited = new ApiError("", { kind: "problem", status: 429, retryAfterS: 20 });
+    expect(waitMs(1, 0, limited)).toBe(20_000);
+    expect(waitMs(1, 1, limited)).toBe(25_000);
+    expect(waitMs(9, 0.5, limited)).toBe(60_000);
+    expect(waitMs(1, 0.5, problem(429))).toBe(1000);
+  });
 });
 
 describe("Uploads", () => {

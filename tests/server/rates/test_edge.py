@@ -2,12 +2,18 @@
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from server.auth import Tokens
 from server.rates.failover import Failover
 from server.rates.guard import Rates
 from server.rates.memory import MemoryLimiter
+from server.redis.client import open_redis
 from tests.server.edge import ROOMS, Edge, open_edge
+
+if TYPE_CHECKING:
+    from tests.backends.valkey import Valkey
 
 GUEST = "/api/v1/auth/guest"
 
@@ -147,6 +153,33 @@ async def test_without_redis_nobody_signs_in_and_everything_else_goes_on(
         assert answer.json()["code"] == "auth_unavailable"
         wrong = {"Authorization": "Bearer wrong"}
         assert (await edge.http.get("/api/v1/me", headers=wrong)).status_code == 401
+
+
+async def test_processes_with_one_redis_count_together(
+    tmp_path: Path, empty_database: Path, valkey: "Valkey"
+) -> None:
+    """L1, L3: one user, two processes, one limit; what Redis knows has our names."""
+    settings = {
+        "redis_url": valkey.url(),
+        "redis_prefix": f"{uuid4()}:",
+        "rate_limits": "read=10/60",
+        "secret": "x" * 32,
+    }
+    async with (
+        open_edge(tmp_path / "a", empty_database, **settings) as one,
+        open_edge(tmp_path / "b", empty_database, **settings) as other,
+    ):
+        token = tokens(one).issue("ada", "Ada").token
+        signed = {"Authorization": f"Bearer {token}"}
+        asked = [(one, other)[at % 2].http.get("/api/v1/me", headers=signed) for at in range(30)]
+        statuses = [answer.status_code for answer in await asyncio.gather(*asked)]
+        assert (statuses.count(200), statuses.count(429)) == (10, 20)
+        assert (await other.http.post(GUEST, json={"name": "Eve"})).status_code == 201
+        names = set()
+        async with open_redis(valkey.url()) as redis:
+            async for name in redis.scan_iter(f"{settings['redis_prefix']}*"):
+                names.add(name.decode().removeprefix(settings["redis_prefix"]))
+        assert names == {"rate_limit:ada:read:60", "rate_limit:@127.0.0.1:auth:60"}
 
 
 async def test_off_counts_nothing(tmp_path: Path, empty_database: Path) -> None:

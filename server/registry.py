@@ -43,8 +43,8 @@ from server.problems import (
     problem_response,
     request_id_of,
 )
-from server.rates.actions import action_name
-from server.rates.base import RateLimited
+from server.rates.actions import ACTIONS, action_name
+from server.rates.base import AuthUnavailable, RateLimited
 from server.rates.headers import rate_headers
 from server.services import Services, services_of
 
@@ -185,6 +185,8 @@ class Operation:
         found: list[type[KanvasError]] = list(self.errors)
         if self.action is not None:
             found.append(RateLimited)
+            if ACTIONS[self.action].is_auth:
+                found.append(AuthUnavailable)
         if self.needs_user:
             found.append(Unauthenticated)
             if self.method not in SAFE_METHODS:

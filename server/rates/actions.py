@@ -93,6 +93,8 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "read_base": "party.read",
     "apply_update": "party.write",
     "rename_me": DEFAULT,
+    # nobody has to stay signed in because Redis is away
+    "sign_out": "read",
 }
 """Operation to action; what is not here goes by its tag and its method."""
 

@@ -1,4 +1,4 @@
-"""The port of the rate limits: what a rate is, what a take answers, and the two refusals.
+"""The port of the rate limits: what a rate is, what a take answers, and the refusals.
 
 Owns: `Limiter`, `Rate`, `Verdict`, how a window is cut. Does not own: counting (memory.py, redis.py), which
 action has which rate (actions.py), when the edge asks (guard.py). Keeps rule L1.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final, Protocol
 
-from party.errors import KanvasError
+from party.errors import KanvasError, Unavailable
 
 SLICES: Final = 60
 
@@ -75,6 +75,12 @@ class Flooding(KanvasError):
     code = "flooding"
     status = 429
     close_code = 4429
+
+
+class AuthUnavailable(Unavailable):
+    """Signing in is not possible just now, because attempts can't be counted; try again in a moment."""
+
+    code = "auth_unavailable"
 
 
 def whole_seconds(seconds: float) -> int:

@@ -13,23 +13,17 @@ from typing import Final
 import structlog
 
 from party.errors import Unavailable
-from server.rates.base import Limiter, Rate, Verdict
+from server.rates.base import AuthUnavailable, Limiter, Rate, Verdict
 from server.rates.memory import MemoryLimiter
 
 log = structlog.get_logger("kanvas.rates")
 
-DEADLINE_S: Final = 0.5
-"""For one take; people wait behind it."""
+DEADLINE_S: Final = 1.0
+"""For one take; people wait behind it, and a loop that is late must not look like a Redis that is away."""
 
 FIRST_PAUSE_S: Final = 1.0
 LAST_PAUSE_S: Final = 15.0
 MAX_REFUSED: Final = 10_000
-
-
-class AuthUnavailable(Unavailable):
-    """Signing in is not possible just now, because attempts can't be counted; try again in a moment."""
-
-    code = "auth_unavailable"
 
 
 class Failover:

@@ -116,7 +116,7 @@ class Rates:
         self._blocked.pop(site, None)
 
     async def note_failure(self, host: str) -> None:
-        """A token from this address was wrong. Raises RateLimited when it was one too many."""
+        """A token from this address was wrong, or missing. Raises RateLimited when it was one too many."""
         try:
             await self.take(AUTH_FAILED, host=host)
         except RateLimited as error:

@@ -1,8 +1,8 @@
 """The limiter of one process: counts in its memory.
 
 Owns: the slices of each key, and how many keys there may be. Does not own: anything beyond this process.
-Keeps rules L1, L8. A take has no await in it, so takes of one loop can't meet. About 3 µs a take; a key is about
-260 bytes, gone when its window has passed and somebody takes, and at the latest when there are too many.
+Keeps rules L1, L8. A take has no await in it, so takes of one loop can't meet. A take costs about 3 µs, a
+key about 260 bytes; it goes when its window has passed and others take, or when there are too many.
 """
 
 import time

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from party.errors import Unavailable
-from server.rates.base import Rate, Verdict
-from server.rates.failover import DEADLINE_S, FIRST_PAUSE_S, LAST_PAUSE_S, AuthUnavailable, Failover
+from server.rates.base import AuthUnavailable, Rate, Verdict
+from server.rates.failover import FIRST_PAUSE_S, LAST_PAUSE_S, Failover
 from server.rates.memory import MemoryLimiter
 from server.rates.redis import RedisLimiter
 from server.redis.client import open_redis
@@ -106,8 +106,10 @@ async def test_refusals_that_are_remembered_are_bounded(monkeypatch: pytest.Monk
     assert len(one.limiter._refused) == 10
 
 
-async def test_a_real_redis_that_stops_dies_and_comes_back() -> None:
+async def test_a_real_redis_that_stops_dies_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """L7: one that hangs costs one deadline in all, whatever was under way; one that is back is used."""
+    monkeypatch.setattr("server.rates.failover.DEADLINE_S", 0.4)
+    monkeypatch.setattr("server.rates.failover.FIRST_PAUSE_S", 0.2)
     with open_valkey() as valkey:
         async with open_redis(valkey.url()) as redis:
             limiter = Failover(RedisLimiter(redis, f"{uuid4()}:"), MemoryLimiter())
@@ -118,7 +120,8 @@ async def test_a_real_redis_that_stops_dies_and_comes_back() -> None:
             verdicts = await asyncio.gather(*(limiter.take("ada:read", RATE) for _ in range(40)))
             for _ in range(200):
                 await limiter.take("ada:read", RATE)
-            assert time.monotonic() - begin < 2 * DEADLINE_S + 1
+            # one deadline each would be 96 s
+            assert time.monotonic() - begin < 5
             assert sum(one.is_allowed for one in verdicts) == 3
             os.kill(valkey.pid, signal.SIGCONT)
             await _until_back(limiter)

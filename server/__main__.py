@@ -15,7 +15,8 @@ def main() -> NoReturn:
     """Serve under supervision, or do any other command."""
     # whatever else the setting says is told by who reads the settings, in the worker
     is_off = os.environ.get("KANVAS_SUPERVISOR", "").strip().lower() == "off"
-    if sys.argv[1:] == ["serve"] and not is_off and supervisor.is_possible():
+    is_serve = sys.argv[1:2] == ["serve"] and "--help" not in sys.argv
+    if is_serve and not is_off and supervisor.is_possible():
         supervisor.supervise()
     from server.cli import main as command  # noqa: PLC0415
 

@@ -88,15 +88,25 @@ def load() -> Settings:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    workers: Annotated[
+        int | None, typer.Option(help="Serving processes behind the one port; the same as KANVAS_WORKERS.")
+    ] = None,
+) -> None:
     """Migrate the database, then serve until Ctrl+C or SIGTERM.
 
-    A small supervisor replaces the serving process when it hangs or crashes (KANVAS_SUPERVISOR=off: none).
+    A small supervisor replaces a serving process when it hangs or crashes (KANVAS_SUPERVISOR=off: none).
     """
+    if workers is not None:
+        os.environ["KANVAS_WORKERS"] = str(workers)
     settings = load()
+    from server.link import Told  # noqa: PLC0415
     from server.secret import ensure_data_dir  # noqa: PLC0415
-    from server.supervisor import Told, current_link, is_possible, supervise  # noqa: PLC0415
+    from server.supervisor import current_link, is_possible, supervise  # noqa: PLC0415
+    from server.workers import find_problems  # noqa: PLC0415
 
+    if problems := find_problems(settings, is_supervised=settings.supervisor and is_possible()):
+        raise SettingsError(problems)
     ensure_data_dir(settings)
     link = current_link()
     if link is None and settings.supervisor and is_possible():
@@ -107,19 +117,26 @@ def serve() -> None:
     from server.serve import CannotListen, bind_patiently, run  # noqa: PLC0415
 
     is_json = configure_logs(settings)
-    try:
-        sockets = link.sockets if link and link.sockets else bind_patiently(settings.host, settings.port)
-    except CannotListen as error:
-        complain(str(error))
-        raise typer.Exit(1) from None
+    sockets = link.sockets if link else []
+    port = settings.port
+    if not sockets and (link is None or link.starts == 0 or settings.workers == 1):
+        try:
+            sockets = bind_patiently(settings.host, settings.port)
+        except CannotListen as error:
+            complain(str(error))
+            raise typer.Exit(1) from None
+        port = sockets[0].getsockname()[1]
+        if link:
+            told = Told(settings.hung_after_s, str(settings.data_dir), is_json, settings.workers)
+            link.hand_up(sockets, told)
+            sockets = link.sockets
     if link:
-        if not link.sockets:
-            link.hand_up(sockets, Told(settings.hung_after_s, str(settings.data_dir), is_json))
         link.set_phase("migrating")
     upgrade(settings.effective_database_url)
-    port = sockets[0].getsockname()[1]
     run(settings, sockets, lambda: _greet(settings, port), link)
-    say("Kanvas has stopped.")
+    if settings.workers == 1:
+        # of several the supervisor says it, once
+        say("Kanvas has stopped.")
 
 
 def _greet(settings: Settings, port: int) -> None:

@@ -15,8 +15,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 PAGE_BYTES: Final = 4096
 
-Phase = Literal["starting", "migrating", "serving", "ending"]
-PHASES: Final[tuple[Phase, ...]] = ("starting", "migrating", "serving", "ending")
+Phase = Literal["starting", "migrating", "serving", "ending", "draining"]
+PHASES: Final[tuple[Phase, ...]] = ("starting", "migrating", "serving", "ending", "draining")
 STAGES: Final = ("", "load", "edit", "read")
 
 # The word: stage, whether an edit is in hand, which of the two slots is its own, how many there were.

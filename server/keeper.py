@@ -24,7 +24,7 @@ from party.errors import KanvasError
 from party.guard import Guard
 from party.ports import Recorder, Stage
 from party.quarantine import QUIET_S, Crash, Hold, Kind, Quarantine, Reason
-from server.supervisor import CRASHES
+from server.link import ALL_CRASHES
 
 log = structlog.get_logger("kanvas.quarantine")
 
@@ -136,12 +136,15 @@ async def open_keeper(
     data_dir: Path | None,
     recorder: Recorder | None = None,
     clock: Callable[[], float] = time.time,
+    crashes: str = ALL_CRASHES,
 ) -> AsyncIterator[Keeper]:
-    """The quarantine as it was, and what the supervisor noted in `data_dir` since. Raises Unavailable."""
+    """The quarantine as it was, and what the supervisor noted in `data_dir` since, in files named like
+    `crashes`. Raises Unavailable."""
     rows = await database.read(list_holds)
     keeper = Keeper(database, [_hold(row) for row in rows], recorder, clock)
     if data_dir is not None:
-        await keeper.take_in(data_dir / CRASHES)
+        for notes in await asyncio.to_thread(lambda: sorted(data_dir.glob(crashes))):
+            await keeper.take_in(notes)
     async with asyncio.TaskGroup() as tasks:
         storing = tasks.create_task(keeper.store_forever())
         try:

@@ -21,10 +21,11 @@ import uvicorn
 from uvicorn.server import HANDLED_SIGNALS
 
 from party.ports import Recorder
+from server.adoption import Adopter
 from server.app import create_app
+from server.link import Link, Post
 from server.services import Services, open_services
 from server.settings import Settings
-from server.supervisor import Link
 from server.transport import KanvasHttp, KanvasProtocol
 
 DRAIN_S: Final = 5.0
@@ -109,23 +110,43 @@ def _why(error: OSError, host: str, port: int) -> str:
 class KanvasServer(uvicorn.Server):
     """uvicorn, with our order of stopping."""
 
-    def __init__(self, config: uvicorn.Config, services: Services, on_start: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        services: Services,
+        on_start: Callable[[], None],
+        link: Link | None = None,
+    ) -> None:
         super().__init__(config)
         self._services = services
         self._on_start = on_start
+        self._link = link
+        # without a port of its own it gets its connections from the supervisor
+        is_fed = link is not None and not link.sockets
+        self._adopter = Adopter(link.control) if link is not None and is_fed else None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            if self._adopter is not None:
+                self._adopter.start(self._make_protocol)
             self._on_start()
 
+    def _make_protocol(self) -> asyncio.Protocol:
+        return KanvasHttp(self.config, self.server_state, self.lifespan.state)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._link is not None:
+            # the others get what comes from now on
+            self._link.set_phase("draining")
         self._services.readiness.drain()
         # beside the drain, so that both together stay within our time
         self._services.jobs.stop()
         for server in self.servers:
             server.close()
         await self._services.hub.drain(DRAIN_S)
+        if self._adopter is not None:
+            self._adopter.stop()
         await super().shutdown(sockets)
 
     @contextmanager
@@ -162,12 +183,14 @@ async def serve(
     settings: Settings,
     sockets: Sequence[socket.socket],
     on_start: Callable[[], None],
-    recorder: Recorder | None = None,
+    link: Link | None = None,
 ) -> None:
-    """Serve on `sockets` until SIGINT or SIGTERM. The database must be migrated."""
-    async with open_services(settings, recorder=recorder) as services:
+    """Serve on `sockets`, or what the link brings, until SIGINT or SIGTERM. The database must be migrated."""
+    recorder: Recorder | None = link.recorder if link is not None else None
+    post = link.post if link is not None else Post()
+    async with open_services(settings, recorder=recorder, post=post) as services:
         app = create_app(settings, services)
-        await KanvasServer(server_config(app), services, on_start).serve(list(sockets))
+        await KanvasServer(server_config(app), services, on_start, link).serve(list(sockets))
 
 
 def run(
@@ -200,7 +223,7 @@ def run(
         link.set_phase("starting")
         stop_beating = link.beat_with(runner.get_loop())
         try:
-            runner.run(serve(settings, sockets, started, link.recorder))
+            runner.run(serve(settings, sockets, started, link))
         finally:
             stop_beating()
             end_for_certain()

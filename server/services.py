@@ -39,6 +39,7 @@ from server.directory import Directory
 from server.jobs.base import JobHandler
 from server.jobs.runner import Runner, open_jobs
 from server.keeper import Keeper, open_keeper
+from server.link import Post
 from server.media.studio import open_studio
 from server.packs import Packs, open_packs
 from server.places import Places
@@ -146,11 +147,13 @@ async def open_services(
     recorder: Recorder | None = None,
     role: Literal["serve", "worker"] = "serve",
     handlers: Mapping[str, JobHandler] | None = None,
+    post: Post = Post(),  # noqa: B008 - immutable
 ) -> AsyncIterator[Services]:
     """Open everything; on leaving, put the jobs back, drain the rooms, and close the database last.
 
     A worker does jobs whatever the settings say, and leaves the clean-up and the notes of crashes to who
     serves: both are about rooms that are open there. `handlers` are for tests; the default is all kinds.
+    `post` is what this one of several serving processes has to do.
     The database must be migrated. Raises SettingsError, Unavailable.
     """
     # modules with handlers import this one
@@ -173,7 +176,9 @@ async def open_services(
             open_blobs(settings, secret) as blobs,
             open_visits(database, Services.now) as visits,
             open_traffic(bounds or Bounds.of(limits)) as traffic,
-            open_keeper(database, None if is_worker else settings.data_dir, recorder) as keeper,
+            open_keeper(
+                database, None if is_worker else settings.data_dir, recorder, crashes=post.crashes
+            ) as keeper,
             open_compactor() as compactor,
             open_packs() as packs,
             open_readers() as readers,
@@ -216,11 +221,12 @@ async def open_services(
                 ),
             )
             async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
-                if not is_worker:
+                if not is_worker and post.does_chores:
                     cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))
                     stack.callback(cleaning.cancel)
+                if not is_worker:
                     await stack.enter_async_context(open_reporter(hub, database, backplane.directory))
-                if is_worker or settings.jobs:
+                if is_worker or (settings.jobs and post.does_chores):
                     await stack.enter_async_context(open_jobs(services.jobs, services))
                 stack.callback(services.readiness.drain)
                 services.readiness.phase = "ready"

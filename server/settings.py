@@ -285,6 +285,16 @@ class Settings(BaseSettings):
         "Whether a small process replaces the serving one when it hangs or crashes; not on Windows.",
         shown="on",
     )
+    workers: int = setting(
+        1,
+        "integer",
+        "a whole number from 1 to 64",
+        "Serving processes behind the one port, each for its share of the rooms; more than one needs "
+        "PostgreSQL and Redis.",
+        shown="1",
+        ge=1,
+        le=64,
+    )
     hung_after_s: int = setting(
         10,
         "integer",

@@ -1,12 +1,14 @@
-"""The supervisor: the small process that `kanvas serve` is, and the worker it starts, watches and replaces.
+"""The supervisor: the small process that `kanvas serve` is, and the workers it starts, watches and replaces.
 
-Owns: the listening sockets between two workers, the heart's deadline, the restart and its back-off, passing
-signals on, telling the next worker what the last one had in hand. Does not own: serving (serve.py), the
-shared page's layout (flight.py), who is to blame (party/quarantine.py). Keeps rules Q2, Q8.
+Owns: the listening sockets between two workers, the restart and its back-off, passing signals on, telling the
+next worker what the last one had in hand, how the service ends. Does not own: serving (serve.py), one worker
+seen from here (crew.py), the port when there are several (acceptor.py), the shared page's layout (flight.py),
+who is to blame (party/quarantine.py). Keeps rules Q2, Q8, N3, N6.
 
 A worker is a fork of the supervisor, which has one thread and next to nothing imported: forking it is sound
 on Linux and macOS, takes no time, and the memory is shared. The first worker reads the settings, binds, and
-hands the sockets up (SCM_RIGHTS), so nothing of that needs to be known here. Not on Windows.
+hands the sockets up (SCM_RIGHTS), so nothing of that needs to be known here. With one worker that one accepts
+by itself; with several the supervisor does. Not on Windows.
 
 Measured: a start takes 0.01 s longer than without; the supervisor has 12 MB, half of it shared with the
 worker, and looks at the heart twice a second for 20 µs.
@@ -19,77 +21,18 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 from server import flight
-
-TICK_S: Final = 0.5
-"""The heart is looked at as often; a longer gap means that we were stopped too, and counts as two."""
-
-BEAT_S: Final = 0.25
-START_S: Final = 120.0
-END_S: Final = 30.0
-"""After the event loop: the database closes within 15 s."""
-
-FIRST_PAUSE_S: Final = 0.5
-MOST_PAUSE_S: Final = 30.0
-STEADY_S: Final = 60.0
-"""A worker that served as long may die and be replaced at once."""
-
-CRASHES: Final = "crashes.jsonl"
-"""In the data folder: what was in hand at each crash, until a worker has taken it in."""
+from server.crew import START_S, TICK_S, Ended, Worker, signal_name
+from server.link import Link, Told, end_with
 
 PASSED_ON: Final = ("SIGTERM", "SIGINT")
 
-
-class Told(NamedTuple):
-    """What the first worker read in the settings."""
-
-    hung_after_s: float
-    data_dir: str
-    json_logs: bool
-
-
-class Link:
-    """A worker's side: its sockets once they are bound, its heart, its recorder."""
-
-    def __init__(self, page: Any, control: socket.socket, sockets: list[socket.socket], starts: int) -> None:
-        self.page = page
-        self.recorder = flight.FlightRecorder(page)
-        self.sockets = sockets
-        self.starts = starts
-        """How many workers there were before; the first one greets."""
-
-        self._control = control
-        self._count = 0
-
-    def hand_up(self, sockets: list[socket.socket], told: Told) -> None:
-        """Give the supervisor the bound sockets, and what it needs to know."""
-        line = f"{told.hung_after_s}\n{int(told.json_logs)}\n{told.data_dir}".encode()
-        socket.send_fds(self._control, [line], [one.fileno() for one in sockets])
-        self.sockets = sockets
-
-    def set_phase(self, phase: flight.Phase) -> None:
-        flight.set_phase(self.page, phase)
-
-    def beat_with(self, loop: Any) -> Callable[[], None]:
-        """Beat as long as this event loop turns; the returned call ends it."""
-        timer: list[Any] = []
-
-        def beat() -> None:
-            self._count += 1
-            flight.beat(self.page, self._count)
-            timer[:] = [loop.call_later(BEAT_S, beat)]
-
-        beat()
-
-        def stop() -> None:
-            timer[0].cancel()
-
-        return stop
-
+HELD_S: Final = 10.0
+"""A room that was in hand at a crash waits as long for the worker that knows of it, instead of ending the
+next one."""
 
 _link: Link | None = None
 
@@ -105,7 +48,7 @@ def is_possible() -> bool:
 
 
 def supervise() -> Link:
-    """Start workers for as long as one is wanted. Returns in each worker; the supervisor ends in here."""
+    """Start workers for as long as they are wanted. Returns in each worker; the supervisor ends in here."""
     global _link  # noqa: PLW0603 - one per process, as a process id is
     _link = _Supervisor().run()
     return _link
@@ -115,22 +58,25 @@ class _Supervisor:
     """The loop of the parent."""
 
     def __init__(self) -> None:
-        import mmap  # noqa: PLC0415 - not needed by who only imports this module
-
-        # shared and without a file: no disk is touched, nothing is left behind
-        self._page = mmap.mmap(-1, flight.PAGE_BYTES)
+        self._crew = [Worker(0)]
         self._told: Told | None = None
         self._sockets: list[socket.socket] = []
-        self._pid = 0
-        self._control: socket.socket | None = None
+        self._acceptor: Any = None
+        """server.acceptor.Acceptor, imported when there are several workers."""
+
+        self._poll = select.poll()
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
+        self._poll.register(self._wake_read, select.POLLIN)
+        self._lifeline_read, self._lifeline_write = os.pipe()
         self._stop: int | None = None
         self._starts = 0
         self._has_served = False
-        self._quick_ends = 0
-        self._is_hung = False
+        self._ends: list[Ended] = []
+        """Those since the service was asked to stop."""
+
+        self._looked_at_s = time.monotonic()
 
     def run(self) -> Link:
         signals = [getattr(signal, name) for name in PASSED_ON]
@@ -140,36 +86,36 @@ class _Supervisor:
             signal.signal(one, self._pass_on)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         while True:
-            link = self._fork(before)
-            if link is not None:
-                return link
-            began = time.monotonic()
-            code = self._watch()
-            served = flight.read_phase(self._page) in ("serving", "ending")
-            self._has_served = self._has_served or served
-            is_steady = served and time.monotonic() - began >= STEADY_S
-            self._quick_ends = 1 if is_steady else self._quick_ends + 1
-            pause_s = self._pause_s()
-            if self._has_served and code not in (0, -(self._stop or 0)):
-                self._report(code, pause_s)
-            self._end_if_done(code)
-            self._wait(pause_s)
+            for worker in self._crew:
+                if not worker.pid and worker.due_at_s <= time.monotonic():
+                    link = self._fork(worker, before)
+                    if link is not None:
+                        return link
+            self._rest()
+            self._reap()
+            self._look()
+            if self._stop is not None:
+                self._close_sockets()
+                if not any(worker.pid for worker in self._crew):
+                    self._end(self._ends)
 
-    # -- a worker's life ------------------------------------------------------------------------
+    # -- starting -------------------------------------------------------------------------------
 
-    def _fork(self, before: dict[signal.Signals, Any]) -> Link | None:
-        """The next worker; returns its link in it and None here."""
+    def _fork(self, worker: Worker, before: dict[signal.Signals, Any]) -> Link | None:
+        """The worker's next process; returns its link in it and None here."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        flight.clear(self._page)
-        self._is_hung = False
         ours, theirs = socket.socketpair()
         parent = os.getpid()
         # blocked, so that a signal meets either the supervisor's handlers or the worker's, never a mixture
         every = set(before) | {signal.SIGCHLD}
         signal.pthread_sigmask(signal.SIG_BLOCK, every)
         if self._stop is not None:
-            self._wait(0)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, every)
+            ours.close()
+            theirs.close()
+            return None
+        flight.clear(worker.page)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
@@ -183,211 +129,180 @@ class _Supervisor:
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, every)
             ours.close()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            _end_with(parent, theirs)
-            return Link(self._page, theirs, self._sockets, self._starts)
-        self._pid = pid
+            self._let_go()
+            end_with(parent, self._lifeline_read)
+            return Link(worker.page, theirs, self._sockets, self._starts, worker.slot)
         theirs.close()
-        self._control = ours
+        ours.setblocking(False)
+        self._poll.register(ours, select.POLLIN)
+        worker.began(pid, ours)
         self._starts += 1
         signal.pthread_sigmask(signal.SIG_UNBLOCK, every)
         return None
 
-    def _watch(self) -> int:
-        """Until the worker has ended; its exit code, or a signal's number below zero."""
-        heart = _Heart(self._page)
-        while True:
-            self._rest(TICK_S)
-            code = self._reap()
-            if code is not None:
-                return code
-            patience_s = self._told.hung_after_s if self._told is not None else START_S
-            if heart.is_silent(patience_s):
-                self._is_hung = True
-                os.kill(self._pid, signal.SIGKILL)
+    def _let_go(self) -> None:
+        """In a worker: what is open here and none of its business would stay open with it."""
+        for handle in (self._wake_read, self._wake_write, self._lifeline_write):
+            os.close(handle)
+        for other in self._crew:
+            if other.control is not None:
+                other.control.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
 
-    def _reap(self) -> int | None:
-        """The worker's exit code once it has ended; in a container orphans may be ours to bury, too."""
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return None
-            if pid == self._pid:
-                break
-        self._pid = 0
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        return os.waitstatus_to_exitcode(status)
-
-    def _rest(self, seconds: float) -> None:
-        """Wait for a signal, the worker's word, or the time."""
-        waited: list[Any] = [self._wake_read]
-        if self._control is not None:
-            waited.append(self._control)
-        ready, _, _ = select.select(waited, [], [], seconds)
-        if self._wake_read in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._wake_read, 1024)
-        if self._control is not None and self._control in ready:
-            self._listen(self._control)
-
-    def _listen(self, control: socket.socket) -> None:
+    def _listen(self, worker: Worker) -> None:
+        """The worker's word: the first one's sockets, or that it closed its end; its exit follows."""
+        assert worker.control is not None  # noqa: S101 - it was in the poll
         try:
-            data, handles, _, _ = socket.recv_fds(control, 65536, 64)
+            data, handles, _, _ = socket.recv_fds(worker.control, 65536, 64)
+        except BlockingIOError:
+            return
         except OSError:
             data, handles = b"", []
         if not data:
-            # it closed its end; its exit follows
-            control.close()
-            self._control = None
+            self._hang_up(worker)
             return
-        hung_after_s, json_logs, data_dir = data.decode().split("\n", 2)
-        self._told = Told(float(hung_after_s), data_dir, json_logs == "1")
+        self._told = Told.decode(data)
         for handle in handles:
             os.set_inheritable(handle, False)
-        self._sockets = [socket.socket(fileno=handle) for handle in handles]
+        sockets = [socket.socket(fileno=handle) for handle in handles]
+        if self._told.workers == 1:
+            self._sockets = sockets
+        else:
+            from server.acceptor import Acceptor  # noqa: PLC0415 - one worker accepts by itself
+
+            self._acceptor = Acceptor(sockets, self._poll, self._takers, self._hand)
+
+    def _takers(self) -> list[int]:
+        return [worker.slot for worker in self._crew if worker.takes_connections]
+
+    def _hand(self, slot: int, connection: socket.socket) -> bool:
+        return self._crew[slot].take(connection)
+
+    # -- waiting --------------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        """Wait for a signal, a worker's word, a connection, or the time; then see to the connections."""
+        now = time.monotonic()
+        due_s = [self._looked_at_s + TICK_S - now]
+        if self._stop is None:
+            due_s += [worker.due_at_s - now for worker in self._crew if not worker.pid]
+            if self._acceptor is not None and (next_s := self._acceptor.due_s(now)) is not None:
+                due_s.append(next_s)
+        elif not any(worker.pid for worker in self._crew):
+            return
+        events = self._poll.poll(max(0.0, min(due_s)) * 1000)
+        now = time.monotonic()
+        for handle, _ in events:
+            if handle == self._wake_read:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_read, 1024)
+            elif self._acceptor is not None and self._acceptor.mine(handle):
+                self._acceptor.ready(handle, now)
+            else:
+                for worker in self._crew:
+                    if worker.control is not None and worker.control.fileno() == handle:
+                        self._listen(worker)
+        if self._acceptor is not None:
+            self._acceptor.tick(now)
+
+    def _look(self) -> None:
+        """Twice a second: every heart, and whether the rest of the crew can begin."""
+        now = time.monotonic()
+        if now - self._looked_at_s < TICK_S:
+            return
+        self._looked_at_s = now
+        for worker in self._crew:
+            worker.look(self._told)
+        first = self._crew[0]
+        if self._told is not None and len(self._crew) == 1 < self._told.workers and first.has_served:
+            # it has migrated, and its settings are right: the others need not find that out
+            self._crew += [Worker(slot) for slot in range(1, self._told.workers)]
+
+    # -- the end of a worker --------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        """Bury who has ended; in a container orphans may be ours, too."""
+        while any(worker.pid for worker in self._crew):
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            for worker in self._crew:
+                if worker.pid == pid:
+                    if worker.control is not None:
+                        self._hang_up(worker)
+                    self._mourn(worker, worker.ended(status))
+
+    def _hang_up(self, worker: Worker) -> None:
+        assert worker.control is not None  # noqa: S101 - who calls has looked
+        self._poll.unregister(worker.control)
+        worker.control.close()
+        worker.control = None
+
+    def _mourn(self, worker: Worker, ended: Ended) -> None:
+        """Replace it, or note how it ended when the service is to end."""
+        self._has_served = self._has_served or worker.has_served
+        pause_s = worker.pause(was_asked=ended.code == 0)
+        if self._has_served and ended.code not in (0, -(self._stop or 0)):
+            worker.report(ended, self._told, pause_s, is_stopping=self._stop is not None)
+        is_one_of_many = self._told is not None and self._told.workers > 1
         if self._stop is not None:
-            self._close_sockets()
+            self._ends.append(ended)
+        elif not self._has_served or (ended.code == 0 and not is_one_of_many):
+            self._end([ended])
+        found = flight.read_flight(worker.page)
+        if self._acceptor is not None and found is not None:
+            self._acceptor.hold(found.room_id.encode(), worker.slot, time.monotonic() + HELD_S)
 
     def _close_sockets(self) -> None:
         # else whoever comes during the drain would wait in a queue that nobody empties
         for one in self._sockets:
             one.close()
         self._sockets = []
+        if self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         self._stop = number
-        self._close_sockets()
-        if self._pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, number)
+        for worker in self._crew:
+            if worker.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, number)
 
-    # -- the end of a worker --------------------------------------------------------------------
+    # -- the end of the service -----------------------------------------------------------------
 
-    def _end_if_done(self, code: int) -> None:
-        """End as the worker ended: when it was asked to, when it never got to serve, or all is well."""
-        if code == 0:
-            sys.exit(0)
-        if self._stop is None and self._has_served:
-            return
-        if self._is_hung:
+    def _end(self, ends: list[Ended]) -> NoReturn:
+        """End as the workers ended, as the worst of them: asked to, or before the first one got to serve."""
+        if not ends:
+            # the signal came while none was there
+            self._say_stopped()
+        code, was_hung = max(ends, key=self._gravity)
+        if was_hung:
             words = "did not end" if self._has_served else f"did not start within {START_S:g} s"
             self._leave(f"The server process {words} and was killed.", 1)
+        if code == 0:
+            if len(self._crew) > 1:
+                self._say_stopped()
+            sys.exit(0)
         if code == -(self._stop or 0):
             if self._has_served:
                 self._say_stopped()
             signal.signal(-code, signal.SIG_DFL)
             os.kill(os.getpid(), -code)
         if code < 0:
-            self._leave(f"The server process ended by {_signal_name(-code)}.", 128 - code)
+            self._leave(f"The server process ended by {signal_name(-code)}.", 128 - code)
         sys.exit(code)
+
+    def _gravity(self, ended: Ended) -> int:
+        if ended.was_hung:
+            return 3
+        return 0 if ended.code == 0 else 1 if ended.code == -(self._stop or 0) else 2
 
     def _leave(self, words: str, code: int) -> NoReturn:
         sys.stderr.write(words + "\n")
         sys.exit(code)
 
-    def _pause_s(self) -> float:
-        """0 for the first end, then 0.5 s doubled up to 30 s, jittered."""
-        if self._quick_ends <= 1:
-            return 0.0
-        longest = min(FIRST_PAUSE_S * 2.0 ** min(self._quick_ends - 2, 32), MOST_PAUSE_S)
-        return longest * (0.5 + os.urandom(1)[0] / 510)
-
-    def _report(self, code: int, pause_s: float) -> None:
-        """One log line, and for the next worker what this one had in hand."""
-        import json  # noqa: PLC0415 - once in a while; a supervisor should be small
-        from datetime import UTC, datetime  # noqa: PLC0415
-
-        name = _signal_name(-code) if code < 0 else None
-        reason = "hung" if self._is_hung else "killed" if name == "SIGKILL" else "crashed"
-        found = flight.read_flight(self._page)
-        ended: dict[str, Any] = {"reason": reason, "signal": name, "exit_code": code if code >= 0 else None}
-        if found is not None:
-            ended |= {"stage": found.stage, "room_id": found.room_id, "user_id": found.user_id}
-        line = {
-            "event": "worker ended while it was stopped" if self._stop else "worker ended and is replaced",
-            **{key: value for key, value in ended.items() if value is not None},
-            "restarts": self._starts,
-            "pause_s": round(pause_s, 2),
-            "level": "error",
-            "logger": "kanvas.supervisor",
-            "at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        }
-        if self._told is None or self._told.json_logs:
-            sys.stderr.write(json.dumps(line) + "\n")
-        else:
-            told = " ".join(f"{key}={value}" for key, value in line.items() if key not in ("event", "level"))
-            sys.stderr.write(f"[error] {line['event']}: {told}\n")
-        sys.stderr.flush()
-        if found is None or self._told is None:
-            return
-        crash = {**ended, "at": time.time(), "client_ids": found.client_ids, "is_exact": found.is_exact}
-        try:
-            with open(os.path.join(self._told.data_dir, CRASHES), "a", encoding="utf-8") as file:  # noqa: PTH118, PTH123 - pathlib takes longer to load than all of this
-                file.write(json.dumps(crash) + "\n")
-        except OSError as error:
-            sys.stderr.write(f"What the server process had in hand can't be noted: {error.strerror}.\n")
-
-    def _wait(self, pause_s: float) -> None:
-        """The back-off; a signal to stop ends it, and us."""
-        end = time.monotonic() + pause_s
-        while (left_s := end - time.monotonic()) > 0 and self._stop is None:
-            self._rest(left_s)
-        if self._stop is not None:
-            self._say_stopped()
-
     def _say_stopped(self) -> NoReturn:
         sys.stdout.write("Kanvas has stopped.\n")
         sys.exit(0)
-
-
-class _Heart:
-    """Whether the worker's event loop still turns."""
-
-    def __init__(self, page: Any) -> None:
-        self._page = page
-        self._seen: tuple[str, int] = ("", -1)
-        self._silent_s = 0.0
-        self._looked_at = time.monotonic()
-
-    def is_silent(self, patience_s: float) -> bool:
-        """True when nothing moved for too long, by our own count: what stops us too does not count."""
-        now = time.monotonic()
-        passed_s, self._looked_at = min(now - self._looked_at, 2 * TICK_S), now
-        phase = flight.read_phase(self._page)
-        seen = (phase, flight.read_beat(self._page))
-        if seen != self._seen or phase == "migrating":
-            # a migration takes as long as it takes; to end it in the middle would only begin it again
-            self._seen, self._silent_s = seen, 0.0
-            return False
-        self._silent_s += passed_s
-        return self._silent_s > {"starting": START_S, "serving": patience_s}.get(phase, END_S)
-
-
-def _end_with(parent: int, control: socket.socket) -> None:
-    """In a worker: end when the supervisor is killed, on Linux even while native code hangs."""
-    if sys.platform == "linux":
-        import ctypes  # noqa: PLC0415 - of all platforms only here
-
-        pr_set_pdeathsig = 1
-        if ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL) == 0:
-            if os.getppid() != parent:
-                os._exit(1)
-            return
-    import threading  # noqa: PLC0415
-
-    def watch() -> None:
-        with contextlib.suppress(OSError):
-            control.recv(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="supervisor watch", daemon=True).start()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -2,8 +2,8 @@
 
 import sys
 
-ON_LINUX = ["test_disk_faults.py", "test_fsync_order.py"]
-"""strace and prlimit."""
+ON_LINUX = ["test_disk_faults.py", "test_fsync_order.py", "test_workers.py"]
+"""strace, prlimit, and /proc."""
 
 collect_ignore = [] if sys.platform == "linux" else ON_LINUX
 

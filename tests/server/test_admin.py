@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from party.quarantine import Crash
-from server.supervisor import CRASHES
+from server.link import CRASHES
 from tests.server.edge import Edge, open_edge
 
 ADDRESS = "/api/v1/admin/quarantine"

@@ -1,0 +1,258 @@
+"""Several workers behind one port: who gets which connection, and what becomes of it when one goes.
+
+The servers are real (crewed.py); they share a SQLite file, so each room here is edited by one of them.
+"""
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import websockets
+
+from server.placement import rank
+from tests.live.test_durability import settle, stored_keys
+from tests.live.test_supervisor import edit, until
+from tests.live.writer import Writer
+from tests.servers import LiveServer, bearer
+
+CREWED = (sys.executable, "-m", "tests.live.crewed")
+ROOT = Path(__file__).parents[2]
+
+
+class Crewed(LiveServer):
+    """A server with two workers, and an eye on who holds which connection."""
+
+    def __init__(self, data_dir: Path, workers: int = 2, **env: str) -> None:
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        more = {"PYTHONPATH": path, "KANVAS_LOG_FORMAT": "json", "KANVAS_HUNG_AFTER_S": "60"}
+        more["KANVAS_WORKERS"] = self.count = str(workers)
+        super().__init__(data_dir, more | env, CREWED)
+
+    def start(self) -> "Crewed":
+        super().start()
+        until(lambda: len(self.slots()) == int(self.count), "every worker serves")
+        return self
+
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        told = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.pid)], capture_output=True, text=True, check=False
+        )
+        return sorted(map(int, told.stdout.split()))
+
+    def slots(self) -> dict[int, int]:
+        """Slot to process id, as far as a worker of each slot holds a connection it was just handed."""
+        found = {}
+        for number in range(8 * int(self.count)):
+            room = f"probe{number}"
+            slot = rank(room.encode(), range(int(self.count)))[0]
+            if slot in found:
+                continue
+            with self.connect(room) as client:
+                if (pid := self.owner(client)) is not None:
+                    found[slot] = pid
+        return found if len(set(found.values())) == len(found) else {}
+
+    def connect(self, room: str) -> socket.socket:
+        """A connection with a request for this room, whose end has not come."""
+        client = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        client.sendall(f"GET /parties/{room} HTTP/1.1\r\nHost: a\r\n".encode())
+        return client
+
+    def owner(self, client: socket.socket, deadline_s: float = 2.0) -> int | None:
+        """The worker that holds the other end of this connection."""
+        ours, theirs = client.getsockname()[1], client.getpeername()[1]
+        end = time.monotonic() + deadline_s
+        while time.monotonic() < end:
+            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+                row = line.split()
+                if row[1].endswith(f":{theirs:04X}") and row[2].endswith(f":{ours:04X}"):
+                    for pid in self.workers():
+                        if holds(pid, row[9]):
+                            return pid
+            time.sleep(0.01)
+        return None
+
+    def room_of(self, token: str, slot: int) -> str:
+        """A new room that ranks this slot first."""
+        while True:
+            room_id = self.room(token, schema="open")
+            if rank(room_id.encode(), range(int(self.count)))[0] == slot:
+                return room_id
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        told = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        return [line for line in told if line["event"] == event]
+
+
+def holds(pid: int, inode: str) -> bool:
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if str(handle.readlink()) == f"socket:[{inode}]":
+                return True
+        except FileNotFoundError:
+            continue
+    return False
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crewed]:
+    with Crewed(tmp_path_factory.mktemp("workers") / "data") as running:
+        yield running
+
+
+def post(server: Crewed, token: str, room_id: str, update: bytes) -> httpx2.Response:
+    headers = bearer(token) | {"Content-Type": "application/octet-stream"}
+    return httpx2.post(f"{server.url}/parties/{room_id}", content=update, headers=headers, timeout=30)
+
+
+async def test_every_kind_of_request_for_a_room_meets_one_worker(shared: Crewed) -> None:
+    """N1, N7: socket and REST alike; both workers have rooms; what one does is no job of the other."""
+    slots, token = shared.slots(), shared.guest()
+    assert len(slots) == 2
+    for slot, pid in slots.items():
+        room_id = shared.room_of(token, slot)
+        async with websockets.connect(f"{shared.ws_url}/{room_id}?token={token}") as line:
+            raw = line.transport.get_extra_info("socket")
+            assert shared.owner(raw) == pid
+            writer = Writer("w", "", "")
+            assert post(shared, token, room_id, writer.write()).status_code == 200
+            await settle(writer, line)
+        assert stored_keys(shared.state(token, room_id)[1]) == set(writer.map.keys())
+    assert {line["client"] for line in shared.lines("request")} == {"127.0.0.1"}
+    # the greeting is one, whoever serves
+    assert shared.log().count("Kanvas is at") == 1
+
+
+def test_silent_connections_keep_nobody_waiting(shared: Crewed) -> None:
+    """N3: 700 of them, more than are held."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    silent = [socket.create_connection(("127.0.0.1", shared.port), timeout=10) for _ in range(700)]
+    try:
+        began = time.monotonic()
+        assert httpx2.get(f"{shared.url}/healthz", timeout=10).status_code == 200
+        assert time.monotonic() - began < 2
+    finally:
+        for one in silent:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_file_handles_it_goes_on_when_there_are_some(shared: Crewed) -> None:
+    """N4: who comes meanwhile waits and is served."""
+    limits = resource.prlimit(shared.pid, resource.RLIMIT_NOFILE)
+    handles = Path(f"/proc/{shared.pid}/fd")
+    until(lambda: len(list(handles.iterdir())) < 50, "nothing is left of other tests")
+    taken = {int(one.name) for one in handles.iterdir()}
+    lowest = next(number for number in range(1000) if number not in taken)
+    resource.prlimit(shared.pid, resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    client = shared.connect("waiting")
+    try:
+        assert shared.owner(client, 0.3) is None
+    finally:
+        resource.prlimit(shared.pid, resource.RLIMIT_NOFILE, limits)
+    assert shared.owner(client) is not None
+    client.close()
+
+
+async def test_a_killed_worker_s_rooms_are_served_elsewhere_and_come_back(shared: Crewed) -> None:
+    """N2, N6, Q2: at once, the other worker's people notice nothing, nothing is lost."""
+    slots, token = shared.slots(), shared.guest()
+    gone_id, kept_id = shared.room_of(token, 0), shared.room_of(token, 1)
+    writer = Writer("w", "", "")
+    assert post(shared, token, gone_id, writer.write()).status_code == 200
+    async with websockets.connect(f"{shared.ws_url}/{kept_id}?token={token}") as kept:
+        os.kill(slots[0], signal.SIGKILL)
+        began = time.monotonic()
+        _, state = await asyncio.to_thread(shared.state, token, gone_id)
+        assert time.monotonic() - began < 3
+        assert stored_keys(state) == set(writer.map.keys())
+        await asyncio.to_thread(until, lambda: set(shared.slots()) == {0, 1}, "it is replaced")
+        now = shared.slots()
+        assert now[1] == slots[1]
+        assert now[0] != slots[0]
+        assert kept.state.name == "OPEN"
+    line = shared.lines("worker ended and is replaced")[-1]
+    assert (line["worker"], line["reason"]) == (0, "killed")
+
+
+def test_a_stopped_worker_gets_no_new_connections(shared: Crewed) -> None:
+    """N4: two seconds after it fell silent its rooms are served by the other one; awake it has them again."""
+    slots, token = shared.slots(), shared.guest()
+    room_id = shared.room_of(token, 1)
+    os.kill(slots[1], signal.SIGSTOP)
+    time.sleep(2.2)
+    began = time.monotonic()
+    shared.state(token, room_id)
+    assert time.monotonic() - began < 1
+    os.kill(slots[1], signal.SIGCONT)
+    until(lambda: shared.slots() == slots, "it has them again")
+
+
+def test_an_edit_that_ends_its_worker_does_not_end_the_next_one(shared: Crewed) -> None:
+    """N6, Q3, Q4: who sends it again waits for the worker that knows of it, and is refused."""
+    slots, token, before = shared.slots(), shared.guest(), len(shared.lines("worker ended and is replaced"))
+    room_id, other_id = shared.room_of(token, 1), shared.room_of(token, 0)
+    update = edit("CRASH-NOW", 77)[1]
+    with pytest.raises(httpx2.TransportError):
+        post(shared, token, room_id, update)
+    refused = post(shared, token, room_id, update)
+    assert (refused.status_code, refused.json()["code"]) == (422, "quarantined")
+    assert post(shared, token, other_id, edit("a")[1]).status_code == 200
+    assert len(shared.lines("worker ended and is replaced")) == before + 1
+    until(lambda: shared.slots().get(0) == slots[0], "both serve")
+    assert not list(shared.data_dir.glob("crashes*"))
+
+
+def test_a_worker_that_is_asked_to_stop_is_replaced(shared: Crewed) -> None:
+    """N6: a rolling restart of the workers is a signal to each; it is not reported as a failure."""
+    slots, ends = shared.slots(), shared.lines("worker ended and is replaced")
+    os.kill(slots[1], signal.SIGTERM)
+    until(lambda: shared.slots().get(1) not in (None, slots[1]), "it is replaced")
+    assert shared.slots()[0] == slots[0]
+    assert shared.lines("worker ended and is replaced") == ends
+
+
+def test_the_service_stops_as_one(tmp_path: Path) -> None:
+    """Q8: asked to stop every worker does, killed it takes all of them along."""
+    with Crewed(tmp_path / "data") as server:
+        pids = server.workers()
+        assert len(pids) == 2
+        assert server.stop() == 0
+        assert not any(map(is_there, pids))
+        assert server.log().count("Kanvas has stopped.") == 1
+        server.start()
+        pids = server.workers()
+        server.kill()
+        until(lambda: not any(map(is_there, pids)), "they end, too")
+
+
+def is_there(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_the_supervisor_stays_small(tmp_path: Path) -> None:
+    """N3: it imports next to nothing, with several workers too."""
+    code = "import sys; from server import supervisor, acceptor; print(len(sys.modules), *sys.modules)"
+    told = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    count, *names = told.stdout.split()
+    assert int(count) < 100
+    assert not {"asyncio", "logging", "json", "hashlib", "pathlib", "typer", "pydantic"} & set(names)

@@ -7,11 +7,13 @@ nodes say (relay), sockets, SQL. Every task lives in the hub's TaskGroup. Keeps 
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from party import waves
 from party.batch import Chore
 from party.committer import Committer
 from party.document import Document, make_checkpoint
@@ -246,16 +248,19 @@ class Hub:
         return self._loop.time()
 
     async def drain(self, deadline_s: float = 8.0) -> None:
-        """Stop gracefully: settle what is in flight, send everybody away (1012), checkpoint.
+        """Stop gracefully: settle what is in flight, send everybody away (1012) in waves, checkpoint.
 
         Takes at most `deadline_s`. Skipping it loses nothing, the next start is only slower. Idempotent.
         """
         if self._draining:
             return
-        self._draining = self._committer.is_draining = True
+        self._draining = True
         start = self._loop.time()
         end = start + deadline_s
-        while self._loop.time() < start + deadline_s / 2:
+        await self._send_away_in_waves(deadline_s)
+        self._committer.is_draining = True
+        settled_by = max(start + deadline_s / 2, self._loop.time() + deadline_s / 8)
+        while self._loop.time() < settled_by:
             if all(room.is_settled for room in self._rooms.values()) and not self._opening:
                 break
             await asyncio.sleep(0.01)
@@ -269,6 +274,16 @@ class Hub:
         self._committer.close()
         for task in self._running:
             task.cancel()
+
+    async def _send_away_in_waves(self, deadline_s: float) -> None:
+        """All but the last wave (N8), room by room; who is still there draws on meanwhile."""
+        seats = [(room, session) for room in self._rooms.values() for session in room.sessions]
+        for wave in waves.split(seats)[:-1]:
+            now = self._loop.time()
+            for room, session in wave:
+                if session in room.sessions:
+                    room.dismiss(session, ShuttingDown(), now)
+            await asyncio.sleep(waves.gap_s(deadline_s, random.random()))
 
     async def _checkpoint_until(self, end: float) -> None:
         due = [room for room in self._rooms.values() if room.rows_since_checkpoint and room.is_settled]

@@ -141,13 +141,17 @@ class Room:
     def send_away(self, error: KanvasError, now: float) -> None:
         """Close every session and refuse what waits."""
         for session in list(self.sessions):
-            session.close(error)
-            self.leave(session, now)
+            self.dismiss(session, error, now)
         waiting = self._mail
         self._mail = []
         for mail in waiting:
             if mail.reply is not None:
                 mail.reply(error)
+
+    def dismiss(self, session: Session, error: KanvasError, now: float) -> None:
+        """Close one session; what it sent and nobody has seen yet is not applied, and its client knows."""
+        session.close(error)
+        self.leave(session, now)
 
     def present(self) -> list[Principal]:
         """Who is connected, each user once, in the order they came."""

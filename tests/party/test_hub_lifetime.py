@@ -144,6 +144,24 @@ async def test_a_drain_settles_closes_and_checkpoints() -> None:
         await hub.drain(2.0)
 
 
+async def test_a_drain_sends_many_away_in_waves() -> None:
+    """N8, H4: who is still there draws on and is answered; few leave at once."""
+    async with running(rooms=("r", "s")) as (hub, _):
+        peers = [await Peer(ANNA).connect(hub, "rs"[number % 2]) for number in range(60)]
+        await quiet(*peers)
+        draining = asyncio.create_task(hub.drain(4.0))
+        await until(lambda: any(peer.wire.code for peer in peers))
+        assert sum(peer.wire.code == 1012 for peer in peers) == 20
+        there = next(peer for peer in peers if not peer.wire.code)
+        there.wire.sent.clear()
+        there.draw("late")
+        there.flush()
+        await until(lambda: there.wire.of(wire.Update))
+        assert not draining.done()
+        await draining
+        assert all(peer.wire.code == 1012 for peer in peers)
+
+
 @pytest.mark.parametrize("what", ["append", "load", "checkpoint"])
 async def test_a_drain_ends_within_its_deadline(what: str) -> None:
     """H4: whatever hangs; whoever waits is told."""

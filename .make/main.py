@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
+import balancers
 import browser
 import client
 import locks
@@ -49,7 +50,8 @@ def test() -> int:
         node = client.node_environment()
         chromium = browser.find_chromium()
         strace = tracer.find_strace()
-    return suite.run_all(suite.environment_of_tests(node, chromium, strace))
+        found = balancers.find_balancers()
+    return suite.run_all(suite.environment_of_tests(node, chromium, strace, found))
 
 
 def lint() -> int:

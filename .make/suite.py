@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import balancers
 import client
 import tracer
 from browser import OVERRIDE
@@ -66,7 +67,10 @@ BEFORE_PYTEST = (
 
 
 def environment_of_tests(
-    node: Mapping[str, str], chromium: Path | None, strace: Path | None = None
+    node: Mapping[str, str],
+    chromium: Path | None,
+    strace: Path | None = None,
+    found: Mapping[str, Path] | None = None,
 ) -> dict[str, str]:
     """What every check sees: our tools first in PATH, none of the user's KANVAS_ settings, what was found."""
     env = {name: value for name, value in node.items() if not name.startswith("KANVAS_")}
@@ -75,6 +79,7 @@ def environment_of_tests(
         env[OVERRIDE] = str(chromium)
     if strace is not None:
         env[tracer.OVERRIDE] = str(strace)
+    env |= {balancers.OVERRIDES[name]: str(path) for name, path in (found or {}).items()}
     return env
 
 

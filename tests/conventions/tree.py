@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_OURS = frozenset({"node_modules", "dist", "build", "test-results", "__pycache__"})
-OUR_DOT_FOLDERS = frozenset({".make", ".ci"})
+OUR_DOT_FOLDERS = frozenset({".make", ".ci", ".deploy"})
 PEERS = "tests/load/peers/"
 PYTHON_LOCKS = (
     "requirements.lock",

@@ -1,0 +1,137 @@
+"""The balancers' configurations with the real programs, before two real servers on one database."""
+
+import asyncio
+import http.client
+import json
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import websockets
+
+from tests.deploy.balancers import Balancer
+from tests.live.test_supervisor import edit, until
+from tests.servers import LiveServer, bearer
+
+ROOMS = 12
+
+
+class Pair:
+    """Two servers."""
+
+    def __init__(self, folder: Path) -> None:
+        env = {"KANVAS_LOG_FORMAT": "json", "KANVAS_SUPERVISOR": "off"}
+        self.servers = [LiveServer(folder / "data", env) for _ in range(2)]
+
+    def lines(self, server: LiveServer, event: str) -> list[dict[str, Any]]:
+        told = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+        return [line for line in told if line["event"] == event]
+
+    def served(self, room_id: str) -> set[int]:
+        """Which of them had anything to do with a room."""
+        found = set()
+        for number, server in enumerate(self.servers):
+            requests = [line["path"] for line in self.lines(server, "request")]
+            joins = [line["room_id"] for line in self.lines(server, "party joined")]
+            if room_id in joins or any(room_id in path for path in requests):
+                found.add(number)
+        return found
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    made = Pair(tmp_path_factory.mktemp("pair"))
+    with made.servers[0], made.servers[1]:
+        yield made
+
+
+@pytest.fixture(params=["nginx", "haproxy"])
+def balancer(request: pytest.FixtureRequest, pair: Pair, tmp_path: Path) -> Iterator[Balancer]:
+    with Balancer(request.param, tmp_path / "balancer", [one.port for one in pair.servers]) as made:
+        yield made
+
+
+def trusting() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def test_every_kind_of_request_for_a_room_meets_one_server(pair: Pair, balancer: Balancer) -> None:
+    """N1: over TLS; the rooms are spread, sockets go through, large bodies too."""
+    token = pair.servers[0].guest()
+    rooms = [pair.servers[0].room(token, schema="open", title=str(number)) for number in range(ROOMS)]
+    before = {room_id: pair.served(room_id) for room_id in rooms}
+    assert set(map(len, before.values())) == {0}
+    url = f"wss://127.0.0.1:{balancer.port}/parties"
+    with httpx2.Client(verify=trusting(), base_url=balancer.url, headers=bearer(token), timeout=30) as client:
+        for room_id in rooms:
+            async with websockets.connect(f"{url}/{room_id}?token={token}", ssl=trusting()) as line:
+                assert await line.recv()
+            binary = {"Content-Type": "application/octet-stream"}
+            posted = client.post(f"/parties/{room_id}", content=edit("a")[1], headers=binary)
+            assert posted.status_code == 200, posted.text
+            for path in (f"/parties/{room_id}", f"/parties/{room_id}/base", f"/api/v1/rooms/{room_id}"):
+                assert client.get(path).status_code == 200
+        large = client.post(f"/parties/{rooms[0]}", content=bytes(3_000_000), headers=binary)
+        assert (large.status_code, large.json()["code"]) == (413, "too_large")
+        assert client.get("/readyz").status_code == 200
+    by = {room_id: pair.served(room_id) for room_id in rooms}
+    assert set(map(len, by.values())) == {1}
+    assert set.union(*by.values()) == {0, 1}
+    assert token not in balancer.log()
+
+
+def test_the_server_learns_where_the_client_is(pair: Pair, balancer: Balancer) -> None:
+    """N1: its address and that it came by https, as the balancer says, whatever the client says of itself."""
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", balancer.port, context=trusting(), timeout=30, source_address=("127.0.0.9", 0)
+    )
+    path = f"/api/v1/where-{balancer.name}"
+    connection.request("GET", path, headers={"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "http"})
+    assert connection.getresponse().status == 404
+    connection.close()
+
+    def told() -> list[str]:
+        lines = [line for one in pair.servers for line in pair.lines(one, "request")]
+        return [line["client"] for line in lines if line["path"] == path]
+
+    # it is written when the answer is gone
+    until(told, "the server's line")
+    assert told() == ["127.0.0.9"]
+    plain = httpx2.get(f"http://127.0.0.1:{balancer.plain_port}/r/1?a=b", follow_redirects=False)
+    assert plain.status_code == 301
+    assert plain.headers["location"].startswith("https://127.0.0.1")
+    assert plain.headers["location"].endswith("/r/1?a=b")
+
+
+async def test_a_killed_server_s_rooms_are_served_by_the_other(pair: Pair, balancer: Balancer) -> None:
+    """N2: within three seconds, and the other one's people notice nothing."""
+    token = pair.servers[0].guest()
+    rooms = [pair.servers[0].room(token, schema="open", title=str(number)) for number in range(6)]
+    url = f"wss://127.0.0.1:{balancer.port}/parties"
+    lines = [await websockets.connect(f"{url}/{one}?token={token}", ssl=trusting()) for one in rooms]
+    await asyncio.to_thread(until, lambda: all(map(pair.served, rooms)), "every server's line")
+    gone = pair.servers[0]
+    gone.kill()
+    began = time.monotonic()
+    try:
+        await asyncio.sleep(0.3)
+        for room_id, line in zip(rooms, lines, strict=True):
+            if pair.served(room_id) == {0}:
+                await asyncio.wait_for(line.wait_closed(), 3)
+                async with websockets.connect(f"{url}/{room_id}?token={token}", ssl=trusting()) as again:
+                    assert await again.recv()
+            else:
+                assert line.state.name == "OPEN"
+        assert time.monotonic() - began < 3
+    finally:
+        for line in lines:
+            await line.close()
+        gone.start()
+        await asyncio.to_thread(until, gone._is_ready, "it is back")

@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.deploy.dockerfile import Stage, read
+from tests.deploy.dockerfile import Stage, Step, read
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +121,7 @@ def serve(stage: Stage, root: Path) -> None:
     env = stage.environment() | {"KANVAS_PORT": str(free_port())}
     into = ["chroot", f"--userspec={steps['USER'].text}", str(root)]
     _, _, check = steps["HEALTHCHECK"].text.partition("CMD ")
-    health = [*into, *Stage("", "", [type(steps["USER"])("CMD", check)]).steps[0].words]
+    health = [*into, *Step("CMD", check).words]
     run([*into, "kanvas", "check"], env=env)
     server = subprocess.Popen([*into, *steps["ENTRYPOINT"].words, *steps["CMD"].words], env=env)
     try:

@@ -119,10 +119,12 @@ class Acceptor:
 
     def close(self) -> None:
         """Close the port and what waits; in a fork, only its copies of them."""
+        # a closed descriptor left in the poll would wake it for ever
+        self._open(False)
         for listener in self._listeners.values():
             listener.close()
-        for waiting in self._waiting.values():
-            waiting.connection.close()
+        for waiting in list(self._waiting.values()):
+            self._drop(waiting)
 
     # -- one connection -------------------------------------------------------------------------
 

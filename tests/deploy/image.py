@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / ".deploy" / "Dockerfile"
 START_S = 60.0
 PLAIN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-PASSED_ON = re.compile(r"(PIP|npm|NPM|SSL|REQUESTS|https?_proxy|HTTPS?_PROXY|NO_PROXY).*")
+PASSED_ON = re.compile(r"(PIP|npm|NPM|NODE_EXTRA|SSL|REQUESTS|https?_proxy|HTTPS?_PROXY|NO_PROXY).*")
 
 
 def run(arguments: Sequence[str | Path], **more: object) -> None:

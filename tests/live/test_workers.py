@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 import websockets
 
 from server.placement import rank
+from tests.live.patient import Patient
 from tests.live.test_durability import settle, stored_keys
 from tests.live.test_supervisor import edit, until
 from tests.live.writer import Writer
@@ -223,6 +225,33 @@ def test_a_worker_that_is_asked_to_stop_is_replaced(shared: Crewed) -> None:
     until(lambda: shared.slots().get(1) not in (None, slots[1]), "it is replaced")
     assert shared.slots()[0] == slots[0]
     assert shared.lines("worker ended and is replaced") == ends
+
+
+async def test_a_rolling_restart_under_load_loses_nothing_and_nobody_waits_long(shared: Crewed) -> None:
+    """N6, N8: one worker after the other, 30 people drawing; each comes back by itself within 3 s."""
+    token, slots = shared.guest(), shared.slots()
+    rooms = [shared.room_of(token, number % 2) for number in range(6)]
+    people = [
+        Patient(f"p{number}", f"{shared.ws_url}/{rooms[number % 6]}", shared.guest()) for number in range(30)
+    ]
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for one in people:
+            tasks.create_task(one.run(stop, pause_s=0.1))
+        await asyncio.to_thread(until, lambda: all(one.durable for one in people), "everybody draws")
+        for slot, pid in slots.items():
+            os.kill(pid, signal.SIGTERM)
+            replaced = partial(lambda slot, pid: shared.slots().get(slot) not in (None, pid), slot, pid)
+            await asyncio.to_thread(until, replaced, "it is replaced")
+        before = [len(one.durable) for one in people]
+        on = lambda: all(len(one.durable) > had for one, had in zip(people, before, strict=True))  # noqa: E731
+        await asyncio.to_thread(until, on, "everybody goes on")
+        stop.set()
+    for number, room_id in enumerate(rooms):
+        stored = stored_keys((await asyncio.to_thread(shared.state, token, room_id))[1])
+        for one in people[number::6]:
+            assert one.durable <= stored
+    assert max(one.longest_s for one in people) < 3 * max(1.0, shared.started_in_s / 2)
 
 
 def test_the_service_stops_as_one(tmp_path: Path) -> None:

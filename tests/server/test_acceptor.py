@@ -181,6 +181,17 @@ def test_a_full_worker_is_passed_over_and_a_gone_one_s_share_moves(port: Port) -
     port.turn(lambda: port.handed[order[0]])
 
 
+def test_a_closed_port_leaves_nothing_to_wake_for(port: Port) -> None:
+    """N3: a drain takes seconds, in which the supervisor sleeps; who waited is let go."""
+    waiting = port.connect()
+    port.turn(lambda: port.acceptor._waiting)
+    port.acceptor.close()
+    assert port.poll.poll(100) == []
+    assert waiting.recv(1) == b""
+    with pytest.raises(OSError, match="refused"):
+        port.connect()
+
+
 def test_while_there_is_no_worker_the_kernel_holds_what_comes(port: Port) -> None:
     """N4: nobody is refused, and nothing is held here."""
     port.up = []

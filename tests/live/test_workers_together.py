@@ -1,0 +1,147 @@
+"""Several workers, and several services, of one installation: PostgreSQL and Redis between them, all real."""
+
+import asyncio
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx2
+import pytest
+import websockets
+
+from tests.backends.postgres import Postgres
+from tests.backends.valkey import Valkey
+from tests.live.patient import Patient
+from tests.live.test_durability import settle, stored_keys
+from tests.live.test_supervisor import until
+from tests.live.test_workers import Crewed
+from tests.live.writer import Writer
+from tests.servers import KANVAS, LiveServer, bearer
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def installation(postgres: Postgres, valkey: Valkey, folder: Path) -> dict[str, str]:
+    """What every process of one installation is given."""
+    return {
+        "KANVAS_DATABASE_URL": postgres.create(),
+        "KANVAS_REDIS_URL": valkey.url(),
+        "KANVAS_REDIS_PREFIX": f"{folder.name}:",
+        "KANVAS_SECRET": SECRET,
+        "KANVAS_LOG_FORMAT": "json",
+    }
+
+
+class Together(Crewed):
+    """Two workers as an operator starts them."""
+
+    def __init__(self, data_dir: Path, env: dict[str, str]) -> None:
+        super().__init__(data_dir, **env)
+        self._program = [*KANVAS, "serve"]
+
+
+@pytest.fixture
+def service(postgres: Postgres, valkey: Valkey, tmp_path: Path) -> Iterator[Together]:
+    with Together(tmp_path / "data", installation(postgres, valkey, tmp_path)) as running:
+        yield running
+
+
+async def test_a_request_that_reaches_the_wrong_worker_sees_the_same(service: Together) -> None:
+    """N1: on connections kept alive, one to each worker, a room is read and edited by both."""
+    token = service.guest()
+    room_id = service.room(token, schema="open")
+    writer = Writer("w", f"{service.ws_url}/{room_id}", token)
+    kept = [http.client.HTTPConnection("127.0.0.1", service.port, timeout=30) for _ in range(2)]
+    owners = set()
+    for one in kept:
+        one.request("GET", "/healthz")
+        one.getresponse().read()
+        owners.add(service.owner(one.sock))
+    assert len(owners) == 2
+    async with websockets.connect(writer.url) as line:
+        await settle(writer, line)
+        headers = bearer(token) | {"Content-Type": "application/octet-stream"}
+        for one in kept:
+            one.request("POST", f"/parties/{room_id}", writer.write(), headers)
+            answer = one.getresponse()
+            assert (answer.status, json.loads(answer.read())) == (200, {"version": f"1-{writer.written}"})
+
+        def read() -> list[set[str]]:
+            states = []
+            for one in kept:
+                asking = bearer(token) | {"Accept": "application/octet-stream"}
+                one.request("GET", f"/parties/{room_id}", headers=asking)
+                states.append(stored_keys(one.getresponse().read()))
+            return states
+
+        await asyncio.to_thread(until, lambda: read() == [set(writer.map.keys())] * 2, "both have both")
+    for one in kept:
+        one.close()
+
+
+@asynccontextmanager
+async def front(servers: list[LiveServer]):
+    """A balancer that knows nothing of rooms: the first server that takes the connection, in turns."""
+    turn = 0
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal turn
+        turn += 1
+        for at in range(len(servers)):
+            with suppress(OSError):
+                port = servers[(turn + at) % len(servers)].port
+                above, below = await asyncio.open_connection("127.0.0.1", port)
+                await asyncio.gather(pump(reader, below), pump(above, writer))
+                return
+        writer.close()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(connect, "127.0.0.1", 0)
+    try:
+        yield f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/parties"
+    finally:
+        listening.close()
+
+
+async def test_a_rolling_restart_of_two_services_loses_nothing_and_nobody_waits_long(
+    postgres: Postgres, valkey: Valkey, tmp_path: Path
+) -> None:
+    """N8: 30 people in rooms that both serve; each server ends within 10 s, nobody waits 3 s."""
+    env = installation(postgres, valkey, tmp_path)
+    servers = [LiveServer(tmp_path / name, env) for name in ("one", "two")]
+    with servers[0], servers[1]:
+        token = servers[0].guest()
+        rooms = [servers[0].room(token, schema="open") for _ in range(5)]
+        stop = asyncio.Event()
+        async with front(servers) as url, asyncio.TaskGroup() as tasks:
+            people = [Patient(f"p{number}", f"{url}/{rooms[number % 5]}", token) for number in range(30)]
+            for one in people:
+                tasks.create_task(one.run(stop, pause_s=0.1))
+            await asyncio.to_thread(until, lambda: all(one.durable for one in people), "everybody draws")
+            for server in servers:
+                assert await asyncio.to_thread(server.stop) == 0
+                await asyncio.to_thread(server.start)
+            before = [len(one.durable) for one in people]
+            pairs = list(zip(people, before, strict=True))
+            on = lambda: all(len(one.durable) > had for one, had in pairs)  # noqa: E731
+            await asyncio.to_thread(until, on, "everybody goes on")
+            stop.set()
+        for number, room_id in enumerate(rooms):
+            for server in servers:
+                stored = stored_keys((await asyncio.to_thread(server.state, token, room_id))[1])
+                assert all(one.durable <= stored for one in people[number::5])
+        slow = max(1.0, *(server.started_in_s / 2 for server in servers))
+        assert max(one.longest_s for one in people) < 3 * slow
+
+
+def test_the_service_says_it_is_well(service: Together) -> None:
+    """N1: health is asked of any worker."""
+    assert {httpx2.get(f"{service.url}/readyz", timeout=10).status_code for _ in range(4)} == {200}

@@ -28,6 +28,8 @@ from server.pages import find_client
 from server.redis.address import RedisAway
 from server.secret import ensure_data_dir, load_secret
 from server.settings import Settings, SettingsError, effective_rows
+from server.supervisor import is_possible
+from server.workers import find_problems
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -70,6 +72,7 @@ async def try_all(settings: Settings) -> list[Result]:
         ("images", _try_blobs),
         ("Redis", _try_redis),
         ("browser client", _try_client),
+        ("workers", _try_workers),
     ]
     return [await _try(part, trial, settings) for part, trial in trials]
 
@@ -146,3 +149,9 @@ async def _try_client(settings: Settings) -> str:  # noqa: ARG001 - it has no se
     if found is None:
         raise Failed("The browser client is not built; type: make setup")
     return f"built, in {found}"
+
+
+async def _try_workers(settings: Settings) -> str:
+    if problems := find_problems(settings, is_supervised=settings.supervisor and is_possible()):
+        raise SettingsError(problems)
+    return "one serving process" if settings.workers == 1 else f"{settings.workers} behind one port"

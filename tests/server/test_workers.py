@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from server.check import try_all
 from server.settings import read_settings
 from server.workers import find_problems
 
@@ -43,6 +44,14 @@ def test_it_refuses_what_can_not_work_and_says_what_to_do(tmp_path: Path) -> Non
     wrong = run("--workers=0", cwd=tmp_path)
     assert wrong.returncode == 2
     assert "from 1 to 64" in wrong.stderr
+
+
+async def test_the_check_finds_it_too(tmp_path: Path) -> None:
+    """N5: before a start does."""
+    settings = read_settings({"KANVAS_WORKERS": "2", "KANVAS_DATA_DIR": str(tmp_path), **REDIS})
+    workers = next(one for one in await try_all(settings) if one.part == "workers")
+    assert not workers.passed
+    assert "KANVAS_DATABASE_URL" in workers.told
 
 
 def test_one_worker_needs_nothing() -> None:

@@ -119,10 +119,9 @@ def serve(stage: Stage, root: Path) -> None:
     """Start what the image starts, wait for its health check, stop it as an engine does."""
     steps = {step.word: step for step in stage.steps}
     env = stage.environment() | {"KANVAS_PORT": str(free_port())}
-    into = ["chroot", f"--userspec={steps['USER'].text}", str(root)]
+    into = [shutil.which("chroot") or "/usr/sbin/chroot", f"--userspec={steps['USER'].text}", str(root)]
     _, _, check = steps["HEALTHCHECK"].text.partition("CMD ")
     health = [*into, *Step("CMD", check).words]
-    run([*into, "kanvas", "check"], env=env)
     server = subprocess.Popen([*into, *steps["ENTRYPOINT"].words, *steps["CMD"].words], env=env)
     try:
         end = time.monotonic() + START_S
@@ -130,6 +129,7 @@ def serve(stage: Stage, root: Path) -> None:
             if time.monotonic() > end or server.poll() is not None:
                 raise SystemExit("It did not get healthy.")
             time.sleep(0.2)
+        run([*into, "kanvas", "check"], env=env)
         server.send_signal(signal.SIGTERM)
         code = server.wait(10)
     finally:

@@ -112,6 +112,7 @@ def serve(
     if link is None and settings.supervisor and is_possible():
         # started by another way than the entry point: the supervisor is the larger for what is imported
         link = supervise()
+    from db.errors import NewerDatabase  # noqa: PLC0415
     from db.migrate import upgrade  # noqa: PLC0415
     from server.logs import configure_logs  # noqa: PLC0415
     from server.serve import CannotListen, bind_patiently, run  # noqa: PLC0415
@@ -132,7 +133,12 @@ def serve(
             sockets = link.sockets
     if link:
         link.set_phase("migrating")
-    upgrade(settings.effective_database_url)
+    try:
+        upgrade(settings.effective_database_url)
+    except NewerDatabase:
+        if link is None or link.starts == 0:
+            raise
+        # a newer version is taking over beside us, and what it added to the tables does no harm
     run(settings, sockets, lambda: _greet(settings, port), link)
     if settings.workers == 1:
         # of several the supervisor says it, once

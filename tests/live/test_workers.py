@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -239,6 +240,24 @@ def test_a_worker_that_is_asked_to_stop_is_replaced(shared: Crewed) -> None:
     until(lambda: shared.slots().get(1) not in (None, slots[1]), "it is replaced")
     assert shared.slots()[0] == slots[0]
     assert shared.lines("worker ended and is replaced") == ends
+
+
+def test_an_old_worker_is_replaced_on_the_tables_of_a_newer_version(shared: Crewed) -> None:
+    """N9: while that one takes over; a service that starts anew refuses them, with words."""
+    slots = shared.slots()
+    with sqlite3.connect(shared.data_dir / "kanvas.db") as database:
+        (known,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+        database.execute("UPDATE alembic_version SET version_num = 'newer'")
+    try:
+        os.kill(slots[1], signal.SIGKILL)
+        until(lambda: shared.slots().get(1) not in (None, slots[1]), "it is replaced")
+        env = {**shared.env, "PATH": "", "KANVAS_DATA_DIR": str(shared.data_dir), "KANVAS_PORT": "0"}
+        anew = subprocess.run([*CREWED, "serve"], env=env, capture_output=True, text=True, check=False)
+        assert anew.returncode == 1
+        assert "newer" in anew.stderr
+    finally:
+        with sqlite3.connect(shared.data_dir / "kanvas.db") as database:
+            database.execute("UPDATE alembic_version SET version_num = ?", (known,))
 
 
 async def test_a_rolling_restart_under_load_loses_nothing_and_nobody_waits_long(shared: Crewed) -> None:

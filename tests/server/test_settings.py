@@ -167,5 +167,5 @@ def test_the_object_is_frozen() -> None:
 
 def test_units_are_in_the_names_of_numbers() -> None:
     numbers = [row.name for row in settings_table() if row.type == "integer"]
-    units = r"(_S|_BYTES|_PORT|_CONNECTIONS|_AT_ONCE|_POOL|_COMMITTERS)$"
+    units = r"(_S|_BYTES|_PORT|_CONNECTIONS|_AT_ONCE|_POOL|_COMMITTERS|_WORKERS)$"
     assert all(re.search(units, name) for name in numbers)

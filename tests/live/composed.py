@@ -25,7 +25,7 @@ import server.services
 from db.journal import SqlJournal
 from party import hub
 from party.limits import Limits
-from party.ports import Entry
+from party.ports import Basis, Entry
 from party.room import Room
 from party.session import Session
 from server import cli
@@ -65,8 +65,10 @@ def install(fault: Fault) -> None:
     """Put the points into the classes and functions the composition root takes."""
 
     class FaultyJournal(SqlJournal):
-        async def append(self, room_id: str, epoch: int, entries: Sequence[Entry]) -> int:
-            seq = await super().append(room_id, epoch, entries)
+        async def append(
+            self, room_id: str, epoch: int, entries: Sequence[Entry], basis: Basis | None = None
+        ) -> int:
+            seq = await super().append(room_id, epoch, entries, basis)
             fault.reach("after-commit")
             return seq
 

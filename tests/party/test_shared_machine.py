@@ -29,7 +29,7 @@ PEOPLE = 6
 
 
 class Twin(Person):
-    """Writes under a client id that somebody else writes under, too, and looks not at what becomes of it."""
+    """Writes under a client id that somebody else writes under, too, and reads nothing of it."""
 
     def __init__(self, client_id: int, known: bytes) -> None:
         super().__init__(9, client_id)
@@ -160,7 +160,6 @@ class NodesMachine:
         self._count("twice")
         first, second = self.random.sample(self.cluster.nodes, 2)
         client_id = 50_000 + self.random.randrange(3)
-        edit = edit_drawing if self.schema == "canvas" else edit_anything
         known = person.doc.get_update()
         for node in (first, second):
             twin = Twin(client_id, known)
@@ -169,7 +168,7 @@ class NodesMachine:
             except KanvasError:
                 continue
             for _ in range(3):
-                edit(self.random, twin)
+                edit_drawing(self.random, twin)
             twin.turn()
             await asyncio.sleep(self.random.choice([0, 0.001]))
             twin.flush() if twin.is_online else None

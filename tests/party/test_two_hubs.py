@@ -7,6 +7,7 @@ from pycrdt import Doc, Map
 from party.hub import open_hub
 from party.memory import MemoryJournal
 from party.ports import Principal
+from tests.party.peers import Wire
 
 ADA = Principal(user_id="ada", name="Ada")
 
@@ -17,15 +18,17 @@ def set_key(key: str) -> bytes:
     return doc.get_update()
 
 
-async def test_a_room_that_finds_rows_of_somebody_else_is_loaded_anew() -> None:
-    """H7: what the other process wrote is not missing from what this one shows."""
+async def test_a_room_that_finds_rows_of_somebody_else_shows_them_first() -> None:
+    """H7, B4: what the other process wrote is not missing from what this one shows; nobody is sent away."""
     journal = MemoryJournal()
     journal.create("room", "open")
     async with open_hub(journal) as one, open_hub(journal) as other:
-        assert (await other.state("room"))[0] == "1-0"
+        wire = Wire()
+        await other.join("room", ADA, wire)
         assert await one.submit("room", ADA, set_key("one")) == "1-1"
         assert await other.submit("room", ADA, set_key("other")) == "1-2"
         version, state = await other.state("room")
+        assert wire.closed is None
     seen: Doc[Any] = Doc()
     seen.apply_update(state)
     assert version == "1-2"

@@ -45,6 +45,8 @@ Compact = Callable[[StoredRoom], Coroutine[Any, Any, Checkpoint]]
 SLOW_LOAD_S = 0.02
 """A room that takes longer to load holds up the others noticeably, and the log says so."""
 
+SUBMIT_TRIES = 3
+
 
 async def compact_inline(stored: StoredRoom) -> Checkpoint:
     """Compact on the event loop: right for small documents and tests."""
@@ -102,9 +104,19 @@ class Hub:
     async def submit(self, room_id: str, principal: Principal, update: bytes) -> str:
         """Apply one update and return the room's version once it is durable (R9).
 
+        Where the room has to be loaded anew meanwhile (B4) it is repeated: bringing it twice is harmless.
+
         Raises BadUpdate, IncompleteUpdate (with the state vector), TooLarge, Forbidden, RoomNotFound,
         Unavailable, ShuttingDown. Cancel-safe: a cancelled update may still be applied.
         """
+        for _ in range(SUBMIT_TRIES - 1):
+            try:
+                return await self._submit(room_id, principal, update)
+            except RoomMoved:
+                continue
+        return await self._submit(room_id, principal, update)
+
+    async def _submit(self, room_id: str, principal: Principal, update: bytes) -> str:
         room = await self._open(room_id)
         answer: asyncio.Future[str] = self._loop.create_future()
 
@@ -483,7 +495,9 @@ class Hub:
                     state=made.state,
                     tombstones=made.tombstones,
                 ):
-                    # another process was faster: the next beat sees its checkpoint
+                    # another process was faster
+                    tail = await self._journal.read(room.id, stored.epoch, stored.seq)
+                    room.checkpointed(tail.checkpoint_seq, sum(map(len, stored.updates)))
                     return True
         except RoomNotFound:
             return True

@@ -65,7 +65,7 @@ JOBS_PURGED: Final = 1000
 """In one transaction, for edits wait for the same writer."""
 
 POLL_S: Final = 1.0
-"""How often a database that other processes may write to is asked what they wrote; the bus is faster."""
+"""How often a journal that other processes may write too is asked what is new (B5); the bus is faster."""
 
 CLEAN_EVERY_S: Final = 3600.0
 SWEEP_EVERY: Final = timedelta(days=1)
@@ -193,6 +193,7 @@ async def open_services(
                 keeper.guard,
                 backplane.bus,
                 bus_key=secret,
+                # a file has one process, or two for a moment: each finds the other's rows when it writes
                 poll_s=POLL_S if is_postgres(database.url) else None,
             ) as hub,
         ):

@@ -11,6 +11,7 @@ import pstats
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from party import wire
 from party.admission import dissect
@@ -18,7 +19,7 @@ from party.document import Document, compact
 from party.hub import open_hub
 from party.layout import Layout
 from party.limits import Limits
-from party.memory import MemoryJournal
+from party.memory import MemoryBus, MemoryJournal
 from party.room import Room
 from tests.party.peers import ANNA, Peer, Wire, open_room
 
@@ -124,6 +125,34 @@ async def measure_hub() -> None:
         say(f"hub, 10 connections, the journal in memory: {spent / EDITS * 1e6:6.1f} us an edit")
 
 
+async def measure_nodes() -> None:
+    """CPU of one room with an author and 9 others, at one node and spread over two."""
+    spent = {}
+    for count in (1, 2):
+        journal = MemoryJournal()
+        journal.create("r")
+        async with AsyncExitStack() as stack:
+            first_bus = MemoryBus("n0")
+            buses = [first_bus, *(MemoryBus(f"n{n}", first_bus) for n in range(1, count))]
+            hubs = [await stack.enter_async_context(open_hub(journal, Limits(), bus=bus)) for bus in buses]
+            author = await Peer(ANNA).connect(hubs[0])
+            others = [await Peer(ANNA).connect(hubs[n % count]) for n in range(9)]
+            await asyncio.sleep(0.1)
+            for peer in (author, *others):
+                peer.read()
+            first, moves = edits(200)
+            author.send(wire.encode_update(first))
+            await asyncio.sleep(0.05)
+            start = time.process_time()
+            for move in moves:
+                author.send(wire.encode_update(move))
+                await asyncio.sleep(0.02)
+            spent[count] = (time.process_time() - start) / len(moves)
+            assert len(others[-1].wire.of(wire.Update)) > len(moves) // 2
+    one, two = spent[1] * 1e6, spent[2] * 1e6
+    say(f"one room, an edit each 20 ms: {one:6.1f} us CPU at one node, {two:6.1f} at two ({two / one:.2f} x)")
+
+
 def journal_seq(journal: MemoryJournal) -> int:
     return journal._rooms["r"].seq
 
@@ -184,6 +213,7 @@ def main() -> None:
     measure_parts()
     measure_rooms()
     asyncio.run(measure_hub())
+    asyncio.run(measure_nodes())
     profile()
 
 

@@ -64,13 +64,18 @@ class Edge:
 @asynccontextmanager
 async def open_edge(
     data_dir: Path,
-    empty_database: Path,
+    empty_database: Path | str,
     handlers: Mapping[str, JobHandler] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Edge]:
-    """The application on a fresh database in `data_dir`, with its own kinds of jobs or these."""
+    """The application on a fresh database in `data_dir`, with its own kinds of jobs or these.
+
+    `empty_database` is a SQLite file to copy, or the address of a database to use.
+    """
     data_dir.mkdir(parents=True, exist_ok=True)
-    if not (data_dir / "kanvas.db").exists():
+    if isinstance(empty_database, str):
+        settings["database_url"] = empty_database
+    elif not (data_dir / "kanvas.db").exists():
         shutil.copy(empty_database, data_dir / "kanvas.db")
     # tests make more rooms in a minute than anybody; those of the limits turn them on
     made = Settings(**{"data_dir": data_dir, "rate_limits": "off", **settings})

@@ -1,0 +1,59 @@
+"""A slice of the server's tests once more, on PostgreSQL: what decides something in a transaction.
+
+They are imported and so collected here, where their database is another one.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from db.database import Database
+from db.postgres import PostgresDatabase
+from tests.server.assets.test_quotas import (  # noqa: F401
+    test_a_room_is_full,
+    test_many_at_once_do_not_take_more,
+)
+from tests.server.assets.test_sweep import test_nothing_goes_while_the_room_changes  # noqa: F401
+from tests.server.assets.test_uploads import (  # noqa: F401
+    test_an_upload_goes_on_where_it_was,
+    test_canceled_it_takes_no_more_bytes,
+)
+from tests.server.edge import open_edge
+from tests.server.jobs.test_routes import test_the_operator_lists_and_revives  # noqa: F401
+from tests.server.test_documents import test_a_drawing_comes_as_an_excalidraw_file  # noqa: F401
+from tests.server.test_rooms import (  # noqa: F401
+    test_deleting_sends_everybody_out,
+    test_of_two_who_change_the_same_one_is_told,
+    test_pages_follow_each_other_without_gap_or_repetition,
+    test_participants_are_remembered,
+    test_search_is_for_letters_in_any_case,
+    test_the_same_key_many_times_at_once,
+    test_the_trash_is_emptied_after_thirty_days,
+)
+
+
+@pytest.fixture
+def empty_database(server_url: str) -> str:
+    """In the place of the SQLite file."""
+    return server_url
+
+
+async def test_it_is_postgresql(tmp_path: Path, empty_database: str) -> None:
+    async with open_edge(tmp_path, empty_database) as edge:
+        database: Database = edge.services.database
+        assert isinstance(database, PostgresDatabase)
+        assert not (tmp_path / "kanvas.db").exists()
+
+
+@pytest.mark.parametrize("text", ["%00", "a%00b"])
+async def test_what_the_database_can_not_hold_is_the_askers_mistake(
+    tmp_path: Path, empty_database: str, text: str
+) -> None:
+    """J11: no 5xx for a NUL in an address or a search."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await edge.guest()
+        for path in (f"/api/v1/rooms/{text}", f"/api/v1/rooms?q={text}", f"/api/v1/assets/{text}"):
+            answer = await ada.ask("GET", path)
+            assert answer.status_code < 500, (path, answer.text)
+        made = await ada.ask("POST", "/api/v1/rooms", json={"title": "a\0b"})
+        assert made.status_code < 500, made.text

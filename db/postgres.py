@@ -11,7 +11,8 @@ driver's error leaves as party.errors.Unavailable with its cause chained, and no
 
 Sources: postgresql.org/docs/current/transaction-iso.html, errcodes-appendix.html; magicstack.github.io/
 asyncpg. Why no pool of SQLAlchemy's: it returns a connection by asking the server (a rollback), and ends one
-politely, both without a deadline. Measured (tests/bench/journal.py): see there.
+politely, both without a deadline. Measured (tests/bench/journal.py postgresql, on two busy cores, fsync on):
+a small read is 0.8 ms and 290 to 360 us CPU of ours, a small write of two statements 5 ms and 1.1 ms CPU.
 """
 
 import asyncio

@@ -11,15 +11,14 @@ Source: postgresql.org/docs/current/explicit-locking.html sections 13.3.1 and 13
 
 import asyncio
 import random
-import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from db.errors import DatabaseDown
 from db.postgres import connect, sqlstate, translate
 from db.postgres_url import normal_postgres_url
 
@@ -84,25 +83,11 @@ def run_alone(url: str, work: Callable[[Connection], None], *, deadline_s: float
 
 
 def _in_thread(work: Coroutine[Any, Any, T]) -> T:
-    outcome: list[T] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-migration") as thread:
         try:
-            outcome.append(asyncio.run(work))
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=run, name="db-migration")
-    thread.start()
-    thread.join()
-    if failures:
-        failure = translate(failures[0])
-        if failure is failures[0]:
-            raise failure
-        raise failure from failures[0]
-    return outcome[0] if outcome else _missing()
-
-
-def _missing() -> Any:
-    raise DatabaseDown
+            return thread.submit(asyncio.run, work).result()
+        except Exception as error:
+            failure = translate(error)
+            if failure is error:
+                raise
+            raise failure from error

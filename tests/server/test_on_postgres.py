@@ -3,6 +3,9 @@
 They are imported and so collected here, where their database is another one.
 """
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,22 @@ async def test_what_the_database_can_not_hold_is_the_askers_mistake(
             assert answer.status_code < 500, (path, answer.text)
         made = await ada.ask("POST", "/api/v1/rooms", json={"title": "a\0b"})
         assert made.status_code < 500, made.text
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"), [("check", 0, "a commit reached the"), ("backup", 1, "pg_dump")]
+)
+def test_the_commands_work_and_show_no_password(
+    tmp_path: Path, empty_database: str, command: str, code: int, words: str
+) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("KANVAS_")}
+    env["KANVAS_DATABASE_URL"] = empty_database.replace("postgres@", "postgres:s3cret@")
+    env["KANVAS_DATA_DIR"] = str(tmp_path)
+    more = [str(tmp_path / "copy.db")] if command == "backup" else []
+    done = subprocess.run(
+        [sys.executable, "-m", "server", command, *more], env=env, capture_output=True, text=True, check=False
+    )
+    told = done.stdout + done.stderr
+    assert done.returncode == code, told
+    assert words in told
+    assert "s3cret" not in told

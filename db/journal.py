@@ -26,10 +26,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import cast
 
-from sqlalchemy import ColumnElement, Connection, delete, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from db.database import Database
+from db.deadlines import allow_time
 from db.grouping import Answer, Append, GroupCommitter
 from db.postgres_url import is_postgres
 from db.tables import canvas_states, room_clients, room_heads, room_updates, rooms
@@ -38,6 +39,9 @@ from db.tombstones import store_tombstones
 from db.upsert import insert_into
 from party.errors import RoomMoved, RoomNotFound, Unavailable
 from party.ports import NO_TOMBSTONES, Basis, Entry, Head, Owner, Schema, StoredRoom, Tail, Tombstones
+
+ROW_BYTES = 4 * 1024
+"""What a row is taken for when it is not known how many bytes are to be fetched."""
 
 # One statement for all rooms of the group: [[room_id, epoch, rows], ...] -> the new heads. A room that is
 # absent, in the trash or of another epoch is missing from the answer.
@@ -185,12 +189,20 @@ def _check_claims(driver: DBAPICursor, claims: Sequence[tuple[str, int, str, boo
 
 def _load(connection: Connection, room_id: str) -> StoredRoom:
     head = connection.execute(
-        select(rooms.c.schema, rooms.c.epoch, room_heads.c.seq, room_heads.c.checkpoint_seq)
+        select(
+            rooms.c.schema,
+            rooms.c.epoch,
+            room_heads.c.seq,
+            room_heads.c.checkpoint_seq,
+            func.coalesce(func.length(canvas_states.c.state), 0).label("size_bytes"),
+        )
         .join(room_heads, room_heads.c.room_id == rooms.c.id)
+        .outerjoin(canvas_states, canvas_states.c.room_id == rooms.c.id)
         .where(rooms.c.id == room_id, rooms.c.deleted_at.is_(None))
     ).one_or_none()
     if head is None:
         raise RoomNotFound
+    allow_time(connection, head.size_bytes + (head.seq - head.checkpoint_seq) * ROW_BYTES)
     state: bytes | None = None
     if head.checkpoint_seq:
         state = connection.execute(
@@ -245,6 +257,7 @@ def _install(
     wanted = select(room_heads.c.seq).where(*_base(room_id, epoch, after_seq, seq))
     if connection.execute(wanted).first() is None:
         raise _TooLate
+    allow_time(connection, len(state))
     content = {"seq": seq, "epoch": epoch, "state": state, "created_at": now}
     statement = insert_into(connection, canvas_states).values(room_id=room_id, **content)
     connection.execute(

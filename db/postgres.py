@@ -29,9 +29,10 @@ from sqlalchemy import Connection, NullPool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from db.deadlines import MORE_TIME
 from db.errors import DatabaseDown
 from db.postgres_url import normal_postgres_url
-from party.errors import Invalid, Unavailable
+from party.errors import Invalid, KanvasError, Unavailable
 
 T = TypeVar("T")
 
@@ -91,7 +92,9 @@ def translate(error: BaseException) -> BaseException:
 
 
 def sqlstate(error: BaseException) -> str:
-    """The five characters of PostgreSQL's own errors, "" for others."""
+    """The five characters of PostgreSQL's own errors, "" for others; of a translated one its cause's."""
+    if isinstance(error, KanvasError) and error.__cause__ is not None:
+        error = error.__cause__
     state = getattr(_driver_error(error), "sqlstate", None)
     return state if isinstance(state, str) else ""
 
@@ -112,7 +115,18 @@ class _Slot:
     connection: AsyncConnection
     driver: Any
     adapted: Any
-    used_at: float
+    used_at: float = 0.0
+    watchdog: asyncio.TimerHandle | None = None
+
+    def watch(self, timeout_s: float) -> None:
+        """From now on it has this long; then it is closed, whatever it does."""
+        self.rest()
+        self.watchdog = asyncio.get_running_loop().call_later(timeout_s, self.driver.terminate)
+
+    def rest(self) -> None:
+        if self.watchdog is not None:
+            self.watchdog.cancel()
+            self.watchdog = None
 
 
 @dataclass(slots=True, eq=False)
@@ -301,8 +315,9 @@ class PostgresDatabase:
                     if failure is error:
                         raise
                     raise failure from error
-            # Rolled back for certain, so nothing is done twice.
-            await asyncio.sleep(random.random() * 0.01 * attempt)
+            # Rolled back for certain, so nothing is done twice. Who waited in a circle lets others finish.
+            most_s = 0.2 if sqlstate(failure) == "40P01" else 0.01
+            await asyncio.sleep(random.uniform(most_s / 4, most_s) * attempt)
             attempt += 1
 
     async def _transact(self, job: _Job) -> Any:
@@ -310,11 +325,11 @@ class PostgresDatabase:
         adapted = slot.adapted
         adapted.isolation_level = "repeatable_read" if job.is_read else "read_committed"
         adapted.readonly = job.is_read
-        watchdog = asyncio.get_running_loop().call_later(self._timeout_s, slot.driver.terminate)
+        slot.watch(self._timeout_s)
         try:
             result = await slot.connection.run_sync(_in_transaction, job.work)
         except BaseException as error:
-            watchdog.cancel()
+            slot.rest()
             is_down = isinstance(translate(error), DatabaseDown)
             if is_down or slot.driver.is_closed() or slot.connection.in_transaction():
                 await _discard(slot)
@@ -323,7 +338,7 @@ class PostgresDatabase:
             if is_down:
                 self._drop_idle()
             raise
-        watchdog.cancel()
+        slot.rest()
         self._put_back(slot)
         return result
 
@@ -338,7 +353,14 @@ class PostgresDatabase:
             await _discard(slot)
         connection = await self._engine.connect()
         fairy: Any = await connection.get_raw_connection()
-        return _Slot(connection, fairy.driver_connection, fairy.dbapi_connection, 0.0)
+        slot = _Slot(connection, fairy.driver_connection, fairy.dbapi_connection)
+
+        def more_time(seconds: float) -> float:
+            slot.watch(self._timeout_s + seconds)
+            return self._timeout_s + seconds
+
+        fairy.info[MORE_TIME] = more_time
+        return slot
 
     def _put_back(self, slot: _Slot) -> None:
         slot.used_at = asyncio.get_running_loop().time()

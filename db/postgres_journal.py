@@ -10,9 +10,9 @@ of the group, before anything of it is written.
 
 Rooms are dealt out to a few committers, since one waits for its fsync most of the time. A group without new
 client ids is one statement and its own transaction: one round trip. Measured on two busy cores with fsync
-(tests/bench/journal.py postgresql): one writer p50 0.5 ms, 150 us CPU of ours an append; 100 writers p50 7 ms,
-p99 16 to 30 ms, 13,000 appends a second at 15 us CPU each. 1, 2 or 4 committers made no difference there, nor
-did commits that begin as soon as they can: two are for a server whose fsync takes long.
+(tests/bench/journal.py postgresql): one writer p50 0.5 ms, 150 us CPU of ours an append; 100 writers p50
+7 ms, p99 16 to 30 ms, 13,000 appends a second at 15 us CPU each. 1, 2 or 4 committers made no difference
+there, nor did commits that begin as soon as they can: two are for a server whose fsync takes long.
 Source: postgresql.org/docs/current/sql-select.html (The Locking Clause), queries-with.html section 7.8.4;
 transaction-iso.html: a statement's snapshot is older than the locks it waits for, hence the second look.
 """

@@ -76,7 +76,7 @@ def run_alone(url: str, work: Callable[[Connection], None], *, deadline_s: float
         try:
             return _in_thread(run())
         except Exception as error:
-            is_in_use = sqlstate(error.__cause__ or error) in ("55P03", "40P01")
+            is_in_use = sqlstate(error) in ("55P03", "40P01")
             if not is_in_use or time.monotonic() > end:
                 raise
         time.sleep(random.uniform(0.2, 1.0))

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from db.database import open_database
+from db.deadlines import allow_time
 from db.errors import DatabaseDown
 from db.migrate import upgrade
 from db.postgres import PostgresDatabase
@@ -151,6 +152,21 @@ async def test_a_statement_that_takes_too_long_ends_on_the_server_too(server_url
             await database.read(partial(pause, seconds=30))
         await asyncio.sleep(0.1)
         assert await count_sessions(database, "'active', 'idle in transaction'") == 0
+
+
+async def test_a_large_document_has_more_time(server_url: str) -> None:
+    """J9: as long as a slow line needs, on both sides; the next transaction has the usual time again."""
+    async with PostgresDatabase(server_url, timeout_s=0.3) as database:
+
+        def slow(connection: Connection, size_bytes: int) -> None:
+            allow_time(connection, size_bytes)
+            pause(connection, 0.6)
+
+        await database.write(partial(slow, size_bytes=2 * 1024 * 1024))
+        with pytest.raises(Unavailable):
+            await database.write(partial(slow, size_bytes=1000))
+        with pytest.raises(Unavailable):
+            await database.write(partial(pause, seconds=0.6))
 
 
 async def test_close_finishes_what_is_queued(server_url: str) -> None:

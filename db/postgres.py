@@ -1,18 +1,18 @@
 """PostgreSQL as the Database: closures in greenlets over asyncpg, on a few connections of our own.
 
-Owns: connections and what they are set up with, one transaction per closure, deadlines, which driver error
-means what. Does not own: queries, the journal's hot path (postgres_journal.py), URLs (postgres_url.py),
-migrations (migrate.py).
+Owns: connections and what they are set up with, one transaction per closure, deadlines. Does not own:
+queries, the journal's hot path (postgres_journal.py), URLs (postgres_url.py), which driver error means what
+(postgres_errors.py), migrations (postgres_migrate.py).
 
 Rules kept: a connection that may be broken is closed at once, and with it all that wait idle; every
 transaction and every wait has a deadline, kept by closing the connection, for a dead server answers no
-polite request; reads are one snapshot and can't write; what another transaction spoilt is run again; a
-driver's error leaves as party.errors.Unavailable with its cause chained, and no error shows a password.
+polite request; reads are one snapshot and can't write; what another transaction spoilt is run again; no
+error shows a password.
 
-Sources: postgresql.org/docs/current/transaction-iso.html, errcodes-appendix.html; magicstack.github.io/
-asyncpg. Why no pool of SQLAlchemy's: it returns a connection by asking the server (a rollback), and ends one
-politely, both without a deadline. Measured (tests/bench/journal.py postgresql, on two busy cores, fsync on):
-a small read is 0.8 ms and 290 to 360 us CPU of ours, a small write of two statements 5 ms and 1.1 ms CPU.
+Sources: postgresql.org/docs/current/transaction-iso.html; magicstack.github.io/asyncpg.
+Why no pool of SQLAlchemy's: it returns a connection by asking the server (a rollback), and ends one politely,
+both without a deadline. Measured (tests/bench/journal.py postgresql, on two busy cores, fsync on): a small
+read is 0.8 ms and 290 to 360 us CPU of ours, a small write of two statements 5 ms and 1.1 ms CPU.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from typing import Any, Self, TypeVar
 
 import asyncpg
 from sqlalchemy import Connection, NullPool
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from db.deadlines import MORE_TIME
 from db.errors import DatabaseDown
+from db.postgres_errors import MESSAGES, READ_ONLY, SPOILT, sqlstate, translate
 from db.postgres_url import normal_postgres_url
-from party.errors import Invalid, KanvasError, Unavailable
+from party.errors import Invalid
 
 T = TypeVar("T")
 
@@ -52,60 +52,6 @@ PING_S = 1.0
 ATTEMPTS = 4
 """Of a transaction that others spoil."""
 OLDEST = 130_000
-
-# Another transaction came between: what was looked at first is different now.
-_SPOILT = {"40001", "40P01", "23505", "23503"}
-# The change itself was refused; another one may well succeed. Everything else concerns the whole database.
-_REFUSED_CLASSES = {"0A", "21", "22", "23", "40", "42", "44", "54", "P0"}
-_REFUSED = {"25006", "53100", "55P03", "57014"}
-_UNSTORABLE = {"22021", "22P05"}
-_MESSAGES = {
-    "53100": "The database's disk is full, so edits can't be saved; they are kept, try again soon.",
-    "53300": "The database takes no more connections; raise its max_connections, or lower "
-    "KANVAS_DATABASE_POOL.",
-    "55P03": "Another process holds what this needs in the database; try again soon.",
-    "57014": "The database took too long; try again soon.",
-    "28P01": "The database refused the user name or the password in KANVAS_DATABASE_URL.",
-    "28000": "The database refused this user or this machine; see its pg_hba.conf.",
-    "3D000": "There is no database of the name in KANVAS_DATABASE_URL; create it first.",
-    "25006": "The database is read-only here; name the primary server in KANVAS_DATABASE_URL.",
-}
-_NOT_STORABLE = "This text holds characters that can't be stored, such as NUL or half a surrogate pair."
-_SHUT = "The connection to the database was lost; edits are kept, try again soon."
-
-
-def translate(error: BaseException) -> BaseException:
-    """A driver's error as Unavailable, DatabaseDown or Invalid with its cause chained; any other as it is."""
-    driver = _driver_error(error)
-    if driver is None:
-        return error
-    state = sqlstate(error)
-    failure: BaseException
-    if state in _UNSTORABLE or isinstance(driver, UnicodeError) or "surrogates not allowed" in str(driver):
-        failure = Invalid(_NOT_STORABLE)
-    elif state in _REFUSED or state[:2] in _REFUSED_CLASSES or isinstance(driver, asyncpg.DataError):
-        failure = Unavailable(_MESSAGES.get(state))
-    else:
-        failure = DatabaseDown(_MESSAGES.get(state) or (None if state else _SHUT))
-    failure.__cause__ = error
-    return failure
-
-
-def sqlstate(error: BaseException) -> str:
-    """The five characters of PostgreSQL's own errors, "" for others; of a translated one its cause's."""
-    if isinstance(error, KanvasError) and error.__cause__ is not None:
-        error = error.__cause__
-    state = getattr(_driver_error(error), "sqlstate", None)
-    return state if isinstance(state, str) else ""
-
-
-def _driver_error(error: BaseException) -> BaseException | None:
-    if isinstance(error, DBAPIError):
-        # SQLAlchemy's imitation of a driver's error, then the driver's own
-        adapted = error.orig
-        return adapted.__cause__ or adapted if adapted is not None else error
-    known = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-    return error if isinstance(error, known) else None
 
 
 @dataclass(slots=True, eq=False)
@@ -194,7 +140,8 @@ class PostgresDatabase:
             return await work(driver)
         except BaseException as error:
             failure = translate(error)
-            if driver is not None and (isinstance(failure, DatabaseDown) or failure is error):
+            is_lost = isinstance(failure, DatabaseDown) or failure is error or sqlstate(error) == READ_ONLY
+            if driver is not None and is_lost:
                 driver.terminate()
                 self._lanes[lane] = None
             if isinstance(failure, DatabaseDown):
@@ -245,7 +192,7 @@ class PostgresDatabase:
             if encoding != "UTF8":
                 raise Invalid(f"The database is encoded in {encoding}; create it with ENCODING 'UTF8'.")
             if is_standby:
-                raise DatabaseDown(_MESSAGES["25006"])
+                raise DatabaseDown(MESSAGES[READ_ONLY])
         except BaseException:
             await self.close()
             raise
@@ -311,7 +258,7 @@ class PostgresDatabase:
                 return await self._transact(job)
             except BaseException as error:
                 failure = translate(error)
-                if attempt == ATTEMPTS or sqlstate(error) not in _SPOILT:
+                if attempt == ATTEMPTS or sqlstate(error) not in SPOILT:
                     if failure is error:
                         raise
                     raise failure from error
@@ -330,7 +277,9 @@ class PostgresDatabase:
             result = await slot.connection.run_sync(_in_transaction, job.work)
         except BaseException as error:
             slot.rest()
-            is_down = isinstance(translate(error), DatabaseDown)
+            # What can't be written to was the primary once.
+            is_standby = not job.is_read and sqlstate(error) == READ_ONLY
+            is_down = is_standby or isinstance(translate(error), DatabaseDown)
             if is_down or slot.driver.is_closed() or slot.connection.in_transaction():
                 await _discard(slot)
             else:

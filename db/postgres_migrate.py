@@ -19,7 +19,8 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from db.postgres import connect, sqlstate, translate
+from db.postgres import connect
+from db.postgres_errors import sqlstate, translate
 from db.postgres_url import normal_postgres_url
 
 T = TypeVar("T")

@@ -358,6 +358,23 @@ async def test_sessions_that_were_ended_are_replaced_without_a_word(
         assert await journal.append("r", 1, entries(b"b")) == 2
 
 
+async def test_a_server_that_became_a_standby_is_left(server_url: str) -> None:
+    """J9: its sessions go on, and would refuse every write for ever."""
+    demote = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
+    async with PostgresDatabase(server_url, pool=1, lanes=1) as database:
+        journal = PostgresJournal(database)
+        await database.write(partial(make_room, room_id="r"))
+        await journal.append("r", 1, entries(b"a"))
+        await database.write(lambda connection: connection.exec_driver_sql(demote).close())
+        await database.run_in_lane(0, lambda driver: driver.execute(demote))
+        with pytest.raises(Unavailable):
+            await database.write(partial(put, name="Ada"))
+        with pytest.raises(Unavailable):
+            await journal.append("r", 1, entries(b"b"))
+        await database.write(partial(put, name="Ada"))
+        assert await journal.append("r", 1, entries(b"b")) == 2
+
+
 async def test_a_server_without_synchronous_commit_has_it_for_us(server: Postgres, fragile_url: str) -> None:
     """J1: what was told to be saved is on the disk."""
     server.sql("ALTER DATABASE " + fragile_url.rpartition("/")[2] + " SET synchronous_commit = off")

@@ -1,6 +1,6 @@
 """Takes a picture of Kanvas: a few people in a room with a small sketch, photos and files, or the lobby.
 
-    python -m tests.browser.screenshot OUT.png [--page room|files|uploads|lobby] [--width 1280] [--height 800] [--dark]
+    python -m tests.browser.screenshot OUT.png [--page room|files|uploads|lobby|public] [--width 1280] [--height 800] [--dark]
 
 Owns: the scene of the README's picture. The server is a real one with data of its own, which goes with it.
 """
@@ -229,11 +229,24 @@ async def lobby(people: Sequence[Person], meeting: Meeting) -> None:
     for person in (*others, ada):
         await person.enter(meeting.room_id)
     await ada.page.get_by_role("link", name="Back to the lobby").click()
-    await expect(ada.page.get_by_test_id("room-card").filter(has_text=TITLE)).to_contain_text("2 in now")
+    await expect(ada.page.get_by_test_id("room-card").filter(has_text=TITLE)).to_contain_text("2 people here now")
     await ada.ask("() => document.fonts.ready.then(() => true)")
 
 
-PAGES = {"room": room, "files": files, "uploads": uploads, "lobby": lobby}
+async def public(people: Sequence[Person], meeting: Meeting) -> None:
+    """Public rooms, one with people in."""
+    ada, *others = people
+    for title in OTHER_ROOMS:
+        await ada.ask(MAKE, {"title": title, "visibility": "public"})
+    busy = await ada.ask(MAKE, {"title": TITLE, "visibility": "public"})
+    for person in others:
+        await person.enter(busy)
+    await ada.page.goto(f"{meeting.server.url}/?tab=public")
+    await expect(ada.page.get_by_test_id("active-rooms")).to_contain_text("2 people here now", timeout=30_000)
+    await ada.ask("() => document.fonts.ready.then(() => true)")
+
+
+PAGES = {"room": room, "files": files, "uploads": uploads, "lobby": lobby, "public": public}
 
 
 async def take(out: Path, page: str, width: int, height: int, *, dark: bool) -> None:

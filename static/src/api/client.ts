@@ -133,6 +133,11 @@ export class Api {
     return this.#json(`/rooms?${params}`, signal ? { signal } : {});
   }
 
+  /** Public rooms with people in them, most people first. */
+  listActiveRooms(limit: number, signal: AbortSignal): Promise<{ readonly items: readonly Room[] }> {
+    return this.#json(`/rooms/active?limit=${limit}`, { signal });
+  }
+
   createRoom(room: { title: string; visibility: Visibility }, key: string = randomKey()): Promise<Room> {
     return this.#json("/rooms", { method: "POST", json: room, headers: { "Idempotency-Key": key } });
   }

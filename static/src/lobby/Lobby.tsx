@@ -11,6 +11,7 @@ import { Logo } from "../ui/Logo";
 import { PlusIcon, SearchIcon, CloseIcon, OfflineIcon } from "../ui/icons";
 import { Notice } from "../ui/Notice";
 import { useSay } from "../ui/toasts";
+import { useActiveRooms } from "./active";
 import { DeleteRoomDialog, NewRoomDialog, RenameRoomDialog } from "./dialogs";
 import { EmptyRooms } from "./EmptyRooms";
 import { RoomCard, RoomSkeleton } from "./RoomCard";
@@ -61,11 +62,16 @@ export function Lobby(): ReactNode {
   const [search, setSearch] = useState("");
   const q = useLater(search.trim(), SEARCH_WAIT_MS);
   const list = useRooms(scope, q);
+  const active = useActiveRooms(scope === "public" && q === "" && list.state === "ready" && !list.stale ? list.rooms : null);
+  const quiet = useMemo(() => {
+    const shown = new Set(active.map((room) => room.id));
+    return list.rooms.filter((room) => !shown.has(room.id));
+  }, [active, list.rooms]);
   const [asked, setAsked] = useState<Asked | null>(null);
   const skeleton = useAfter(list.state === "loading", SKELETON_AFTER_MS);
   const searchField = useRef<HTMLInputElement>(null);
   const panelId = useId();
-  const now = useMemo(() => Date.now(), [list.rooms]);
+  const now = useMemo(() => Date.now(), [list.rooms, active]);
 
   // The editor is the larger part: fetch it while somebody reads the list.
   useEffect(() => {
@@ -156,6 +162,22 @@ export function Lobby(): ReactNode {
     document.getElementById(`tab-${next.scope}`)?.focus();
   };
   const show = (next: Scope) => navigate(next === "mine" ? "/" : `/?tab=${next}`, { replace: true });
+
+  const cardOf = (room: Room) => (
+    <RoomCard
+      key={room.id}
+      room={room}
+      me={me}
+      now={now}
+      trashed={scope === "trash"}
+      onOpen={open}
+      onCopyLink={(it) => void copyLink(it)}
+      onRename={(it) => setAsked({ what: "rename", room: it })}
+      onDelete={(it) => setAsked({ what: "delete", room: it })}
+      onToggleVisibility={(it) => void toggleVisibility(it)}
+      onRestore={(it) => void restore(it)}
+    />
+  );
 
   return (
     <div className="lobby">
@@ -268,26 +290,19 @@ export function Lobby(): ReactNode {
               ))}
             </ul>
           )}
-          {list.state === "ready" && list.rooms.length === 0 && (
+          {list.state === "ready" && list.rooms.length === 0 && active.length === 0 && (
             <EmptyRooms scope={scope} q={q} onNew={() => setAsked({ what: "new" })} onClear={() => setSearch("")} />
           )}
-          {list.state === "ready" && list.rooms.length > 0 && (
+          {list.state === "ready" && active.length > 0 && (
+            <section className="lobby__active" aria-labelledby="active-rooms" data-testid="active-rooms">
+              <h2 id="active-rooms" className="lobby__heading">Rooms with people in them</h2>
+              <ul className="rooms">{active.map(cardOf)}</ul>
+            </section>
+          )}
+          {list.state === "ready" && active.length > 0 && quiet.length > 0 && <h2 className="lobby__heading">Other public rooms</h2>}
+          {list.state === "ready" && quiet.length > 0 && (
             <ul className="rooms" data-testid="rooms">
-              {list.rooms.map((room) => (
-                <RoomCard
-                  key={room.id}
-                  room={room}
-                  me={me}
-                  now={now}
-                  trashed={scope === "trash"}
-                  onOpen={open}
-                  onCopyLink={(it) => void copyLink(it)}
-                  onRename={(it) => setAsked({ what: "rename", room: it })}
-                  onDelete={(it) => setAsked({ what: "delete", room: it })}
-                  onToggleVisibility={(it) => void toggleVisibility(it)}
-                  onRestore={(it) => void restore(it)}
-                />
-              ))}
+              {quiet.map(cardOf)}
             </ul>
           )}
           {list.state === "ready" && list.more && (

@@ -8,7 +8,7 @@ import { Doodle } from "../ui/Doodle";
 import { GlobeIcon, LinkIcon, LockIcon, MoreIcon, PenIcon, RestoreIcon, TrashIcon } from "../ui/icons";
 import { Menu, type MenuEntry } from "../ui/Menu";
 
-const FACES = 4;
+const FACES = 3;
 
 export function RoomSkeleton(): ReactNode {
   return (
@@ -33,7 +33,8 @@ function WhoIsIn({ room }: { room: Room }): ReactNode {
         ))}
       </span>
       <span className="card__live">
-        {room.participant_count} in<span className="only-read"> now: {names}</span>
+        {room.participant_count === 1 ? "1 person" : `${room.participant_count} people`} here now
+        <span className="only-read">: {names}</span>
       </span>
     </span>
   );

@@ -141,6 +141,17 @@ async def test_everything_flushed_is_told_again(client: Redis) -> None:
     assert await directory.people(["r"]) == {"r": (ADA,)}
 
 
+@pytest.mark.parametrize("kind", ["normal", "pubsub"])
+async def test_killed_connections_are_replaced(kind: str) -> None:
+    with open_valkey() as server:
+        async with open_redis(server.url()) as client:
+            directory = RedisDirectory(client, PREFIX, "n1")
+            await directory.publish(News(NODE, {"r": room(ADA)}))
+            server.command("CLIENT", "KILL", "TYPE", kind)
+            await directory.publish(News(NODE, {"r": room(BEN, left=(ADA,))}))
+            assert await directory.people(["r"]) == {"r": (BEN,)}
+
+
 @pytest.mark.parametrize(
     "value", [b"", b"x", b"[]", b"{}", b"[1,2,3]", b'[null,"x",1]', b"\xff", b'{"pid":1}']
 )

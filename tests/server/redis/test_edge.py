@@ -158,6 +158,25 @@ async def test_metadata_only_for_who_may_read_the_room(
         assert cache.hits > hits + 1
 
 
+async def test_a_change_of_a_file_is_seen_by_the_other_process(
+    tmp_path: Path, empty_database: Path, own: Valkey
+) -> None:
+    """Renditions come a moment after the row was kept, and a sweep takes it away."""
+    async with open_two(tmp_path, empty_database, own) as (one, two):
+        ada = await enter(one)
+        asset = await ada.stored(noise(600, 600))
+        path = f"/api/v1/assets/{asset['id']}/metadata"
+        told = await eventually(two, ada.person, path, lambda told: told["renditions"])
+        assert isinstance(told["renditions"], list)
+        cache = two.services.backplane.asset_cache
+        assert cache is not None
+        later = datetime.now(UTC) + timedelta(days=8)
+        for now in (datetime.now(UTC), later):
+            await sweep(one.services, now, is_dry=False)
+        gone = await Person(two.http, ada.person.token, ada.person.user_id).ask("GET", path)
+        assert gone.status_code == 404
+
+
 async def test_without_redis_everything_goes_on_and_is_called_degraded(
     tmp_path: Path, empty_database: Path, own: Valkey
 ) -> None:

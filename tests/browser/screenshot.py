@@ -229,7 +229,9 @@ async def lobby(people: Sequence[Person], meeting: Meeting) -> None:
     for person in (*others, ada):
         await person.enter(meeting.room_id)
     await ada.page.get_by_role("link", name="Back to the lobby").click()
-    await expect(ada.page.get_by_test_id("room-card").filter(has_text=TITLE)).to_contain_text("2 people here now")
+    await expect(ada.page.get_by_test_id("room-card").filter(has_text=TITLE)).to_contain_text(
+        "2 people here now"
+    )
     await ada.ask("() => document.fonts.ready.then(() => true)")
 
 

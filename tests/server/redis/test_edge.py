@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from server import reporter
 from server.redis import directory as redis_directory
 from tests.backends.valkey import Valkey, open_valkey
 from tests.party.peers import Wire
-from tests.server.assets.pictures import png
+from tests.server.assets.pictures import noise, png
 from tests.server.assets.sending import enter
+from tests.server.assets.test_sweep import age, sweep
 from tests.server.edge import Edge, Person, open_edge
 from tests.server.redis.hearing import until
 
@@ -164,15 +166,13 @@ async def test_a_change_of_a_file_is_seen_by_the_other_process(
     """Renditions come a moment after the row was kept, and a sweep takes it away."""
     async with open_two(tmp_path, empty_database, own) as (one, two):
         ada = await enter(one)
-        asset = await ada.stored(noise(600, 600))
+        asset = await ada.stored(noise(600, 600), "image/jpeg", filename="a.jpg")
         path = f"/api/v1/assets/{asset['id']}/metadata"
         told = await eventually(two, ada.person, path, lambda told: told["renditions"])
         assert isinstance(told["renditions"], list)
-        cache = two.services.backplane.asset_cache
-        assert cache is not None
-        later = datetime.now(UTC) + timedelta(days=8)
-        for now in (datetime.now(UTC), later):
-            await sweep(one.services, now, is_dry=False)
+        await sweep(one)
+        await age(one, timedelta(days=8))
+        await sweep(one)
         gone = await Person(two.http, ada.person.token, ada.person.user_id).ask("GET", path)
         assert gone.status_code == 404
 

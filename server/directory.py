@@ -109,7 +109,7 @@ class Directory(Protocol):
     async def publish(self, news: News) -> list[str]:
         """Tell what happened here; returns rooms that others show otherwise at the same version.
 
-        What is not repeated is forgotten: people and statistics after 30 s, public rooms after 300.
+        What is not repeated is forgotten: people and statistics after 90 s, public rooms after 300.
         """
 
     async def leave(self) -> None:

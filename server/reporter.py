@@ -10,6 +10,7 @@ its time there.
 import asyncio
 import hashlib
 import os
+import random
 import socket
 import time
 from collections.abc import AsyncIterator, Iterable
@@ -24,6 +25,7 @@ from db.rooms import list_public
 from party.errors import KanvasError
 from party.hub import Hub
 from party.room import Room
+from party.session import Session
 from party.wire import encode_state_vector
 from server.directory import Directory, Latest, News, NodeStats, PersonHere, RoomNews, RoomStats
 from server.redis.address import RedisAway
@@ -31,10 +33,14 @@ from server.redis.address import RedisAway
 log = structlog.get_logger("kanvas.reporter")
 
 EVERY_S: Final = 2.0
-REPEAT_S: Final = 10.0
-"""A third of how long the directory keeps what it is told."""
+ALONE_S: Final = 5.0
+"""The same where nobody else listens."""
 
-PRESENCE_REPEAT_S: Final = 20.0
+AFTER_FAILURE_S: Final = 5.0
+REPEAT_S: Final = 30.0
+"""A third of how long the directory keeps who is in a room."""
+
+PRESENCE_REPEAT_S: Final = 30.0
 VISIBLE_S: Final = 30.0
 """How long what the database said of a room's visibility is taken for true; routes ask it again."""
 
@@ -50,6 +56,8 @@ class Reporter:
         self._database = database
         self._directory = directory
         self._told: dict[str, tuple[float, RoomNews]] = {}
+        self._sat: dict[str, list[Session]] = {}
+        """Who sat in a room when it was read last: where it is the same nobody came or went."""
         self._seen: dict[str, tuple[float, str]] = {}
         """By user, when it was told which room they are in."""
         self._public: dict[str, tuple[float, bool]] = {}
@@ -79,15 +87,15 @@ class Reporter:
         told: dict[str, RoomNews] = {}
         present: dict[str, str] = {}
         for number, room in enumerate(rooms.values(), 1):
-            news = self._read(room)
-            present.update(dict.fromkeys((one.id for one in news.people), room.id))
-            at, before = self._told.get(room.id, (float("-inf"), None))
-            if before is None or _differs(news, before) or now - at >= REPEAT_S:
-                self._told[room.id] = (now, news)
+            news = self._read_if_due(room, now)
+            if news is not None:
                 told[room.id] = news
+            people = self._told[room.id][1].people
+            present.update(dict.fromkeys((one.id for one in people), room.id))
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
         empty = {one: self._told.pop(one)[1].people for one in list(self._told) if one not in rooms}
+        self._sat = {one: self._sat[one] for one in self._told}
         return News(
             node=NodeStats(
                 host=self._host,
@@ -112,6 +120,21 @@ class Reporter:
         for one in gone:
             del self._seen[one]
         return {**due, **dict.fromkeys(gone)}
+
+    def _read_if_due(self, room: Room, now: float) -> RoomNews | None:
+        sat = list(room.sessions)
+        at, before = self._told.get(room.id, (float("-inf"), None))
+        is_due = before is None or now - at >= REPEAT_S
+        is_same = before is not None and before.is_public == self._public.get(room.id, (0.0, False))[1]
+        if not is_due and is_same and self._sat.get(room.id) == sat:
+            return None
+        self._sat[room.id] = sat
+        news = self._read(room)
+        if not is_due and is_same and before is not None and news.people == before.people:
+            return None
+        # what was told at once is not repeated at once
+        self._told[room.id] = (now - random.uniform(0, REPEAT_S / 3), news)
+        return news
 
     def _read(self, room: Room) -> RoomNews:
         people = tuple(PersonHere(one.user_id, one.name) for one in room.present())
@@ -152,8 +175,9 @@ class Reporter:
     async def run(self) -> None:
         """Tell every few seconds, for good."""
         is_failing = False
+        every_s = EVERY_S if self._directory.is_shared else ALONE_S
         while True:
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(AFTER_FAILURE_S if is_failing else every_s)
             try:
                 await self.tell()
             except KanvasError as error:
@@ -166,11 +190,6 @@ class Reporter:
                 is_failing = True
             else:
                 is_failing = False
-
-
-def _differs(news: RoomNews, before: RoomNews) -> bool:
-    """Statistics alone wait for the next repetition."""
-    return (news.people, news.is_public) != (before.people, before.is_public)
 
 
 @asynccontextmanager

@@ -35,9 +35,15 @@ from server.redis.address import RedisAway, explain
 from server.redis.keys import LATEST_S, NODE_S, PARTICIPANTS_S, PRESENCE_S, REGISTRY_S, STATS_S
 
 DEADLINE_S: Final = 0.5
+TELLING_S: Final = 2.0
+"""In the background nobody waits for it."""
+
 REST_S: Final = 1.0
-AT_ONCE: Final = 25
-"""Rooms or people in one pipeline: writing and reading it holds the loop for a millisecond."""
+AT_ONCE: Final = 50
+"""Commands in one pipeline: writing and reading them holds the loop for a millisecond."""
+
+ROOMS_AT_ONCE: Final = 5
+"""Each is told in up to ten commands."""
 
 ACTIVE_KEPT_S: Final = 1.0
 """So long everybody who looks for active rooms gets the same answer."""
@@ -108,7 +114,7 @@ class RedisDirectory:
 
     async def publish(self, news: News) -> list[str]:
         now = time.time()
-        async with self._patience.asking():
+        async with self._patience.asking(TELLING_S):
             names = self._key("nodes", "registry")
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.set(self._key("nodes", self._node), _dump(asdict(news.node)), ex=NODE_S)
@@ -118,10 +124,10 @@ class RedisDirectory:
                 await pipe.execute()
         self._note_nodes(set(await self.nodes()), now)
         differing: list[str] = []
-        for some in _slices(news.rooms.items()):
+        for some in _slices(news.rooms.items(), ROOMS_AT_ONCE):
             differing += await self._tell_rooms(some, now)
         for emptied in _slices(news.empty.items()):
-            async with self._patience.asking(), self._redis.pipeline(transaction=False) as pipe:
+            async with self._patience.asking(TELLING_S), self._redis.pipeline(transaction=False) as pipe:
                 for room_id, people in emptied:
                     if people:
                         pipe.zrem(self._key("rooms", room_id, "participants"), *self._members(people))
@@ -132,12 +138,12 @@ class RedisDirectory:
         return differing
 
     async def leave(self) -> None:
-        async with self._patience.asking():
+        async with self._patience.asking(TELLING_S):
             await self._redis.delete(self._key("nodes", self._node))
 
     async def _tell_rooms(self, rooms: Sequence[tuple[str, RoomNews]], now: float) -> list[str]:
         registry = self._key("rooms", "registry")
-        async with self._patience.asking(), self._redis.pipeline(transaction=False) as pipe:
+        async with self._patience.asking(TELLING_S), self._redis.pipeline(transaction=False) as pipe:
             for room_id, news in rooms:
                 participants = self._key("rooms", room_id, "participants")
                 if news.left:
@@ -172,7 +178,7 @@ class RedisDirectory:
 
     async def _tell_whereabouts(self, places: Sequence[tuple[str, str | None]], now: float) -> None:
         keys = {user_id: self._key("presence", user_id) for user_id, _ in places}
-        async with self._patience.asking():
+        async with self._patience.asking(TELLING_S):
             # who left here may have come in elsewhere meanwhile
             gone = [user_id for user_id, room_id in places if room_id is None]
             found = await self._redis.mget([keys[one] for one in gone]) if gone else []
@@ -306,9 +312,9 @@ class RedisDirectory:
         return found
 
 
-def _slices(items: Iterable[T]) -> Iterable[list[T]]:
+def _slices(items: Iterable[T], size: int = AT_ONCE) -> Iterable[list[T]]:
     every = list(items)
-    return (every[at : at + AT_ONCE] for at in range(0, len(every), AT_ONCE))
+    return (every[at : at + size] for at in range(0, len(every), size))
 
 
 def _dump(value: Any) -> bytes:

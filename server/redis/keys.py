@@ -7,8 +7,8 @@ Rule: every key expires by itself.
 from typing import Final, NamedTuple
 
 REGISTRY_S: Final = 300
-PARTICIPANTS_S: Final = 30
-STATS_S: Final = 30
+PARTICIPANTS_S: Final = 90
+STATS_S: Final = 90
 LATEST_S: Final = 300
 META_S: Final = 300
 NODE_S: Final = 10

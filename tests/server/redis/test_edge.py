@@ -35,7 +35,8 @@ def own() -> Iterator[Valkey]:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes two seconds takes a twentieth."""
-    monkeypatch.setattr(reporter, "EVERY_S", 0.05)
+    for name in ("EVERY_S", "ALONE_S", "AFTER_FAILURE_S"):
+        monkeypatch.setattr(reporter, name, 0.05)
     monkeypatch.setattr(redis_directory, "ACTIVE_KEPT_S", 0.0)
     monkeypatch.setattr(redis_directory, "NODES_KEPT_S", 0.0)
 

@@ -355,3 +355,24 @@ idempotency_keys = Table(
     PrimaryKeyConstraint("user_id", "key"),
 )
 Index("ix_idempotency_keys_created", idempotency_keys.c.created_at)
+
+# What ends tokens before their time. Of kind token: subject is a token id, and what was renewed from it ends
+# too; of kind user: subject is the user id, and what was issued up to issued_before ends.
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    # no foreign key: whoever signs out may never have been written down
+    Column("user_id", Text, nullable=False),
+    Column("issued_before", UtcDateTime, nullable=True),
+    Column("revoked_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("kind", "subject"),
+    CheckConstraint("kind IN ('token', 'user')", name="kind"),
+    CheckConstraint("(kind = 'user') = (issued_before IS NOT NULL)", name="issued_before"),
+)
+# find_since: what is new, asked for twice a second by every process.
+Index("ix_revocations_revoked", revocations.c.revoked_at)
+# purge_revocations: what no token can be renewed from any more.
+Index("ix_revocations_expires", revocations.c.expires_at)

@@ -31,6 +31,12 @@ def put_user(connection: Connection, id: str, name: str, now: datetime) -> User:
     return User(row.id, row.name, row.created_at, row.seen_at)
 
 
+def add_user(connection: Connection, id: str, name: str, now: datetime) -> None:
+    """Add the user; one that is known keeps its name."""
+    statement = insert_into(connection, users).values(id=id, name=name, created_at=now, seen_at=now)
+    connection.execute(statement.on_conflict_do_nothing(index_elements=[users.c.id]))
+
+
 def find_user(connection: Connection, id: str) -> User | None:
     row = connection.execute(select(users).where(users.c.id == id)).one_or_none()
     return None if row is None else User(row.id, row.name, row.created_at, row.seen_at)

@@ -18,6 +18,7 @@ from server.assets import admin as assets_admin
 from server.assets import reading, straight, uploads
 from server.blobs import routes as blob_routes
 from server.blobs.open import storage_origin
+from server.identity import routes as identity_routes
 from server.jobs import routes as jobs
 from server.middleware import Gzip, LastNet, RequestContext, SecurityHeaders
 from server.openapi import build_document
@@ -37,6 +38,7 @@ def all_operations() -> Api:
     assets = (uploads, straight, reading, blob_routes)
     for module in (
         sign_in,
+        identity_routes,
         active,
         rooms,
         documents,

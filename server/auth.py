@@ -1,19 +1,22 @@
 """Who is asking: tokens, the session cookie, and which pages may speak for a person.
 
-Owns: issuing and checking tokens, the origin rules shared by REST and WebSocket. Does not own: the routes
-(`sign_in.py`), roles in a room (`rooms.py`). Seam: `Tokens` is what an outside issuer will stand beside.
+Owns: issuing and checking our own tokens, the origin rules shared by REST and WebSocket. Does not own: the
+routes (`sign_in.py`), roles in a room (`rooms.py`), tokens of other issuers and revocation (`identity/`).
 
-Rules: HS256 and nothing else; `sub name iat exp iss aud` are all required and checked; a bearer token counts
-before the cookie and a wrong one is never covered by a right cookie; a request that changes something on the
-strength of the cookie must come from a page we know.
+Rules: HS256 and nothing else; `sub name iat exp iss aud` are all required and checked; a renewal keeps the
+`sid` of the first token and never outlives its `until`; a bearer token counts before the cookie and a wrong
+one is never covered by a right cookie; a request that changes something on the strength of the cookie must
+come from a page we know.
 Source: RFC 8725 (JWT best practice), RFC 6750 (bearer), Fetch standard (Origin, Sec-Fetch-Site).
 """
 
+import hashlib
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import jwt
 from starlette.datastructures import Headers
@@ -46,9 +49,19 @@ class Identity:
     issued_at: datetime
     expires_at: datetime
     is_admin: bool = False
-    """The operator: the token was made by `kanvas token --admin`."""
+    """The operator: by `kanvas token --admin`, or by the claim in KANVAS_ADMIN_CLAIM."""
+
+    token_id: str = ""
+    """What the token is revoked by."""
+
+    session_id: str = ""
+    """The token id of the first of its renewals: revoking that ends them all."""
+
+    until: datetime | None = None
+    """No renewal is valid for longer; None: it may be renewed for ever."""
+
     plan: str = ""
-    """What of KANVAS_RATE_PLANS holds for it; one that is not there is as none."""
+    """The claim `plan`: what of KANVAS_RATE_PLANS holds for it; one that is not there is as none."""
 
     def principal(self, role: Role = "editor") -> Principal:
         """The identity as the engine knows it, with its role in one room."""
@@ -61,6 +74,13 @@ class IssuedToken:
 
     token: str
     expires_at: datetime
+
+
+class Verifier(Protocol):
+    """Checks the tokens people come with."""
+
+    async def verify(self, token: str) -> Identity:
+        """Who the token speaks for. Raises Unauthenticated; Unavailable when that can't be known now."""
 
 
 class Tokens:
@@ -80,10 +100,16 @@ class Tokens:
         is_admin: bool = False,
         plan: str = "",
         ttl_s: int | None = None,
+        session_id: str | None = None,
+        until: datetime | None = None,
     ) -> IssuedToken:
-        """A token for this user, valid for `ttl_s` seconds (default: the server's)."""
-        now_s = int(self._clock())
-        end_s = now_s + (self._ttl_s if ttl_s is None else ttl_s)
+        """A token for this user, valid for `ttl_s` seconds (default: the server's), not beyond `until`."""
+        # "signed out everywhere until now" must not void who signs in again within the same second
+        now_s = round(self._clock(), 3)
+        end_s = int(now_s) + (self._ttl_s if ttl_s is None else ttl_s)
+        if until is not None:
+            end_s = min(end_s, int(until.timestamp()))
+        token_id = secrets.token_urlsafe(12)
         claims: dict[str, Any] = {
             "iss": ISSUER,
             "aud": AUDIENCE,
@@ -91,16 +117,32 @@ class Tokens:
             "name": name,
             "iat": now_s,
             "exp": end_s,
+            "jti": token_id,
+            "sid": session_id or token_id,
         }
         if is_guest:
             claims["guest"] = True
         if is_admin:
             claims["admin"] = True
+        if until is not None:
+            claims["until"] = int(until.timestamp())
         if plan:
             claims["plan"] = plan
         return IssuedToken(
             token=jwt.encode(claims, self._secret, algorithm=ALGORITHM),
             expires_at=datetime.fromtimestamp(end_s, UTC),
+        )
+
+    def reissue(self, identity: Identity, name: str) -> IssuedToken:
+        """A renewal: the same person and session, the newest name."""
+        return self.issue(
+            identity.user_id,
+            name,
+            is_guest=identity.is_guest,
+            is_admin=identity.is_admin and identity.until is not None,
+            session_id=identity.session_id,
+            until=identity.until,
+            plan=identity.plan,
         )
 
     async def verify(self, token: str) -> Identity:
@@ -144,6 +186,7 @@ class Tokens:
             )
             issued_at = datetime.fromtimestamp(claims["iat"], UTC)
             expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+            until = datetime.fromtimestamp(claims["until"], UTC) if "until" in claims else None
         # a header of nested lists ends in RecursionError, times beyond the calendar in the last three
         except (jwt.PyJWTError, RecursionError, TypeError, ValueError, OverflowError, OSError) as error:
             raise refused from error
@@ -152,7 +195,7 @@ class Tokens:
             raise refused
         if issued_at.timestamp() > self._clock() + LEEWAY_S:
             raise refused
-        plan = claims.get("plan")
+        token_id, plan = claims.get("jti") or id_of_token(token), claims.get("plan")
         return Identity(
             sub,
             name,
@@ -160,8 +203,24 @@ class Tokens:
             issued_at,
             expires_at,
             is_admin=claims.get("admin") is True,
+            token_id=str(token_id),
+            session_id=str(claims.get("sid") or token_id),
+            until=until,
             plan=plan if isinstance(plan, str) else "",
         )
+
+
+def id_of_token(token: str) -> str:
+    """An id for a checked token that carries none of ours.
+
+    Of what is signed, not of the signature: there may be several right ones for the same token.
+    """
+    return "h" + hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()[:32]
+
+
+def is_https(connection: HTTPConnection, settings: Settings) -> bool:
+    """Whether the browser speaks https with us, be it through a proxy."""
+    return connection.url.scheme == "https" or (settings.public_url or "").startswith("https:")
 
 
 def bearer_token(headers: Headers) -> str | None:
@@ -244,7 +303,7 @@ def refused_origin(origin: str) -> OriginRefused:
 
 
 async def identify(
-    connection: HTTPConnection, tokens: Tokens, settings: Settings, *, method: str
+    connection: HTTPConnection, tokens: Verifier, settings: Settings, *, method: str
 ) -> Identity:
     """Who is asking, by bearer token or cookie. Raises Unauthenticated, OriginRefused."""
     found = find_token(connection)

@@ -48,7 +48,7 @@ def csp_with(storage: str) -> str:
 
 HSTS: Final = "max-age=31536000"
 SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-SIGNED_PATHS: Final = "/blobs/"
+SECRET_QUERIES: Final = ("/blobs/", "/api/v1/auth/oidc/")
 QUIET_PATHS: Final = frozenset({"/healthz", "/readyz"})
 
 
@@ -94,8 +94,8 @@ class RequestContext:
             "status": status or 499,  # nobody was there to answer
             "took_ms": took_ms,
         }
-        # the query of a signed address is its permission
-        if scope.get("query_string") and not scope["path"].startswith(SIGNED_PATHS):
+        # the query of a signed address is its permission, that of a way back a code
+        if scope.get("query_string") and not scope["path"].startswith(SECRET_QUERIES):
             fields["query"] = scope["query_string"].decode("latin-1")
         if scope.get("client"):
             fields["client"] = scope["client"][0]

@@ -29,6 +29,8 @@ from party.errors import (
 )
 from server.auth import Identity, check_cookie_origin, check_origin, find_token, host_of
 from server.conditions import is_known_to_client, make_etag
+from server.identity.desk import Desk
+from server.line import Receiver
 from server.packs import share, takes_gzip
 from server.problems import FieldError, InvalidFields
 from server.registry import Api, Body, Call, Out, RawBody, Reply, RequestHeaders, answer
@@ -66,8 +68,14 @@ async def party_socket(websocket: WebSocket) -> None:
             structlog.contextvars.bind_contextvars(user_id=identity.user_id)
             await services.rates.join(host, identity.user_id, identity.plan)
             line.pace = services.rates.pace_of(identity.plan)
-            line.keep(services.places.take(identity.user_id, room_id))
-            seat = await services.hub.join(room_id, identity.principal(), line)
+            place = services.places.take(identity.user_id, room_id)
+            # our own client is told before its token ends, and may renew it here
+            is_ours = SUBPROTOCOL in offered
+            sitting = services.sessions.open(identity, line, place, wants_warning=is_ours)
+            line.keep(sitting)
+            seat: Receiver = await services.hub.join(room_id, identity.principal(), line)
+            if is_ours:
+                seat = Desk(seat, sitting, services.sessions, services.tokens.verify)
     except KanvasError as error:
         log.info("party refused", code=error.code)
         line.fail(error)

@@ -107,6 +107,12 @@ class GuestsOff(Forbidden):
     code = "guests_off"
 
 
+class OidcOff(NotFound):
+    """This server has no identity provider to sign in at; the operator can set KANVAS_OIDC_ISSUER."""
+
+    code = "oidc_off"
+
+
 class IdempotencyConflict(Conflict):
     """This Idempotency-Key was used for another request; take a new key."""
 

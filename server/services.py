@@ -36,6 +36,10 @@ from server.blobs.open import open_blobs, storage_origin
 from server.bounds import Bounds
 from server.compactor import open_compactor
 from server.directory import Directory
+from server.identity.opening import open_identity
+from server.identity.revocations import Revocations
+from server.identity.sessions import Sessions
+from server.identity.verifier import Passports
 from server.jobs.base import JobHandler
 from server.jobs.runner import Runner, open_jobs
 from server.keeper import Keeper, open_keeper
@@ -54,6 +58,8 @@ from server.visits import Visits, open_visits
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+    from server.identity.provider import Provider
 
 log = structlog.get_logger("kanvas.services")
 
@@ -90,7 +96,11 @@ class Services:
     database: Database
     journal: SqlJournal
     hub: Hub
-    tokens: Tokens
+    tokens: Passports
+    revocations: Revocations
+    sessions: Sessions
+    provider: "Provider | None"
+    signing_key: bytes
     blobs: Blobs
     intake: Intake
     packs: Packs
@@ -196,13 +206,18 @@ async def open_services(
                 # a file has one process, or two for a moment: each finds the other's rows when it writes
                 poll_s=POLL_S if is_postgres(database.url) else None,
             ) as hub,
+            open_identity(settings, tokens, database, Services.now) as identity,
         ):
             services = Services(
                 settings=settings,
                 database=database,
                 journal=journal,
                 hub=hub,
-                tokens=tokens,
+                tokens=identity.passports,
+                revocations=identity.revocations,
+                sessions=identity.sessions,
+                provider=identity.provider,
+                signing_key=secret,
                 blobs=blobs,
                 intake=intake,
                 packs=packs,
@@ -244,6 +259,7 @@ async def clean_up(services: Services) -> None:
         gone += some
     await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
     await services.keeper.clean_up()
+    await services.revocations.clean_up()
     await services.intake.tidy()
     await services.blobs.tidy()
     await _purge_jobs(services.database, now)

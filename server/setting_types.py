@@ -15,11 +15,13 @@ from pydantic import Field, JsonValue, SecretStr
 from db.postgres_url import is_postgres, normal_postgres_url
 from party.errors import Invalid
 from server.blobs.address import read_address
+from server.identity.addresses import is_safe_address
 from server.rates.actions import read_table
 
 HOST_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_-]{1,63})*", re.I
 )
+OWN_ISSUER: Final = "kanvas"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -123,6 +125,38 @@ def redis_url(value: SecretStr | None) -> SecretStr | None:
             raise ValueError("not a Redis address")
         if not re.fullmatch(r"(/\d{0,3})?", parts.path) or parts.query or parts.fragment:
             raise ValueError("not a Redis address")
+    return value
+
+
+def provider_url(value: str | None) -> str | None:
+    """An address of an identity provider: https, or http on this machine. Kept as it is: it is compared."""
+    if value is not None and not is_safe_address(value):
+        raise ValueError("not a safe address")
+    return value
+
+
+def jwt_issuer(value: str | None) -> str | None:
+    if value is not None and value == OWN_ISSUER:
+        raise ValueError("the name of our own tokens")
+    return value
+
+
+def words(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def scopes(value: str) -> str:
+    given = value.split()
+    if "openid" not in given or not all(re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]+", one) for one in given):
+        raise ValueError("no scopes of OpenID Connect")
+    return " ".join(given)
+
+
+def admin_claim(value: str | None) -> str | None:
+    if value is not None and not all(part.strip() for part in value.rpartition("=")[::2]):
+        raise ValueError("not a claim and a value")
     return value
 
 

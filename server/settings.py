@@ -33,6 +33,7 @@ from server.setting_types import setting
 
 PREFIX: Final = "KANVAS_"
 MASK: Final = "********"
+SECRETS: Final = frozenset({"secret", "oidc_client_secret"})
 KUBERNETES: Final = re.compile(r"KANVAS_SERVICE_\w+|KANVAS_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")
 """What Kubernetes puts into every container beside a service called kanvas (besides KANVAS_PORT=tcp://...)."""
 
@@ -162,6 +163,79 @@ class Settings(BaseSettings):
         "Seconds a sign-in token is valid; our client renews it by itself.",
         shown="86400",
         ge=60,
+        le=7_776_000,
+    )
+    jwt_jwks_url: Annotated[str | None, AfterValidator(kinds.provider_url)] = setting(
+        None,
+        "url",
+        "an https address",
+        "Where the public keys of your identity provider are; its tokens are then taken as bearer tokens.",
+        shown="",
+    )
+    jwt_issuer: Annotated[str | None, AfterValidator(kinds.jwt_issuer)] = setting(
+        None,
+        "text",
+        "what the claim iss of its tokens says",
+        "Issuer of those tokens, letter by letter.",
+        shown="",
+    )
+    jwt_audience: str | None = setting(
+        None,
+        "text",
+        "what the claim aud of its tokens says or has",
+        "Audience of those tokens: that they are made for this server.",
+        shown="",
+    )
+    name_claims: Annotated[tuple[str, ...], NoDecode, BeforeValidator(kinds.words)] = setting(
+        ("name", "preferred_username", "nickname"),
+        "list",
+        "claims separated by commas",
+        "Claims of the identity provider that say what somebody is called; the first that is there counts.",
+        shown="name,preferred_username,nickname",
+    )
+    admin_claim: Annotated[str | None, AfterValidator(kinds.admin_claim)] = setting(
+        None,
+        "text",
+        "a claim and its value, such as realm_access.roles=kanvas-admin",
+        "Claim of the identity provider that makes somebody an operator; empty is nobody.",
+        shown="",
+    )
+    oidc_issuer: Annotated[str | None, AfterValidator(kinds.provider_url)] = setting(
+        None,
+        "url",
+        "the issuer's https address, without /.well-known/openid-configuration",
+        "Identity provider to sign in at, by OpenID Connect; the sign-in page then has a button for it.",
+        shown="",
+    )
+    oidc_client_id: str | None = setting(
+        None, "text", "the client id", "What the provider calls this server.", shown=""
+    )
+    oidc_client_secret: SecretStr | None = setting(
+        None, "text", "the client secret", "Empty for a public client, which PKCE alone protects.", shown=""
+    )
+    oidc_scopes: Annotated[str, AfterValidator(kinds.scopes)] = setting(
+        "openid profile",
+        "text",
+        "scopes separated by spaces, openid among them",
+        "What is asked of the provider.",
+        shown="openid profile",
+    )
+    oidc_button: str = setting(
+        "Sign in",
+        "text",
+        "up to 40 characters",
+        "Text of the button, such as: Sign in with Example.",
+        shown="Sign in",
+        min_length=1,
+        max_length=40,
+    )
+    oidc_session_s: int = setting(
+        604_800,
+        "integer",
+        "a whole number of seconds from 300 to 7776000",
+        "Seconds after which somebody who came by the provider signs in there again.",
+        shown="604800",
+        ge=300,
         le=7_776_000,
     )
     max_asset_bytes: int = setting(
@@ -378,7 +452,7 @@ def settings_table() -> list[Row]:
             type=_takes(field)["kind"],
             default=_takes(field)["shown"],
             help=field.description or "",
-            secret=name == "secret",
+            secret=name in SECRETS,
         )
         for name, field in Settings.model_fields.items()
     ]
@@ -434,8 +508,8 @@ def _unknown(name: str) -> str:
 
 
 def _wrong(name: str, value: str) -> str:
-    masked = {"secret": MASK, "blobs_url": mask(value), "database_url": shown_url(value)}
-    shown = masked.get(name) or _without_password(value)
+    masked = {"blobs_url": mask(value), "database_url": shown_url(value)}
+    shown = MASK if name in SECRETS else masked.get(name) or _without_password(value)
     takes = _takes(Settings.model_fields[name])["takes"]
     return f"{PREFIX}{name.upper()}={shown} is not valid; it takes {takes}."
 

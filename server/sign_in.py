@@ -9,7 +9,7 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from starlette.requests import Request
+from pydantic import Field
 from starlette.responses import Response
 from ulid import ULID
 
@@ -18,15 +18,16 @@ from party.errors import OriginRefused, Unauthenticated
 from server.auth import (
     COOKIE,
     REFRESHABLE_S,
-    Identity,
     IssuedToken,
+    bearer_token,
     check_cookie_origin,
     check_origin,
     find_token,
+    is_https,
 )
+from server.identity.routes import drop_cookie
 from server.problems import GuestsOff
 from server.registry import Api, Body, Call, Out, Reply, answer, no_content
-from server.settings import Settings
 from server.text import Name
 
 api = Api()
@@ -63,17 +64,20 @@ class SignedIn(Out):
     user: UserOut
 
 
+class ProviderOut(Out):
+    """An identity provider to sign in at."""
+
+    text: str = Field(description="Of the button")
+    href: str = Field(description="Where the button leads; add ?next= and a path of this server")
+
+
 class Config(Out):
     """What a client needs to know before it signs in."""
 
     guests: bool
+    sign_in: ProviderOut | None = Field(description="null: there is no identity provider")
     max_asset_bytes: int
     version: str
-
-
-def is_https(request: Request, settings: Settings) -> bool:
-    """Whether the browser speaks https with us, be it through a proxy."""
-    return request.url.scheme == "https" or (settings.public_url or "").startswith("https:")
 
 
 def _signed_in(call: Call, user_id: str, name: str, token: IssuedToken, status: int) -> Response:
@@ -148,11 +152,7 @@ async def refresh_token(call: Call) -> Response:
     # the token may be older than the last change of the name
     name = known.name if known is not None else identity.name
     await services.database.write(lambda conn: put_user(conn, user_id, name, now))
-    return _signed_in(call, user_id, name, _reissue(call, identity, name), 200)
-
-
-def _reissue(call: Call, identity: Identity, name: str) -> IssuedToken:
-    return call.services.tokens.issue(identity.user_id, name, is_guest=identity.is_guest, plan=identity.plan)
+    return _signed_in(call, user_id, name, services.tokens.reissue(identity, name), 200)
 
 
 @api.route(
@@ -161,22 +161,24 @@ def _reissue(call: Call, identity: Identity, name: str) -> IssuedToken:
     summary="Sign this browser out",
     tag="sign-in",
     needs_user=False,
-    replies=[Reply(204, "The cookie is gone", headers=COOKIE_HEADER)],
+    replies=[Reply(204, "The token has ended, and the cookie is gone", headers=COOKIE_HEADER)],
     errors=[OriginRefused],
 )
 async def sign_out(call: Call) -> Response:
-    """Clears the session cookie. A token you kept stays valid until it ends."""
-    if COOKIE in call.request.cookies:
-        check_cookie_origin(call.request.headers, call.services.settings)
-    response = no_content()
-    response.delete_cookie(
-        COOKIE,
-        path="/",
-        httponly=True,
-        samesite="lax",
-        secure=is_https(call.request, call.services.settings),
-    )
-    return response
+    """Ends the token you send, and all it was renewed from or to, and closes their connections within a
+    second. Clears the session cookie. Your other devices stay signed in."""
+    services, request = call.services, call.request
+    cookie = request.cookies.get(COOKIE)
+    if cookie is not None:
+        check_cookie_origin(request.headers, services.settings)
+    for token in {cookie, bearer_token(request.headers)} - {None, ""}:
+        try:
+            identity = await services.tokens.verify_for_refresh(token or "")
+        except Unauthenticated:
+            # it has ended already
+            continue
+        await services.revocations.end_session(identity)
+    return drop_cookie(call, no_content())
 
 
 @api.route(
@@ -204,7 +206,7 @@ async def rename_me(call: Call, body: NewName) -> Response:
     """Others see the new name when you connect with the new token."""
     services, identity, now = call.services, call.identity, call.services.now()
     await services.database.write(lambda conn: put_user(conn, identity.user_id, body.name, now))
-    token = _reissue(call, identity, body.name)
+    token = services.tokens.reissue(identity, body.name)
     return _signed_in(call, identity.user_id, body.name, token, 200)
 
 
@@ -219,6 +221,14 @@ async def rename_me(call: Call, body: NewName) -> Response:
 async def read_config(call: Call) -> Response:
     """Needs no sign-in."""
     settings = call.services.settings
+    provider = None
+    if call.services.provider is not None:
+        provider = ProviderOut(text=settings.oidc_button, href="/api/v1/auth/oidc/start")
     return answer(
-        Config(guests=settings.guests, max_asset_bytes=settings.max_asset_bytes, version=app_version())
+        Config(
+            guests=settings.guests,
+            sign_in=provider,
+            max_asset_bytes=settings.max_asset_bytes,
+            version=app_version(),
+        )
     )

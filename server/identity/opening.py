@@ -1,0 +1,111 @@
+"""Identity of one process, put together from the settings.
+
+Owns: which parts there are, and their life. Does not own: the parts. What only an identity provider needs is
+imported when there is one (Authlib takes 0.1 s).
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from db.database import Database
+from server.auth import Tokens, Verifier
+from server.identity.claims import AdminClaim
+from server.identity.revocations import Revocations, open_revocations
+from server.identity.sessions import Sessions, open_sessions
+from server.identity.verifier import Newcomers, Passports
+from server.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from server.identity.provider import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityParts:
+    """What the services are handed."""
+
+    passports: Passports
+    revocations: Revocations
+    sessions: Sessions
+    provider: "Provider | None"
+
+
+@asynccontextmanager
+async def open_identity(
+    settings: Settings, tokens: Tokens, database: Database, now: Callable[[], datetime]
+) -> AsyncIterator[IdentityParts]:
+    """Everything, running; no provider is asked before it is needed. Raises SettingsError, Unavailable."""
+    check_together(settings)
+    async with open_revocations(database, now) as revocations, AsyncExitStack() as stack:
+        sessions = await stack.enter_async_context(open_sessions(revocations.is_void))
+        revocations.on_news = sessions.close_void
+        outside = await _open_outside(settings, stack)
+        provider = await _open_provider(settings, stack)
+        passports = Passports(tokens, outside, revocations, Newcomers(database, now))
+        yield IdentityParts(passports, revocations, sessions, provider)
+
+
+def check_together(settings: Settings) -> None:
+    """Settings that mean something only together. Raises SettingsError with every problem."""
+    problems = []
+    tokens = {
+        "KANVAS_JWT_JWKS_URL": settings.jwt_jwks_url,
+        "KANVAS_JWT_ISSUER": settings.jwt_issuer,
+        "KANVAS_JWT_AUDIENCE": settings.jwt_audience,
+    }
+    missing = [name for name, value in tokens.items() if value is None]
+    if missing and len(missing) < len(tokens):
+        problems.append(f"{', '.join(missing)} must be set too, to take tokens of an identity provider.")
+    if settings.oidc_issuer is not None:
+        if settings.oidc_client_id is None:
+            problems.append("KANVAS_OIDC_CLIENT_ID must be set too, to sign in at KANVAS_OIDC_ISSUER.")
+        if settings.public_url is None and not settings.is_loopback:
+            problems.append("KANVAS_PUBLIC_URL must be set too: KANVAS_OIDC_ISSUER sends people back to it.")
+    elif settings.oidc_client_id is not None or settings.oidc_client_secret is not None:
+        problems.append("KANVAS_OIDC_ISSUER must be set too, to sign in with KANVAS_OIDC_CLIENT_ID.")
+    if problems:
+        raise SettingsError(problems)
+
+
+def admin_claim(settings: Settings) -> AdminClaim | None:
+    """The claim that makes an operator."""
+    if settings.admin_claim is None:
+        return None
+    path, _, value = settings.admin_claim.rpartition("=")
+    return AdminClaim(path.strip(), value.strip())
+
+
+async def _open_outside(settings: Settings, stack: AsyncExitStack) -> Verifier | None:
+    url, issuer, audience = settings.jwt_jwks_url, settings.jwt_issuer, settings.jwt_audience
+    if url is None or issuer is None or audience is None:
+        return None
+    from server.identity.fetching import fetch  # noqa: PLC0415
+    from server.identity.jwks import KeyCache  # noqa: PLC0415
+    from server.identity.outside import Issuer, OutsideTokens  # noqa: PLC0415
+
+    keys = KeyCache(lambda: fetch(url))
+    stack.push_async_callback(keys.aclose)
+    return OutsideTokens(Issuer(issuer, audience, settings.name_claims, admin_claim(settings)), keys)
+
+
+async def _open_provider(settings: Settings, stack: AsyncExitStack) -> "Provider | None":
+    issuer, client_id = settings.oidc_issuer, settings.oidc_client_id
+    if issuer is None or client_id is None:
+        return None
+    from server.identity.provider import Client, Provider  # noqa: PLC0415
+
+    secret = settings.oidc_client_secret
+    provider = Provider(
+        Client(
+            issuer=issuer,
+            client_id=client_id,
+            client_secret=secret.get_secret_value() if secret is not None else None,
+            scopes=settings.oidc_scopes,
+            names=settings.name_claims,
+            admin=admin_claim(settings),
+        )
+    )
+    stack.push_async_callback(provider.aclose)
+    return provider

@@ -1,0 +1,51 @@
+"""Messages about the token of an open socket: type 64, beside the y-protocols.
+
+Owns: their bytes. Does not own: when they are sent (`sessions.py`), what a renewal does (`desk.py`). Pure.
+Only sockets with the subprotocol `kanvas` have them (rule I6).
+
+    server -> client   64 0 seconds       the token ends in so many seconds
+                       64 1 seconds       renewed; the new one ends in so many
+                       64 2 text          not renewed, in words; the old token goes on counting
+    client -> server   64 0 text          a fresh token for this socket
+"""
+
+from typing import Final
+
+from party.errors import BadFrame
+from party.wire import Reader, encode_buffer, encode_uint
+
+SIGNAL: Final = 64
+ENDING: Final = 0
+RENEWED: Final = 1
+REFUSED: Final = 2
+TOKEN: Final = 0
+
+
+def is_signal(message: bytes) -> bool:
+    return message[:1] == b"\x40"
+
+
+def encode_ending(seconds: int) -> bytes:
+    return bytes((SIGNAL, ENDING)) + encode_uint(max(0, seconds))
+
+
+def encode_renewed(seconds: int) -> bytes:
+    return bytes((SIGNAL, RENEWED)) + encode_uint(max(0, seconds))
+
+
+def encode_refused(words: str) -> bytes:
+    return bytes((SIGNAL, REFUSED)) + encode_buffer(words.encode())
+
+
+def encode_token(token: str) -> bytes:
+    return bytes((SIGNAL, TOKEN)) + encode_buffer(token.encode())
+
+
+def decode_token(message: bytes) -> str:
+    """The fresh token in a client's message. Raises BadFrame."""
+    reader = Reader(message)
+    if reader.uint() != SIGNAL or reader.uint() != TOKEN:
+        raise BadFrame("There is no such message about the token; send 64, 0 and the token.")
+    token = reader.text()
+    reader.finish()
+    return token

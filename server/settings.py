@@ -491,9 +491,31 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         wrong = sorted({str(one["loc"][0]) for one in error.errors()}, key=list(Settings.model_fields).index)
         problems += [_wrong(name, given.get(name, "")) for name in wrong]
         raise SettingsError(problems) from None
+    problems += _together(settings)
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _together(settings: Settings) -> list[str]:
+    """Settings that mean something only together: every problem."""
+    problems = []
+    tokens = {
+        "KANVAS_JWT_JWKS_URL": settings.jwt_jwks_url,
+        "KANVAS_JWT_ISSUER": settings.jwt_issuer,
+        "KANVAS_JWT_AUDIENCE": settings.jwt_audience,
+    }
+    missing = [name for name, value in tokens.items() if value is None]
+    if missing and len(missing) < len(tokens):
+        problems.append(f"{', '.join(missing)} must be set too, to take tokens of an identity provider.")
+    if settings.oidc_issuer is not None:
+        if settings.oidc_client_id is None:
+            problems.append("KANVAS_OIDC_CLIENT_ID must be set too, to sign in at KANVAS_OIDC_ISSUER.")
+        if settings.public_url is None and not settings.is_loopback:
+            problems.append("KANVAS_PUBLIC_URL must be set too: KANVAS_OIDC_ISSUER sends people back to it.")
+    elif settings.oidc_client_id is not None or settings.oidc_client_secret is not None:
+        problems.append("KANVAS_OIDC_ISSUER must be set too, to sign in with KANVAS_OIDC_CLIENT_ID.")
+    return problems
 
 
 def _is_kubernetes(name: str, value: str) -> bool:

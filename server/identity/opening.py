@@ -16,7 +16,7 @@ from server.identity.claims import AdminClaim
 from server.identity.revocations import Revocations, open_revocations
 from server.identity.sessions import Sessions, open_sessions
 from server.identity.verifier import Newcomers, Passports
-from server.settings import Settings, SettingsError
+from server.settings import Settings
 
 if TYPE_CHECKING:
     from server.identity.provider import Provider
@@ -36,8 +36,7 @@ class IdentityParts:
 async def open_identity(
     settings: Settings, tokens: Tokens, database: Database, now: Callable[[], datetime]
 ) -> AsyncIterator[IdentityParts]:
-    """Everything, running; no provider is asked before it is needed. Raises SettingsError, Unavailable."""
-    check_together(settings)
+    """Everything, running; no provider is asked before it is needed. Raises Unavailable."""
     async with open_revocations(database, now) as revocations, AsyncExitStack() as stack:
         sessions = await stack.enter_async_context(open_sessions(revocations.is_void))
         revocations.on_news = sessions.close_void
@@ -45,28 +44,6 @@ async def open_identity(
         provider = await _open_provider(settings, stack)
         passports = Passports(tokens, outside, revocations, Newcomers(database, now))
         yield IdentityParts(passports, revocations, sessions, provider)
-
-
-def check_together(settings: Settings) -> None:
-    """Settings that mean something only together. Raises SettingsError with every problem."""
-    problems = []
-    tokens = {
-        "KANVAS_JWT_JWKS_URL": settings.jwt_jwks_url,
-        "KANVAS_JWT_ISSUER": settings.jwt_issuer,
-        "KANVAS_JWT_AUDIENCE": settings.jwt_audience,
-    }
-    missing = [name for name, value in tokens.items() if value is None]
-    if missing and len(missing) < len(tokens):
-        problems.append(f"{', '.join(missing)} must be set too, to take tokens of an identity provider.")
-    if settings.oidc_issuer is not None:
-        if settings.oidc_client_id is None:
-            problems.append("KANVAS_OIDC_CLIENT_ID must be set too, to sign in at KANVAS_OIDC_ISSUER.")
-        if settings.public_url is None and not settings.is_loopback:
-            problems.append("KANVAS_PUBLIC_URL must be set too: KANVAS_OIDC_ISSUER sends people back to it.")
-    elif settings.oidc_client_id is not None or settings.oidc_client_secret is not None:
-        problems.append("KANVAS_OIDC_ISSUER must be set too, to sign in with KANVAS_OIDC_CLIENT_ID.")
-    if problems:
-        raise SettingsError(problems)
 
 
 def admin_claim(settings: Settings) -> AdminClaim | None:

@@ -61,6 +61,15 @@ class Edge:
         return Person(self.http, told["token"], told["user"]["id"])
 
 
+def copy_database(data_dir: Path, empty_database: Path) -> Path:
+    """A migrated database in this folder, if it has none yet."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    path = data_dir / "kanvas.db"
+    if not path.exists():
+        shutil.copy(empty_database, path)
+    return path
+
+
 @asynccontextmanager
 async def open_edge(
     data_dir: Path,
@@ -72,11 +81,11 @@ async def open_edge(
 
     `empty_database` is a SQLite file to copy, or the address of a database to use.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
     if isinstance(empty_database, str):
+        data_dir.mkdir(parents=True, exist_ok=True)
         settings["database_url"] = empty_database
-    elif not (data_dir / "kanvas.db").exists():
-        shutil.copy(empty_database, data_dir / "kanvas.db")
+    else:
+        copy_database(data_dir, empty_database)
     # tests make more rooms in a minute than anybody; those of the limits turn them on
     made = Settings(**{"data_dir": data_dir, "rate_limits": "off", **settings})
     async with open_services(made, handlers=handlers) as services:

@@ -127,7 +127,11 @@ class Sessions:
         if sitting in self._users.get(sitting.user_id, ()):
             self._unschedule(sitting)
             sitting.stand_on(identity)
-            self._schedule(sitting)
+            if self.seconds_left(sitting) > WARN_S:
+                self._schedule(sitting)
+            else:
+                # it was warned just now; another warning would be answered with another renewal
+                self._put(sitting, sitting.expires_at_s + LEEWAY_S)
         return self.seconds_left(sitting)
 
     def remove(self, sitting: Sitting) -> None:

@@ -14,12 +14,15 @@ const root = document.getElementById("root");
 if (!root) throw new Error("index.html has no #root");
 
 // No StrictMode: Excalidraw's constructor hands out its API, and a second, thrown-away instance would bind to the room.
-createRoot(root).render(
-  <IdentityContext value={new Identity()}>
-    <Toasts>
-      <App />
-    </Toasts>
-  </IdentityContext>,
+const identity = new Identity();
+void identity.land().then(() =>
+  createRoot(root).render(
+    <IdentityContext value={identity}>
+      <Toasts>
+        <App />
+      </Toasts>
+    </IdentityContext>,
+  ),
 );
 
 registerWorker();

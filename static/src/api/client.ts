@@ -114,8 +114,13 @@ export class Api {
     return this.#json("/auth/refresh", { method: "POST", token });
   }
 
-  async signOut(): Promise<void> {
-    await this.#call(`${BASE}/auth/signout`, { method: "POST" });
+  /** A token for whom the session cookie belongs to. */
+  refreshByCookie(): Promise<Grant> {
+    return this.#json("/auth/refresh", { method: "POST", token: null });
+  }
+
+  async signOut(everywhere = false): Promise<void> {
+    await this.#call(`${BASE}/auth/${everywhere ? "signout-everywhere" : "signout"}`, { method: "POST" });
   }
 
   renameMe(name: string): Promise<Grant> {

@@ -40,6 +40,8 @@ export interface Grant {
 
 export interface ServerConfig {
   readonly guests: boolean;
+  /** An identity provider to sign in at; servers before 0.2 don't say. */
+  readonly sign_in?: { readonly text: string; readonly href: string } | null;
   readonly max_asset_bytes: number;
   readonly version: string;
 }

@@ -76,11 +76,34 @@ export function SignOutDialog({ onClose }: { onClose: () => void }): ReactNode {
   const identity = useIdentity();
   const me = useMe();
   const [busy, setBusy] = useState(false);
+  const [everywhere, setEverywhere] = useState(false);
+  const [problem, setProblem] = useState<string | null>(null);
+  const leave = async () => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      await identity.signOut(everywhere);
+    } catch (error) {
+      const words = wordsFor(error);
+      setProblem(`${words.title}. ${words.detail}`);
+      setBusy(false);
+      return;
+    }
+    navigate("/", { replace: true });
+    await clearUser(me.id);
+  };
   return (
     <Dialog title="Sign out?" onClose={onClose}>
       <p>
-        This browser forgets “{me.name}” and everything it kept for working offline, including changes the server does not have yet. As
-        a guest you can't come back as the same person.
+        This browser forgets “{me.name}” and everything it kept for working offline, including changes the server does not have yet.
+        {identity.isGuest ? " As a guest you can't come back as the same person." : " You can sign in again at any time."}
+      </p>
+      <label className="check">
+        <input type="checkbox" name="everywhere" checked={everywhere} onChange={(event) => setEverywhere(event.target.checked)} />
+        <span>Sign out on all other devices and in all other browsers, too</span>
+      </label>
+      <p className="field__problem" role="alert">
+        {problem}
       </p>
       <div className="dialog__actions">
         <button type="button" className="button button--quiet" data-autofocus onClick={onClose}>
@@ -90,13 +113,7 @@ export function SignOutDialog({ onClose }: { onClose: () => void }): ReactNode {
           type="button"
           className="button button--danger"
           disabled={busy}
-          onClick={() => {
-            setBusy(true);
-            void identity.signOut().then(async () => {
-              navigate("/", { replace: true });
-              await clearUser(me.id);
-            });
-          }}
+          onClick={() => void leave()}
         >
           Sign out
         </button>

@@ -5,10 +5,11 @@
  * Does not own: the caches of rooms (room/caches.ts clears them when told who left).
  */
 import { Api } from "../api/client";
-import { ApiError } from "../api/errors";
+import { ApiError, wordsFor } from "../api/errors";
 import type { Grant, Person } from "../api/types";
 import { forget, readJson, storage, writeJson } from "../app/storage";
-import { lifeOf, renewDelay } from "./token";
+import { readLanding } from "./landing";
+import { isFinal, isGuest, lifeOf, renewDelay } from "./token";
 
 const KEY = "kanvas.session";
 /** After a renewal that found no server; the next one that is needed comes with a 401 or a 4401 anyway. */
@@ -20,6 +21,8 @@ export interface Session {
   /** When this browser got the token, in its own clock. */
   readonly receivedAt: number;
   readonly lifeMs: number;
+  /** The sign-in ends with this token: renewing it brings no more time. */
+  readonly final?: boolean;
 }
 
 function sessionOf(grant: Grant, now: number): Session {
@@ -28,6 +31,7 @@ function sessionOf(grant: Grant, now: number): Session {
     user: grant.user,
     receivedAt: now,
     lifeMs: lifeOf(grant.token, grant.expires_at, now),
+    final: isFinal(grant.token),
   };
 }
 
@@ -99,7 +103,7 @@ export class Identity {
   #schedule(delayMs?: number): void {
     clearTimeout(this.#timer);
     const session = this.#session;
-    if (!session) return;
+    if (!session || session.final) return;
     const wait = delayMs ?? renewDelay(Date.now(), session.receivedAt, session.lifeMs);
     this.#timer = setTimeout(() => void this.#renewWhenDue(), wait);
   }
@@ -112,6 +116,26 @@ export class Identity {
       return;
     }
     if ((await this.renew()) !== "renewed") this.#schedule(RETRY_MS);
+  }
+
+  /** Why the way back from the identity provider did not end here signed in. */
+  problem: string | null = null;
+
+  /** Takes what the server sent along on the way back from the identity provider; call it once, before anything shows. */
+  async land(): Promise<void> {
+    const landing = readLanding(window.location.hash);
+    if (!landing) return;
+    history.replaceState(null, "", window.location.pathname + window.location.search);
+    if (landing.kind === "failed") {
+      this.problem = landing.words;
+      return;
+    }
+    try {
+      this.#keep(await this.api.refreshByCookie());
+    } catch (error) {
+      const words = wordsFor(error);
+      this.problem = `${words.title}. ${words.detail}`;
+    }
   }
 
   /** Signs in as a guest. */
@@ -160,12 +184,22 @@ export class Identity {
     return "locks" in navigator && navigator.locks ? navigator.locks.request("kanvas.renew", work) : work();
   }
 
-  /** Forgets the token here and the cookie there. The caller clears the caches. */
-  async signOut(): Promise<void> {
+  /** True when nobody but this browser knows who I am. */
+  get isGuest(): boolean {
+    return this.#session !== null && isGuest(this.#session.token);
+  }
+
+  /**
+   * Ends the token here and there, or all of them everywhere; the caller clears the caches.
+   *
+   * Everywhere it has to succeed, for that is what was asked for: throws ApiError then, and nothing has changed.
+   */
+  async signOut(everywhere = false): Promise<void> {
     try {
-      await this.api.signOut();
-    } catch {
-      // The cookie is only good for images of rooms this browser knew; it ends by itself.
+      await this.api.signOut(everywhere);
+    } catch (error) {
+      if (everywhere) throw error;
+      // Without a network the token ends by itself.
     }
     forget(KEY);
     this.#adopt(null);

@@ -34,6 +34,18 @@ export function lifeOf(token: string, expiresAt: string, receivedAt: number, fal
   return Number.isFinite(life) && life > 0 ? life : fallbackMs;
 }
 
+/** Whether no renewal will be valid for longer: the provider's sign-in ends then, too. */
+export function isFinal(token: string): boolean {
+  const claims = readClaims(token);
+  const until = claims?.["until"];
+  const expires = claims?.["exp"];
+  return typeof until === "number" && typeof expires === "number" && expires >= until;
+}
+
+export function isGuest(token: string): boolean {
+  return readClaims(token)?.["guest"] === true;
+}
+
 /** How long to wait before renewing, in ms; 0 means now. */
 export function renewDelay(now: number, receivedAt: number, lifeMs: number): number {
   const due = receivedAt + lifeMs * RENEW_AT;

@@ -17,6 +17,7 @@ import type { Identity } from "../identity/session";
 import { Assets } from "./assets";
 import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
 import { bePatient } from "./patience";
+import { hearSignals, sendToken, type Signal } from "./signal";
 import type { Link, Refusal } from "./words";
 
 /** With a copy here, the server gets this long to say whether it is still the right one; later answers still count. */
@@ -74,6 +75,8 @@ export class RoomSession {
   #binding: Binding | null = null;
   #unsubscribe: () => void = () => undefined;
   #name: string;
+  /** The token the open connection stands on, as far as this page knows. */
+  #standing: string | null = null;
   #closed = false;
   #fetching: AbortController | null = null;
   /** Raised at each opening; work of an earlier one stops when it sees another number. */
@@ -174,6 +177,7 @@ export class RoomSession {
     });
     sendOwnAwarenessOnly(provider);
     bePatient(provider);
+    hearSignals(provider, (signal) => void this.#onSignal(provider, signal));
     const saved = new Saved(provider);
     const losses = new Losses(doc, saved);
     const assets = new Assets({ api: this.#identity.api, room: room.id, user: this.#user, complain: this.#complain });
@@ -256,7 +260,10 @@ export class RoomSession {
   }
 
   #onStatus(status: "connected" | "connecting" | "disconnected"): void {
-    if (status === "connected") this.#set({ link: "connected" });
+    if (status === "connected") {
+      this.#standing = this.#state.open?.provider.protocols[1] ?? null;
+      this.#set({ link: "connected" });
+    }
     else if (status === "disconnected") this.#set({ link: navigator.onLine ? "waiting" : "offline" });
   }
 
@@ -276,6 +283,21 @@ export class RoomSession {
     if (event?.code === FRESH_CLIENT_ID) {
       // Another person writes under this page's client id: the copies stay, the id goes.
       queueMicrotask(() => void this.open());
+    }
+  }
+
+  /** The token of this connection ends in a minute: another one is sent over it, and nobody notices. */
+  async #onSignal(provider: WebsocketProvider, signal: Signal): Promise<void> {
+    if (signal.kind !== "ending") return;
+    const before = this.#identity.session;
+    if (before?.user.id !== this.#user) return;
+    if (before.token === this.#standing && !before.final) await this.#identity.renew();
+    const session = this.#identity.session;
+    if (session?.user.id !== this.#user || this.#closed || this.#state.open?.provider !== provider) return;
+    if (session.final) {
+      this.#complain("Your sign-in ends in a minute. What you draw is kept; sign in again to go on together.");
+    } else if (session.token !== this.#standing && sendToken(provider, session.token)) {
+      this.#standing = session.token;
     }
   }
 

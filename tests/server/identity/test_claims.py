@@ -12,7 +12,7 @@ NAMES = ("name", "preferred_username", "nickname")
 
 
 def test_a_user_id_is_of_issuer_and_subject_alone() -> None:
-    """I3: the same e-mail address or name is nobody's proof; two issuers may know two people by one subject."""
+    """I3: an e-mail address proves nothing; two issuers may know two people by one subject."""
     ids = {
         user_id_of(issuer, subject)
         for issuer in ("https://a.example", "https://b.example", "https://a.exampl")

@@ -1,4 +1,4 @@
-"""Revocation in several processes: two copies of one table, told by notes, and by the table when notes are lost."""
+"""Revocation in several processes: two copies of one table, told by notes, and by the table without them."""
 
 import asyncio
 from collections.abc import Callable, Collection

@@ -126,6 +126,20 @@ def test_a_renewed_socket_lives_on() -> None:
     assert len(wire.ends) == 1
 
 
+def test_a_renewal_that_brings_no_time_is_not_asked_for_again() -> None:
+    """I6: a sign-in at the provider may end with the token, whatever is renewed."""
+    world = World()
+    sitting, wire = world.sit(ada(100))
+    world.pass_s(45)
+    assert len(wire.sent) == 1
+    assert world.sessions.renew(sitting, ada(100, "t2")) == 55
+    world.pass_s(54)
+    assert len(wire.sent) == 1
+    assert wire.ends == []
+    world.pass_s(10)
+    assert len(wire.ends) == 1
+
+
 def test_a_token_of_somebody_else_renews_nothing() -> None:
     """I6."""
     world = World()

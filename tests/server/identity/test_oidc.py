@@ -306,6 +306,7 @@ async def test_how_it_wants_to_be_told_the_secret(idp: Idp) -> None:
         with pytest.raises(Unauthenticated):
             await provider.redeem("code", HOST, "nonce", "verifier")
         assert idp.forms[-1].get("client_secret") == (secret if method == "client_secret_post" else None)
+        assert idp.forms[-1].get("client_id") == (None if method == "client_secret_basic" else "kanvas")
         assert ("Authorization" in idp.headers[-1]) is (method == "client_secret_basic")
 
 

@@ -106,7 +106,7 @@ class Tokens:
         """A token for this user, valid for `ttl_s` seconds (default: the server's), not beyond `until`."""
         # "signed out everywhere until now" must not void who signs in again within the same second
         now_s = round(self._clock(), 3)
-        end_s = int(now_s) + (self._ttl_s if ttl_s is None else ttl_s)
+        end_s = round(now_s + (self._ttl_s if ttl_s is None else ttl_s), 3)
         if until is not None:
             end_s = min(end_s, int(until.timestamp()))
         token_id = secrets.token_urlsafe(12)

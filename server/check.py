@@ -74,6 +74,10 @@ async def try_all(settings: Settings) -> list[Result]:
         ("browser client", _try_client),
         ("workers", _try_workers),
     ]
+    if settings.jwt_jwks_url is not None:
+        trials.append(("keys of tokens", _try_keys))
+    if settings.oidc_issuer is not None:
+        trials.append(("identity provider", _try_provider))
     return [await _try(part, trial, settings) for part, trial in trials]
 
 
@@ -155,3 +159,29 @@ async def _try_workers(settings: Settings) -> str:
     if problems := find_problems(settings, is_supervised=settings.supervisor and is_possible()):
         raise SettingsError(problems)
     return "one serving process" if settings.workers == 1 else f"{settings.workers} behind one port"
+
+
+async def _try_keys(settings: Settings) -> str:
+    from server.identity.fetching import FetchError, fetch  # noqa: PLC0415 - only with a provider
+    from server.identity.keys import BadKeysError, parse_keys  # noqa: PLC0415
+
+    try:
+        keys = parse_keys(await fetch(settings.jwt_jwks_url or ""))
+    except (FetchError, BadKeysError) as error:
+        raise Failed(f"The keys at {settings.jwt_jwks_url} can't be used: {error}.") from error
+    return f"{len(keys)} at {settings.jwt_jwks_url}"
+
+
+async def _try_provider(settings: Settings) -> str:
+    from server.identity.opening import make_provider  # noqa: PLC0415 - only with a provider
+
+    provider = make_provider(settings)
+    if provider is None:
+        raise Failed("KANVAS_OIDC_CLIENT_ID must be set too.")
+    try:
+        await provider.try_out()
+    except KanvasError as error:
+        raise Failed(f"{settings.oidc_issuer} can't be used: {error.message}") from error
+    finally:
+        await provider.aclose()
+    return f"{settings.oidc_issuer} answers, with keys"

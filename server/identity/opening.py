@@ -68,13 +68,21 @@ async def _open_outside(settings: Settings, stack: AsyncExitStack) -> Verifier |
 
 
 async def _open_provider(settings: Settings, stack: AsyncExitStack) -> "Provider | None":
+    provider = make_provider(settings)
+    if provider is not None:
+        stack.push_async_callback(provider.aclose)
+    return provider
+
+
+def make_provider(settings: Settings) -> "Provider | None":
+    """The provider to sign in at, if there is one. Close it with `aclose`."""
     issuer, client_id = settings.oidc_issuer, settings.oidc_client_id
     if issuer is None or client_id is None:
         return None
     from server.identity.provider import Client, Provider  # noqa: PLC0415
 
     secret = settings.oidc_client_secret
-    provider = Provider(
+    return Provider(
         Client(
             issuer=issuer,
             client_id=client_id,
@@ -84,5 +92,3 @@ async def _open_provider(settings: Settings, stack: AsyncExitStack) -> "Provider
             admin=admin_claim(settings),
         )
     )
-    stack.push_async_callback(provider.aclose)
-    return provider

@@ -25,6 +25,7 @@ from server.identity.addresses import is_safe_address
 from server.identity.claims import AdminClaim, identity_of, name_of
 from server.identity.fetching import FetchError, ask, fetch
 from server.identity.jwks import KeyCache
+from server.identity.keys import BadKeysError, parse_keys
 from server.identity.signed import open_signed, read_head, refused
 
 log = structlog.get_logger("kanvas.identity")
@@ -75,6 +76,7 @@ class Provider:
         self._read_at = 0.0
         self._failed_at: float | None = None
         self._reading = asyncio.Lock()
+        self._document_url = client.issuer.rstrip("/") + DOCUMENT
         self._keys = KeyCache(self._fetch_keys)
 
     async def aclose(self) -> None:
@@ -110,6 +112,14 @@ class Provider:
         if iss != self.client.issuer:
             raise refused()
 
+    async def try_out(self) -> None:
+        """Ask it for everything a sign-in needs but a person. Raises Unavailable with what is wrong."""
+        try:
+            document = read_document(await fetch(self._document_url), self.client)
+            parse_keys(await fetch(document.jwks_uri))
+        except (FetchError, BadKeysError) as error:
+            raise Unavailable(f"{error}.") from error
+
     # -- the provider's document ----------------------------------------------------------------
 
     async def document(self) -> Document:
@@ -120,7 +130,7 @@ class Provider:
                 return self._document
             if self._failed_at is None or now - self._failed_at >= AGAIN_S:
                 try:
-                    raw = await fetch(self.client.issuer.rstrip("/") + DOCUMENT)
+                    raw = await fetch(self._document_url)
                     self._document, self._read_at = read_document(raw, self.client), now
                 except FetchError as error:
                     self._failed_at = now

@@ -25,8 +25,11 @@ from server.auth import REFRESHABLE_S, Identity
 log = structlog.get_logger("kanvas.identity")
 
 POLL_S: Final = 0.5
-OVERLAP: Final = timedelta(seconds=60)
-"""Clocks differ, and what is written first may be committed last: what is this old is read again."""
+OVERLAP: Final = timedelta(seconds=10)
+WIDE_OVERLAP: Final = timedelta(minutes=5)
+WIDE_EVERY: Final = 20
+"""Clocks differ, and what is written first may be committed last: what is this old is read again, at each
+look or at each twentieth."""
 
 MOST_KEPT: Final = 50_000
 SIGNED_OUT: Final = "This sign-in was ended; sign in again."
@@ -69,6 +72,7 @@ class Revocations:
         self._tokens: dict[str, None] = {}
         self._users: dict[str, datetime] = {}
         self._seen_to: datetime | None = None
+        self._looks = 0
         self._is_whole = True
         self._is_due = asyncio.Event()
         self._notes: Notes | None = None
@@ -152,16 +156,17 @@ class Revocations:
 
     async def look(self) -> None:
         """Take in what is new in the table. Raises KanvasError."""
-        since = self._seen_to - OVERLAP if self._seen_to is not None else None
+        self._looks += 1
+        overlap = OVERLAP if self._looks % WIDE_EVERY else WIDE_OVERLAP
+        since = self._seen_to - overlap if self._seen_to is not None else None
         limit = self._most_kept + 1
         rows = await self._database.read(lambda conn: find_since(conn, since, limit))
         if len(rows) == limit:
             self._is_whole = False
         self._take_in(rows)
-        if rows:
-            self._seen_to = max(self._seen_to or rows[-1].revoked_at, rows[-1].revoked_at)
-        elif self._seen_to is None:
-            self._seen_to = self._now()
+        # a clock that is ahead must not hide what others write
+        newest = min(rows[-1].revoked_at, self._now()) if rows else self._now() - OVERLAP
+        self._seen_to = max(self._seen_to or newest, newest)
 
     async def watch(self) -> None:
         """Look for ever: twice a second, and at a word from elsewhere."""

@@ -47,6 +47,10 @@ include-operation-id = ["put_asset"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 415, 422]
 
 [[operations]]
+include-operation-id = ["start_oidc", "finish_oidc"]
+checks.positive_data_acceptance.expected-statuses = [303, 404]
+
+[[operations]]
 include-operation-id = ["apply_update"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 409, 422]
 """

@@ -98,10 +98,12 @@ export function SignOutDialog({ onClose }: { onClose: () => void }): ReactNode {
         This browser forgets “{me.name}” and everything it kept for working offline, including changes the server does not have yet.
         {identity.isGuest ? " As a guest you can't come back as the same person." : " You can sign in again at any time."}
       </p>
-      <label className="check">
-        <input type="checkbox" name="everywhere" checked={everywhere} onChange={(event) => setEverywhere(event.target.checked)} />
-        <span>Sign out on all other devices and in all other browsers, too</span>
-      </label>
+      {!identity.isGuest && (
+        <label className="check">
+          <input type="checkbox" name="everywhere" checked={everywhere} onChange={(event) => setEverywhere(event.target.checked)} />
+          <span>Sign out on all other devices and in all other browsers, too</span>
+        </label>
+      )}
       <p className="field__problem" role="alert">
         {problem}
       </p>

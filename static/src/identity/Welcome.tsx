@@ -68,7 +68,9 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
 
   const asksToken = !guests && (provider === null || withToken);
   const lead = guests
-    ? "What shall we call you? Others see this name beside your cursor."
+    ? provider
+      ? "Sign in, or just say what we shall call you. Others see the name beside your cursor."
+      : "What shall we call you? Others see this name beside your cursor."
     : asksToken
       ? "This server lets people in by token. Ask its owner for yours and paste it here."
       : "Sign in to draw with the others.";

@@ -12,8 +12,10 @@ import pytest
 
 from party.errors import Unauthenticated, Unavailable
 from server.auth import COOKIE
+from server.check import try_all
 from server.identity.claims import user_id_of
 from server.identity.provider import Client, Provider
+from server.settings import Settings
 from tests.server.edge import HOST, Edge, open_edge
 from tests.server.identity.idp import Idp, open_idp
 from tests.server.identity.keyring import Pair, b64, claims, jwks, pair, token
@@ -308,6 +310,28 @@ async def test_how_it_wants_to_be_told_the_secret(idp: Idp) -> None:
         assert idp.forms[-1].get("client_secret") == (secret if method == "client_secret_post" else None)
         assert idp.forms[-1].get("client_id") == (None if method == "client_secret_basic" else "kanvas")
         assert ("Authorization" in idp.headers[-1]) is (method == "client_secret_basic")
+
+
+async def test_the_check_asks_for_everything(tmp_path: Path, idp: Idp) -> None:
+    """`kanvas check` tells what is wrong in words."""
+    settings = Settings(
+        data_dir=tmp_path,
+        jwt_jwks_url=f"{idp.url}/jwks",
+        jwt_issuer=idp.url,
+        jwt_audience="kanvas",
+        oidc_issuer=idp.url,
+        oidc_client_id="kanvas",
+    )
+    parts = ("keys of tokens", "identity provider")
+
+    async def told() -> list[tuple[bool, str]]:
+        return [(one.passed, one.told) for one in await try_all(settings) if one.part in parts]
+
+    assert await told() == [(True, f"1 at {idp.url}/jwks"), (True, f"{idp.url} answers, with keys")]
+    idp.answers["/jwks"] = {"keys": []}
+    assert [(passed, "RS256" in words) for passed, words in await told()] == [(False, True), (False, True)]
+    idp.document(issuer="https://eve.example")
+    assert "KANVAS_OIDC_ISSUER" in (await told())[1][1]
 
 
 async def test_a_provider_that_is_away(tmp_path: Path, empty_database: Path, idp: Idp) -> None:

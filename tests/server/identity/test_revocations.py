@@ -13,7 +13,7 @@ import pytest
 from db.database import open_database
 from party.errors import Unauthenticated, Unavailable
 from server.auth import Identity
-from server.identity.revocations import Revocations, open_revocations
+from server.identity.revocations import WIDE_EVERY, Revocations, open_revocations
 from tests.server.edge import copy_database
 
 
@@ -110,6 +110,27 @@ async def test_a_lost_note_costs_half_a_second(both: Pair) -> None:
     both.wires.is_cut = True
     await both.first.end_session(somebody())
     assert await both.heard(somebody(), 5) < 1.0
+
+
+@pytest.mark.parametrize("off_s", [-200, 200])
+async def test_clocks_that_differ(tmp_path: Path, empty_database: Path, off_s: float) -> None:
+    """I7: what is written by a clock that is ahead or behind is found, and hides nothing of the others."""
+    path = copy_database(tmp_path, empty_database)
+    async with open_database(f"sqlite:///{path}") as database:
+        here = Revocations(database, lambda: datetime.now(UTC))
+        there = Revocations(database, lambda: datetime.now(UTC) + timedelta(seconds=off_s))
+        third = Revocations(database, lambda: datetime.now(UTC))
+        for one in (here, there, third):
+            await one.look()
+        await there.end_session(somebody("ada", "s1"))
+        await third.end_session(somebody("bea", "s2"))
+        for _ in range(WIDE_EVERY):
+            await here.look()
+        assert here.is_void(somebody("ada", "s1"))
+        assert here.is_void(somebody("bea", "s2"))
+        await third.end_session(somebody("carol", "s3"))
+        await here.look()
+        assert here.is_void(somebody("carol", "s3"))
 
 
 async def test_a_renewal_asks_the_table(both: Pair) -> None:

@@ -40,7 +40,7 @@ def put_token(
 
 
 def put_user_until(connection: Connection, user_id: str, now: datetime) -> None:
-    """End every token of the user that was issued up to `now`."""
+    """End every token of the user whose session began up to `now`."""
     changed = {"issued_before": now, "revoked_at": now, "expires_at": now + USER_KEPT}
     statement = insert_into(connection, revocations).values(
         kind="user", subject=user_id, user_id=user_id, **changed
@@ -64,14 +64,16 @@ def find_since(connection: Connection, since: datetime | None, limit: int) -> li
     return [Revocation(row.subject, row.user_id, row.issued_before, row.revoked_at) for row in reversed(rows)]
 
 
-def is_revoked(connection: Connection, token_ids: Collection[str], user_id: str, issued_at: datetime) -> bool:
-    """Whether a token with one of these ids, or of this user and time, has ended."""
+def is_revoked(
+    connection: Connection, token_ids: Collection[str], user_id: str, signed_in_at: datetime
+) -> bool:
+    """Whether a token with one of these ids, or of this user and sign-in, has ended."""
     ended = or_(
         and_(revocations.c.kind == "token", revocations.c.subject.in_(sorted(token_ids))),
         and_(
             revocations.c.kind == "user",
             revocations.c.subject == user_id,
-            revocations.c.issued_before >= issued_at,
+            revocations.c.issued_before >= signed_in_at,
         ),
     )
     return connection.execute(select(revocations.c.subject).where(ended).limit(1)).first() is not None

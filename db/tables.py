@@ -357,7 +357,7 @@ idempotency_keys = Table(
 Index("ix_idempotency_keys_created", idempotency_keys.c.created_at)
 
 # What ends tokens before their time. Of kind token: subject is a token id, and what was renewed from it ends
-# too; of kind user: subject is the user id, and what was issued up to issued_before ends.
+# too; of kind user: subject is the user id, and sessions that began up to issued_before end.
 revocations = Table(
     "revocations",
     metadata,

@@ -63,6 +63,14 @@ class Identity:
     plan: str = ""
     """The claim `plan`: what of KANVAS_RATE_PLANS holds for it; one that is not there is as none."""
 
+    session_began_at: datetime | None = None
+    """When the first of its renewals was issued; None: it is the first."""
+
+    @property
+    def signed_in_at(self) -> datetime:
+        """What "all sessions until now" goes by: a renewal under way at that moment is no new sign-in."""
+        return self.session_began_at or self.issued_at
+
     def principal(self, role: Role = "editor") -> Principal:
         """The identity as the engine knows it, with its role in one room."""
         return Principal(user_id=self.user_id, name=self.name, role=role)
@@ -102,6 +110,7 @@ class Tokens:
         ttl_s: int | None = None,
         session_id: str | None = None,
         until: datetime | None = None,
+        signed_in_at: datetime | None = None,
     ) -> IssuedToken:
         """A token for this user, valid for `ttl_s` seconds (default: the server's), not beyond `until`."""
         # "signed out everywhere until now" must not void who signs in again within the same second
@@ -119,6 +128,7 @@ class Tokens:
             "exp": end_s,
             "jti": token_id,
             "sid": session_id or token_id,
+            "auth_time": now_s if signed_in_at is None else signed_in_at.timestamp(),
         }
         if is_guest:
             claims["guest"] = True
@@ -143,6 +153,7 @@ class Tokens:
             session_id=identity.session_id,
             until=identity.until,
             plan=identity.plan,
+            signed_in_at=identity.signed_in_at,
         )
 
     async def verify(self, token: str) -> Identity:
@@ -187,6 +198,7 @@ class Tokens:
             issued_at = datetime.fromtimestamp(claims["iat"], UTC)
             expires_at = datetime.fromtimestamp(claims["exp"], UTC)
             until = datetime.fromtimestamp(claims["until"], UTC) if "until" in claims else None
+            began_at = datetime.fromtimestamp(claims.get("auth_time", claims["iat"]), UTC)
         # a header of nested lists ends in RecursionError, times beyond the calendar in the last three
         except (jwt.PyJWTError, RecursionError, TypeError, ValueError, OverflowError, OSError) as error:
             raise refused from error
@@ -207,6 +219,7 @@ class Tokens:
             session_id=str(claims.get("sid") or token_id),
             until=until,
             plan=plan if isinstance(plan, str) else "",
+            session_began_at=began_at,
         )
 
 

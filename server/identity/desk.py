@@ -15,7 +15,7 @@ import structlog
 from party.errors import KanvasError
 from server.auth import Identity
 from server.identity.sessions import Sessions, Sitting
-from server.identity.signal import decode_token, encode_refused, encode_renewed, is_signal
+from server.identity.signal import SIGNAL_BYTE, decode_token, encode_refused, encode_renewed
 
 log = structlog.get_logger("kanvas.identity")
 
@@ -33,7 +33,7 @@ class Seat(Protocol):
 class Desk:
     """A Receiver between a line and its seat."""
 
-    __slots__ = ("_renewal", "_seat", "_sessions", "_sitting", "_verify", "drained", "receive_other")
+    __slots__ = ("_pass_on", "_renewal", "_seat", "_sessions", "_sitting", "_verify")
 
     def __init__(
         self,
@@ -47,14 +47,17 @@ class Desk:
         self._sessions = sessions
         self._verify = verify
         self._renewal: asyncio.Task[None] | None = None
-        self.receive_other = seat.receive
-        self.drained = seat.drained
+        self._pass_on = seat.receive
 
     def receive(self, data: bytes) -> None:
-        if is_signal(data):
+        # spelt out: it is asked for every message
+        if data[:1] == SIGNAL_BYTE:
             self._renew(data)
         else:
-            self.receive_other(data)
+            self._pass_on(data)
+
+    def drained(self) -> None:
+        self._seat.drained()
 
     def leave(self) -> None:
         if self._renewal is not None:

@@ -49,7 +49,7 @@ class Voidable(Protocol):
     def session_id(self) -> str: ...
 
     @property
-    def issued_at(self) -> datetime: ...
+    def signed_in_at(self) -> datetime: ...
 
 
 class Notes(Protocol):
@@ -92,7 +92,7 @@ class Revocations:
         if one.token_id in self._tokens or one.session_id in self._tokens:
             return True
         until = self._users.get(one.user_id)
-        return until is not None and one.issued_at <= until
+        return until is not None and one.signed_in_at <= until
 
     async def check(self, identity: Identity) -> None:
         """Raises Unauthenticated when the token ended."""
@@ -104,7 +104,9 @@ class Revocations:
     async def check_written(self, identity: Identity) -> None:
         """By the table: for what would live on. Raises Unauthenticated, Unavailable."""
         ids = {identity.token_id, identity.session_id}
-        asked = partial(is_revoked, token_ids=ids, user_id=identity.user_id, issued_at=identity.issued_at)
+        asked = partial(
+            is_revoked, token_ids=ids, user_id=identity.user_id, signed_in_at=identity.signed_in_at
+        )
         if await self._database.read(asked):
             raise Unauthenticated(SIGNED_OUT)
 

@@ -15,14 +15,11 @@ from party.errors import BadFrame
 from party.wire import Reader, encode_buffer, encode_uint
 
 SIGNAL: Final = 64
+SIGNAL_BYTE: Final = bytes((SIGNAL,))
 ENDING: Final = 0
 RENEWED: Final = 1
 REFUSED: Final = 2
 TOKEN: Final = 0
-
-
-def is_signal(message: bytes) -> bool:
-    return message[:1] == b"\x40"
 
 
 def encode_ending(seconds: int) -> bytes:

@@ -61,7 +61,7 @@ def migrate(connection: Connection, step: str) -> None:
 
 
 def ask(token_id: str = "t", user_id: str = "ada", issued_at: Any = NOW) -> Callable[[Connection], bool]:
-    return partial(is_revoked, token_ids={token_id, "other"}, user_id=user_id, issued_at=issued_at)
+    return partial(is_revoked, token_ids={token_id, "other"}, user_id=user_id, signed_in_at=issued_at)
 
 
 async def test_a_token_ends(run: Run) -> None:

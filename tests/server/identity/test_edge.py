@@ -150,6 +150,19 @@ async def test_sign_out_everywhere(tmp_path: Path, empty_database: Path) -> None
         assert (await Person(edge.http, issue("ada", "Ada").token, "ada").ask("GET", ME)).status_code == 200
 
 
+async def test_a_renewal_under_way_does_not_outlive_its_session(tmp_path: Path, empty_database: Path) -> None:
+    """I7: made from a token that was good a moment ago, but issued after everything was ended."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        tokens = edge.services.tokens
+        before = await tokens.verify(tokens.issue("ada", "Ada").token)
+        await edge.services.revocations.end_user("ada")
+        late = tokens.reissue(before, "Ada").token
+        for token_of_old in (late, tokens.reissue(before, "Ada").token):
+            old = Person(edge.http, token_of_old, "ada")
+            assert (await old.ask("GET", ME)).status_code == 401
+            assert (await old.ask("POST", REFRESH)).status_code == 401
+
+
 async def test_an_operator_ends_all_of_a_user(tmp_path: Path, empty_database: Path) -> None:
     """I7."""
     async with open_edge(tmp_path, empty_database) as edge:

@@ -37,7 +37,7 @@ from server.bounds import Bounds
 from server.compactor import open_compactor
 from server.directory import Directory
 from server.identity.opening import open_identity
-from server.identity.revocations import Revocations
+from server.identity.revocations import Notes, Revocations
 from server.identity.sessions import Sessions
 from server.identity.verifier import Passports
 from server.jobs.base import JobHandler
@@ -208,6 +208,8 @@ async def open_services(
             ) as hub,
             open_identity(settings, tokens, database, Services.now) as identity,
         ):
+            if isinstance(hub, Notes):
+                identity.revocations.connect(hub)
             services = Services(
                 settings=settings,
                 database=database,

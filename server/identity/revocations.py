@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import structlog
 
@@ -52,8 +52,9 @@ class Voidable(Protocol):
     def signed_in_at(self) -> datetime: ...
 
 
+@runtime_checkable
 class Notes(Protocol):
-    """How processes tell each other (the hub)."""
+    """How processes tell each other (the hub, when there are several)."""
 
     def note(self, topic: str, data: bytes, to: str | None = None) -> None: ...
 

@@ -102,7 +102,7 @@ def install(fault: Fault) -> None:
     server.services.SqlJournal = FaultyJournal  # type: ignore[misc]
     # the last statement of a transaction is done, its COMMIT is not
     db.journal._append = with_point(db.journal._append, "before-commit")
-    db.journal._checkpoint = with_point(db.journal._checkpoint, "checkpoint-in-transaction")
+    db.journal._move_head = with_point(db.journal._move_head, "checkpoint-in-transaction")
     hub.Hub._unload = unload  # type: ignore[method-assign]
     Session.send = send  # type: ignore[method-assign]
 

@@ -96,6 +96,8 @@ rooms = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("deleted_at", UtcDateTime, nullable=True),
+    # Since when the operator wants no edits; null for nearly all.
+    Column("frozen_at", UtcDateTime, nullable=True),
     PrimaryKeyConstraint("id"),
     CheckConstraint("visibility IN ('public', 'unlisted')", name="visibility"),
     CheckConstraint("schema IN ('canvas', 'open')", name="schema"),
@@ -112,6 +114,13 @@ Index(
 )
 # "My trash", and the foreign key to users.
 Index("ix_rooms_creator", rooms.c.creator_id, rooms.c.created_at, rooms.c.id)
+# restraints.py asks for all of them, a little more often than once a second.
+Index(
+    "ix_rooms_frozen",
+    rooms.c.frozen_at,
+    sqlite_where=rooms.c.frozen_at.is_not(None),
+    postgresql_where=rooms.c.frozen_at.is_not(None),
+)
 # What purge_trash looks for; live rooms cost it nothing.
 Index(
     "ix_rooms_trash",
@@ -214,6 +223,17 @@ quarantine = Table(
     Column("until", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("id"),
     CheckConstraint("kind IN ('client', 'user', 'room', 'care')", name="kind"),
+)
+
+# Whom the operator keeps out of a room until when; an empty user_id is everybody. No foreign key to users: it
+# may be somebody this database has never seen.
+room_exclusions = Table(
+    "room_exclusions",
+    metadata,
+    Column("room_id", Text, ForeignKey("rooms.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("room_id", "user_id"),
 )
 
 # Rooms are deleted only after their assets and uploads are let go (assets.py): hence no cascade.

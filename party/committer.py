@@ -17,6 +17,7 @@ from party.errors import KanvasError, RoomMoved, RoomNotFound, Unavailable
 from party.limits import Limits
 from party.ports import Basis, Journal
 from party.shared import SharedRoom
+from party.tally import Tally
 
 log = logging.getLogger("kanvas.hub")
 
@@ -66,11 +67,13 @@ class Committer:
         limits: Limits,
         rooms: Rooms,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
+        tally: Tally | None = None,
     ) -> None:
         self._journal = journal
         self._limits = limits
         self._rooms = rooms
         self._spawn = spawn
+        self._tally = tally or Tally()
         self._loop = asyncio.get_running_loop()
         self._flights: dict[SharedRoom, Flight] = {}
         """In the order they started."""
@@ -121,6 +124,7 @@ class Committer:
             self._failed(flight, error)
         else:
             del self._flights[room]
+            self._note(flight)
             self._rooms.landed(room, append.result())
 
     def _failed(self, flight: Flight, failure: BaseException | None) -> None:
@@ -138,6 +142,7 @@ class Committer:
             del self._flights[room]
             self._rooms.refused(room)
             return
+        self._tally.commits_failed += 1
         log.warning("commit failed", extra={"room_id": room.id, "reason": repr(error.__cause__ or error)})
         if self.is_draining or self._loop.time() >= flight.started_s + self._limits.commit_deadline_s:
             del self._flights[room]
@@ -177,8 +182,10 @@ class Committer:
                 error.__cause__ = exc
             else:
                 if self._end(flight):
+                    self._note(flight)
                     self._rooms.landed(room, seq)
                 return
+            self._tally.commits_failed += 1
             log.warning("commit failed", extra={"room_id": room.id, "reason": repr(error.__cause__ or error)})
             if self.is_draining or self._loop.time() >= end:
                 if self._end(flight):
@@ -191,6 +198,13 @@ class Committer:
             return False
         del self._flights[flight.room]
         return self._rooms.is_open(flight.room)
+
+    def _note(self, flight: Flight) -> None:
+        """It is durable: how long that took."""
+        took_s = self._loop.time() - flight.started_s
+        self._tally.commit.note(took_s)
+        if self._tally.on_commit is not None:
+            self._tally.on_commit(flight.room.id, took_s, len(flight.batch.entries))
 
     def _look(self) -> None:
         """Freeze rooms whose commit takes long, and give up those past the deadline."""

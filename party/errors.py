@@ -9,6 +9,7 @@ Source: RFC 9457 for `code` and `status`, RFC 6455 section 7.4 for close codes.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import ClassVar
 
 
@@ -104,6 +105,34 @@ class OriginRefused(Forbidden):
     """This page's origin may not connect; the operator can add it to KANVAS_ORIGINS."""
 
     code = "origin_refused"
+
+
+class RoomFrozen(Forbidden):
+    """The operator froze this room: it can be looked at, and edited again when it is thawed."""
+
+    code = "room_frozen"
+
+
+class KeptOut(Forbidden):
+    """The operator keeps you out of this room for a while."""
+
+    code = "kept_out"
+
+    @staticmethod
+    def words(until: float) -> str:
+        """With the end of it, in seconds since 1970."""
+        return f"The operator keeps you out of this room until {moment(until)}."
+
+
+class RoomClosed(Forbidden):
+    """The operator closed this room."""
+
+    code = "room_closed"
+
+    @staticmethod
+    def words(until: float) -> str:
+        """With the end of it, in seconds since 1970."""
+        return f"The operator closed this room until {moment(until)}; nothing of it is lost."
 
 
 class NotFound(KanvasError):
@@ -242,3 +271,8 @@ class DocumentBroken(KanvasError):
     code = "document_broken"
     status = 503
     close_code = 1013
+
+
+def moment(at: float) -> str:
+    """Seconds since 1970 as everybody reads them the same: "21 November, 14:05 UTC"."""
+    return datetime.fromtimestamp(at, UTC).strftime("%-d %B, %H:%M UTC")

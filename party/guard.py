@@ -1,7 +1,8 @@
 """The guard: what a room calls around everything it hands to the document library.
 
-Owns: noting it with the recorder and asking the quarantine, in one place, so that rooms carry one argument
-and a line here and there. Does not own: either's rules. Keeps rules Q1, Q3-Q6.
+Owns: noting it with the recorder, and asking the quarantine and the operator's restraints, in one place, so
+that rooms carry one argument and a line here and there. Does not own: their rules. Keeps rules Q1, Q3-Q6,
+M5, M7.
 The clock is the wall's: holds outlive the process.
 """
 
@@ -14,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from party.memory import MemoryRecorder
 from party.ports import Recorder, Stage
 from party.quarantine import Crash, Hold, Quarantine
+from party.restraints import Restraints
 
 T = TypeVar("T")
 
@@ -32,6 +34,7 @@ class Guard:
         """`on_change` is told of new and changed holds, to store them."""
         self.recorder: Recorder = recorder or MemoryRecorder()
         self.quarantine = quarantine or Quarantine()
+        self.restraints = Restraints()
         self._clock = clock
         self._on_change = on_change
         self._user_id = ""
@@ -40,8 +43,18 @@ class Guard:
     # -- rooms ----------------------------------------------------------------------------------
 
     def check_entry(self, room_id: str, user_id: str | None = None) -> None:
-        """Before a room is opened or joined. Raises RoomHeld, Quarantined."""
+        """Before a room is opened or joined. Raises RoomHeld, Quarantined, RoomClosed, KeptOut."""
         self.quarantine.check_entry(room_id, user_id, self._clock())
+        if user_id is not None:
+            self.check_kept_out(room_id, user_id)
+
+    def check_kept_out(self, room_id: str, user_id: str) -> None:
+        """Before somebody joins a room or writes into it. Raises RoomClosed, KeptOut (M7)."""
+        self.restraints.check_entry(room_id, user_id, self._clock())
+
+    def is_frozen(self, room_id: str) -> bool:
+        """Asked where a change is applied: the operator wants none (M5)."""
+        return room_id in self.restraints.frozen
 
     @contextmanager
     def reading(self, room_id: str, user_id: str | None = None, stage: Stage = "read") -> Iterator[None]:

@@ -34,6 +34,7 @@ from party.relay import EVICT, NoteHandler, Relay
 from party.seat import Seat
 from party.session import Session
 from party.shared import SharedRoom
+from party.tally import Tally
 from party.ticker import Ticker
 from party.view import Committed
 
@@ -65,7 +66,9 @@ class Hub:
         guard: Guard | None = None,
         bus: Bus | None = None,
         bus_key: bytes = b"",
+        tally: Tally | None = None,
     ) -> None:
+        self.tally = tally or Tally()
         self._journal = journal
         self._limits = limits
         self._compact = compact_state
@@ -76,7 +79,7 @@ class Hub:
         self._rooms: dict[str, SharedRoom] = {}
         self._opening: dict[str, asyncio.Future[SharedRoom]] = {}
         self._ticker = Ticker(self._loop, self._visit, slice_s=limits.tick_slice_s, gap_s=limits.tick_gap_s)
-        self._committer = Committer(journal, limits, self, self._spawn)
+        self._committer = Committer(journal, limits, self, self._spawn, self.tally)
         self.relay = Relay(
             bus or MemoryBus("alone"), journal, limits, self, self._committer, self._spawn, bus_key
         )
@@ -109,6 +112,7 @@ class Hub:
         Raises BadUpdate, IncompleteUpdate (with the state vector), TooLarge, Forbidden, RoomNotFound,
         Unavailable, ShuttingDown. Cancel-safe: a cancelled update may still be applied.
         """
+        self._guard.check_kept_out(room_id, principal.user_id)
         for _ in range(SUBMIT_TRIES - 1):
             try:
                 return await self._submit(room_id, principal, update)
@@ -337,8 +341,10 @@ class Hub:
     async def _load(self, room_id: str, opening: asyncio.Future[SharedRoom]) -> None:
         try:
             self._guard.check_entry(room_id)
+            since_s = self._loop.time()
             stored = await self._journal.load(room_id)
             room = await self._guard.noted(room_id, self._build(stored), "load")
+            self.tally.load.note(self._loop.time() - since_s)
             self._rooms[room_id] = room
             self.relay.opened(room)
         except KanvasError as error:
@@ -376,6 +382,7 @@ class Hub:
             document=document,
             outstanding=self._outstanding,
             guard=self._guard,
+            tally=self.tally,
         )
         longest_s = max(longest_s, time.monotonic() - start)
         if longest_s > SLOW_LOAD_S:
@@ -385,6 +392,7 @@ class Hub:
 
     def _drop(self, room: SharedRoom, error: KanvasError) -> None:
         """Send everybody away and forget the room; what is committed stays in the journal."""
+        self.tally.rooms_lost.bump(error.code)
         if self.is_open(room):
             del self._rooms[room.id]
             self.relay.closed(room)
@@ -403,6 +411,7 @@ class Hub:
         if not self.is_open(room):
             return
         now = self._loop.time()
+        self.tally.tick_late.note(late_s)
         try:
             batch = room.take_batch(now)
             if batch is None:
@@ -503,8 +512,10 @@ class Hub:
             return True
         except Exception:
             log.exception("checkpoint failed", extra={"room_id": room.id})
+            self.tally.checkpoints_failed += 1
             return False
         room.checkpointed(stored.seq, sum(map(len, stored.updates)))
+        self.tally.checkpoints += 1
         return True
 
     async def _checkpoint_in_background(self, room: SharedRoom) -> None:
@@ -580,6 +591,7 @@ async def open_hub(
     *,
     bus_key: bytes = b"",
     poll_s: float | None = None,
+    tally: Tally | None = None,
 ) -> AsyncIterator[Hub]:
     """A running hub; leaving it drains it.
 
@@ -587,7 +599,7 @@ async def open_hub(
     other processes write too is asked every `poll_s` what is new (B5).
     """
     async with asyncio.TaskGroup() as tasks:
-        hub = Hub(journal, limits or Limits(), compact_state, tasks, guard, bus, bus_key)
+        hub = Hub(journal, limits or Limits(), compact_state, tasks, guard, bus, bus_key, tally)
         beats = [tasks.create_task(hub.beat_forever()), tasks.create_task(hub.relay.beat_forever())]
         if poll_s is not None:
             beats.append(tasks.create_task(hub.relay.poll_forever(poll_s)))

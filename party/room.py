@@ -30,7 +30,9 @@ from party.limits import Limits
 from party.outstanding import Outstanding
 from party.ports import SERVER, Principal, StoredRoom
 from party.presence import Presence
+from party.restraints import FROZEN
 from party.session import LIVE, Closed, Joining, Lagging, Live, Session
+from party.tally import Tally
 from party.view import CommittedView
 from party.writer import Writer
 
@@ -50,6 +52,7 @@ class Room:
         document: Document | None = None,
         outstanding: Outstanding | None = None,
         guard: Guard | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """`document` is what `stored` replays to; it is loaded here when left out.
 
@@ -99,6 +102,7 @@ class Room:
         """A batch was refused: nothing is taken before the journal was read (B6)."""
 
         self._guard = guard or Guard()
+        self._tally = tally or Tally()
         self._writer = Writer(stored, limits, self.presence.announcer, document, self._guard)
         # a checkpoint without rows after it is the state already: 13 ms saved at 5 MB
         is_base = stored.checkpoint is not None and not stored.updates
@@ -124,6 +128,9 @@ class Room:
         if (payload := self.presence.everybody()) is not None:
             messages.append(wire.encode_awareness(payload))
         session.send(now, *messages)
+        self._tally.joins += 1
+        if self._guard.is_frozen(self.id):
+            self._tell(session, FROZEN, now)
 
     def leave(self, session: Session, now: float) -> None:
         """The socket is gone. What it sent before is still applied, unless we closed it. Idempotent."""
@@ -152,6 +159,13 @@ class Room:
         """Close one session; what it sent and nobody has seen yet is not applied, and its client knows."""
         session.close(error)
         self.leave(session, now)
+    def expel(self, user_id: str, error: KanvasError, now: float) -> int:
+        """Close every session of one user with `error`; returns how many there were."""
+        theirs = [session for session in self.sessions if session.principal.user_id == user_id]
+        for session in theirs:
+            session.close(error)
+            self.leave(session, now)
+        return len(theirs)
 
     def present(self) -> list[Principal]:
         """Who is connected, each user once, in the order they came."""
@@ -161,6 +175,7 @@ class Room:
 
     def receive(self, session: Session, data: bytes, now: float) -> None:
         """One WebSocket message. A bad one costs its sender the session (W1)."""
+        self._tally.messages_in += 1
         if session.is_closed:
             return
         try:
@@ -194,6 +209,7 @@ class Room:
 
     def _post(self, mail: Mail, session: Session) -> None:
         self._mail.append(mail)
+        self._tally.updates += 1
         session.waiting_messages += 1
         session.waiting_bytes += len(mail.update)
         if not session.paused and (
@@ -208,6 +224,7 @@ class Room:
         if len(update) > self._limits.max_update_bytes:
             reply(TooLarge(f"One update may have {self._limits.max_update_bytes} bytes; split it."))
             return
+        self._tally.updates += 1
         self._mail.append(Mail(update, principal, reply=reply))
 
     def purge(self, element_ids: Sequence[str], reply: Reply) -> None:
@@ -245,6 +262,7 @@ class Room:
         else:
             answers = self._base_messages(now)
         session.send(now, *answers)
+        self._tally.sent_bytes["sync"] += sum(map(len, answers))
         # whoever asks again and again makes the room encode itself again and again (S11)
         session.answer_after_s = now + sum(map(len, answers)) * self._limits.answer_s_per_byte
         session.state = LIVE
@@ -370,6 +388,7 @@ class Room:
             session.connection.resume_reading()
 
     def _refuse(self, mail: Mail, error: KanvasError, now: float) -> None:
+        self._tally.refused.bump(error.code)
         if mail.reply is not None:
             mail.reply(error)
         session = mail.session
@@ -395,6 +414,18 @@ class Room:
             session.notices.add(notice)
             session.send(now, wire.encode_notice(notice))
 
+    def tell_frozen(self, now: float) -> None:
+        """The operator froze it: everybody in it hears so before they draw in vain (M5)."""
+        for session in list(self.sessions):
+            self._tell(session, FROZEN, now)
+
+    def thaw(self, now: float) -> None:
+        """It is not frozen any more: everybody is asked for what they drew meanwhile (M6)."""
+        for session in list(self.sessions):
+            session.notices.discard(FROZEN)
+            if not session.is_closed and not session.asked:
+                self._ask(session, now)
+
     def _count_repairs(self, batch: Batch, now: float) -> None:
         """A session whose values are mended again and again has to go (D6)."""
         for session, fix in batch.mended:
@@ -415,6 +446,7 @@ class Room:
         self._writer.ownership.commit(batch.claims)
         self.bytes_since_checkpoint += sum(len(entry.update) for entry in batch.entries)
         try:
+            self._tally.entries += len(batch.entries)
             self._fan_out(batch.frames, self.presence.drain(), now)
         finally:
             # after the loop: who fell behind has what the view held before; and whatever happened in it, the
@@ -440,15 +472,26 @@ class Room:
                     session.send(now, *messages)
                     continue
                 session.dropped_presence += payload is not None
+                self._tally.dropped["presence"] += payload is not None
                 if buffered <= outbox_bytes:
                     session.send(now, *frames)
                 else:
                     session.state = Lagging(self.view.seq, self.view.state_vector, now)
                     self._lagging += 1
+                    self._tally.dropped["frames"] += 1
                 continue
             self._lagging += type(session.state) is Lagging
             if payload is not None:
                 self._send_presence(session, messages[-1], now)
+        self._count_sent(frames, payload)
+
+    def _count_sent(self, frames: Sequence[bytes], payload: bytes | None) -> None:
+        """Once for each batch, however many got it."""
+        readers = len(self.sessions) - self._lagging
+        self._tally.deliveries += readers
+        self._tally.sent_bytes["updates"] += readers * sum(map(len, frames))
+        if payload is not None:
+            self._tally.sent_bytes["presence"] += readers * len(payload)
 
     def freeze(self, now: float) -> None:
         """The journal failed on the batch in flight: edits wait, presence and joins go on (R7)."""
@@ -469,10 +512,12 @@ class Room:
         message = wire.encode_awareness(payload)
         for session in self.sessions:
             self._send_presence(session, message, now)
+        self._tally.sent_bytes["presence"] += len(self.sessions) * len(message)
 
     def _send_presence(self, session: Session, message: bytes, now: float) -> None:
         if session.connection.buffered_bytes > self._limits.presence_buffer_bytes:
             session.dropped_presence += 1
+            self._tally.dropped["presence"] += 1
         elif not session.is_closed:
             session.send(now, message)
 
@@ -486,6 +531,7 @@ class Room:
         if not isinstance(state, Lagging):
             return
         missed = self.view.since(state.seq)
+        self._tally.catch_ups["state" if missed is None else "frames"] += 1
         if missed is None:
             # the ring of frames was overrun: a diff, as for somebody who comes back
             session.state = Joining(state.vector, False, state.since_s)
@@ -522,6 +568,11 @@ class Room:
     def state(self, now: float) -> tuple[str, bytes]:
         """The committed version and the whole document as one update."""
         return self.view.version, self._whole(now)
+
+    @property
+    def lagging(self) -> int:
+        """How many connections got nothing of the last batch."""
+        return self._lagging
 
     @property
     def rows_since_checkpoint(self) -> int:

@@ -22,6 +22,7 @@ from party.errors import (
     IncompleteUpdate,
     KanvasError,
     Poison,
+    RoomFrozen,
     TooLarge,
 )
 from party.guard import Guard
@@ -29,6 +30,7 @@ from party.layout import Layout
 from party.limits import Limits
 from party.ownership import Announcer, Ownership, nobody
 from party.ports import NO_CLAIMS, SERVER, Entry, Owner, Principal, StoredRoom
+from party.restraints import FROZEN
 from party.session import Session
 from party.surrogates import SurrogatePairs, check_own_pairs, delete_update
 from party.view import CommittedView
@@ -274,6 +276,13 @@ class Writer:
                     mail.notice = "You may look at this room, not edit it: your own edits were not taken."
                 return None
             raise Forbidden("You may look at this room, not edit it; ask its owner.")
+        if self._guard.is_frozen(self._room_id):
+            if mail.session is None:
+                raise RoomFrozen
+            # not a close: presence goes on, and it is asked for its edits when the room is thawed (M5)
+            if mail.update != EMPTY_UPDATE:
+                mail.notice = FROZEN
+            return None
         update = mail.update
         anatomy = self._dissect_mail(mail)
         if anatomy.is_empty:
@@ -445,6 +454,8 @@ class Writer:
         """Remove what is deleted still, after all that came before it; the batch ends here (C8)."""
         self._guard.take(SERVER.user_id)
         try:
+            if self._guard.is_frozen(self._room_id):
+                raise RoomFrozen
             self._guard.admit(self._room_id, ())
         except KanvasError as error:
             batch.refused.append((mail, error))

@@ -16,7 +16,7 @@ import structlog
 
 from db.database import Database
 from db.tombstones import list_rooms_to_purge, list_tombstones
-from party.errors import KanvasError, RoomNotFound
+from party.errors import KanvasError, RoomFrozen, RoomNotFound
 from party.hub import Hub
 
 log = structlog.get_logger("kanvas.purging")
@@ -51,7 +51,7 @@ async def purge_elements(database: Database, hub: Hub, now: datetime) -> int:
             await hub.purge(room_id)
             element_ids = await database.read(find_elements)
             await hub.purge(room_id, element_ids)
-        except RoomNotFound:
+        except (RoomNotFound, RoomFrozen):
             continue
         except KanvasError as error:
             log.warning("purge failed; it is tried again", room_id=room_id, reason=error.message)

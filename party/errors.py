@@ -248,6 +248,12 @@ class Unavailable(KanvasError):
     status = 503
     close_code = 1013
 
+    service: str = ""
+    """Which backend it was: database, blobs, redis; empty when it was none."""
+
+    service_status: str = ""
+    """What the backend itself called it, such as SQLITE_FULL or 503."""
+
 
 class ShuttingDown(KanvasError):
     """The server is restarting; reconnect in a moment."""

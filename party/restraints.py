@@ -14,7 +14,7 @@ from party.errors import KeptOut, RoomClosed
 EVERYBODY: Final = ""
 """Stands where a user id would: the room is closed. Nobody has an empty id."""
 
-FROZEN: Final = "The operator froze this room: look and point as you like; what you draw stays with you until it is thawed."
+FROZEN: Final = "The operator froze this room: you may look; what you draw stays with you until it is thawed."
 
 
 @dataclass(frozen=True, slots=True)

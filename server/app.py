@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
 
 from party.errors import KanvasError
-from server import active, admin, docs, documents, health, parties, rooms, sign_in
+from server import active, admin, admin_rooms, docs, documents, health, metrics, parties, rooms, sign_in
 from server.assets import admin as assets_admin
 from server.assets import reading, straight, uploads
 from server.blobs import routes as blob_routes
@@ -30,6 +30,7 @@ from server.registry import Api
 from server.services import Services, open_services
 from server.settings import Settings
 from server.sign_in import app_version
+from server.tracing import Traced
 
 
 def all_operations() -> Api:
@@ -46,8 +47,10 @@ def all_operations() -> Api:
         parties,
         jobs,
         admin,
+        admin_rooms,
         assets_admin,
         health,
+        metrics,
         docs,
     ):
         api.include(module.api)
@@ -95,6 +98,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
     found = [
         Middleware(TrustedProxies, trusted=settings.trusted_proxies),
         Middleware(RequestContext),
+        *([Middleware(Traced)] if settings.otlp_url is not None else []),
         Middleware(SecurityHeaders, https=https, storage=storage_origin(settings)),
         Middleware(LastNet),
     ]

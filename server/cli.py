@@ -235,7 +235,9 @@ def token(
     name: Annotated[str, typer.Option(help="Name that others see.")] = "Script",
     sub: Annotated[str | None, typer.Option(help="User id; default: a new one.")] = None,
     ttl: Annotated[int | None, typer.Option(min=1, max=315_360_000, help="Seconds it is valid.")] = None,
-    admin: Annotated[bool, typer.Option("--admin", help="It may see and lift the quarantine.")] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="It is an operator's: /admin, /api/v1/admin.")
+    ] = False,
     plan: Annotated[str, typer.Option(help="Its plan, of those in KANVAS_RATE_PLANS.")] = "",
 ) -> None:
     """Print a bearer token for a script, and nothing else."""

@@ -32,6 +32,12 @@ log = structlog.get_logger("kanvas.line")
 LOW_WATER_BYTES: Final = 16 * 1024
 HIGH_WATER_BYTES: Final = 64 * 1024
 
+CUT: Final = "1006"
+"""Of a socket that ended without a word (RFC 6455 section 7.1.5)."""
+
+PEERS: Final = frozenset({"1000", "1001", "1002", "1003", "1005", "1007", "1009", "1011"})
+"""Close codes of theirs that are counted apart; any other is theirs to make up."""
+
 BY_JOIN: Final = 1
 BY_RECEIVER: Final = 2
 BY_BUDGET: Final = 4
@@ -123,6 +129,8 @@ class Line(asyncio.Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame; end after 2 s whatever the peer or the buffer does. Idempotent."""
+        if not self._is_closing:
+            self._traffic.tally.disconnects.bump(str(code))
         self._close(frames.close(code, reason))
 
     def fail(self, error: KanvasError) -> None:
@@ -181,6 +189,7 @@ class Line(asyncio.Protocol):
         traffic = self._traffic
         if traffic.unfinished and (progress := traffic.unfinished.get(self)) is not None:
             progress.came_bytes += len(data)
+        traffic.tally.received_bytes += len(data)
         self._reader.feed(data)
         if not self._holds:
             self._take_in()
@@ -199,6 +208,8 @@ class Line(asyncio.Protocol):
         self._part()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        if not self._is_closing:
+            self._traffic.tally.disconnects.bump(CUT)
         self._is_lost = self._is_closing = True
         if self._abort_timer is not None:
             self._abort_timer.cancel()
@@ -365,6 +376,8 @@ class Line(asyncio.Protocol):
         """The peer said its last: answer, and end once what is buffered is gone, or at the deadline."""
         if closing is not None and not self._is_closing and not self._transport.is_closing():
             self._transport.write(frames.close(closing.code))
+        if not self._is_closing:
+            self._traffic.tally.disconnects.bump(CUT if closing is None else told_code(closing.code))
         self._is_closing = True
         self._end_soon()
         self._traffic.remove(self)
@@ -383,3 +396,9 @@ class Line(asyncio.Protocol):
 
 
 PING: Final = frames.control(frames.PING)
+
+
+def told_code(code: int | None) -> str:
+    """A peer's close code as it is counted: bounded, for a peer may send any."""
+    told = "1005" if code is None else str(code)
+    return told if told in PEERS else "other"

@@ -29,19 +29,20 @@ def redact(text: str) -> str:
     return _JWT.sub(REDACTED, _QUERY_TOKEN.sub(rf"\g<1>{REDACTED}", text))
 
 
-def _redact_value(value: Any) -> Any:
+def redact_value(value: Any) -> Any:
+    """Plain data of any depth without tokens."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {key: _redact_value(one) for key, one in value.items()}
+        return {key: redact_value(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_redact_value(one) for one in value]
+        return [redact_value(one) for one in value]
     return value
 
 
 def redact_event(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """A structlog processor: no token leaves in any field."""
-    return {key: _redact_value(value) for key, value in event.items()}
+    return {key: redact_value(value) for key, value in event.items()}
 
 
 def _drop_uvicorn_colors(_logger: Any, _method: str, event: EventDict) -> EventDict:

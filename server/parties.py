@@ -73,14 +73,17 @@ async def party_socket(websocket: WebSocket) -> None:
             is_ours = SUBPROTOCOL in offered
             sitting = services.sessions.open(identity, line, place, wants_warning=is_ours)
             line.keep(sitting)
-            seat: Receiver = await services.hub.join(room_id, identity.principal(), line)
+            with services.tracer.span("join", room_id=room_id):
+                seat: Receiver = await services.hub.join(room_id, identity.principal(), line)
             if is_ours:
                 seat = Desk(seat, sitting, services.sessions, services.tokens.verify)
     except KanvasError as error:
+        services.tally.rejected.bump(error.code)
         log.info("party refused", code=error.code)
         line.fail(error)
         return
     except TimeoutError:
+        services.tally.rejected.bump(Unavailable.code)
         log.warning("party refused", code=Unavailable.code, reason="the room did not open in time")
         line.fail(Unavailable("The room could not be opened in time; try again soon."))
         return

@@ -262,6 +262,12 @@ class HoldNotFound(NotFound):
     code = "hold_not_found"
 
 
+class NodeNotFound(NotFound):
+    """There is no such node alive; GET /api/v1/admin/nodes lists those there are."""
+
+    code = "node_not_found"
+
+
 class JobNotFound(NotFound):
     """There is no job of yours with this id; those that are done are forgotten after 7 days."""
 

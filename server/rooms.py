@@ -240,6 +240,7 @@ async def create_room(call: Call, body: NewRoom, headers: CreateHeaders) -> Resp
 
     done = await services.database.write(create)
     if isinstance(done, Room):
+        services.tally.rooms_created += 1
         return _created(done, identity)
     if done.request_hash != request_hash:
         raise IdempotencyConflict

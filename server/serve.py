@@ -130,10 +130,15 @@ class KanvasServer(uvicorn.Server):
         if self.started:
             if self._adopter is not None:
                 self._adopter.start(self._make_protocol)
+            self._services.oversight.stop = self._stop
             self._on_start()
 
     def _make_protocol(self) -> asyncio.Protocol:
         return KanvasHttp(self.config, self.server_state, self.lifespan.state)
+
+    def _stop(self) -> None:
+        """As SIGTERM does."""
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._link is not None:

@@ -22,11 +22,13 @@ from db.idempotency import purge_answers
 from db.journal import SqlJournal, open_journal
 from db.postgres_url import is_postgres
 from db.queue import enqueue, purge_finished
+from db.restraints import purge_exclusions
 from db.rooms import purge_trash
 from party.errors import KanvasError
 from party.hub import Hub, open_hub
 from party.limits import Limits
 from party.ports import Bus, Recorder
+from party.tally import Tally
 from server.assets.intake import Intake, open_intake
 from server.assets.keeping import SWEEP, let_rooms_go
 from server.auth import Tokens
@@ -37,7 +39,7 @@ from server.bounds import Bounds
 from server.compactor import open_compactor
 from server.directory import Directory
 from server.identity.opening import open_identity
-from server.identity.revocations import Notes, Revocations
+from server.identity.revocations import Revocations
 from server.identity.sessions import Sessions
 from server.identity.verifier import Passports
 from server.jobs.base import JobHandler
@@ -45,6 +47,9 @@ from server.jobs.runner import Runner, open_jobs
 from server.keeper import Keeper, open_keeper
 from server.link import Post
 from server.media.studio import open_studio
+from server.metered import MeteredBlobs, MeteredDatabase
+from server.oversight import Notes, Oversight, open_oversight
+from server.overview import Overview
 from server.packs import Packs, open_packs
 from server.places import Places
 from server.purging import purge_elements
@@ -53,7 +58,9 @@ from server.readers import Readers, open_readers
 from server.reporter import open_reporter
 from server.secret import ensure_data_dir, load_secret
 from server.settings import Settings
+from server.tracing import Tracer, open_tracer
 from server.traffic import Traffic, open_traffic
+from server.trouble import open_trouble
 from server.visits import Visits, open_visits
 
 if TYPE_CHECKING:
@@ -113,6 +120,11 @@ class Services:
     keeper: Keeper
     jobs: Runner
     backplane: Backplane
+    tally: Tally
+    notes: Notes
+    oversight: Oversight
+    overview: Overview
+    tracer: Tracer
     readiness: Readiness = field(default_factory=Readiness)
 
     @property
@@ -175,17 +187,21 @@ async def open_services(
     secret = load_secret(settings)
     tokens = Tokens(secret, ttl_s=settings.token_ttl_s)
     places = Places(settings.max_user_connections, settings.max_room_connections)
+    tally = Tally()
     async with open_database(
         settings.effective_database_url,
         pool=settings.database_pool,
         committers=settings.database_committers,
         timeout_s=settings.database_timeout_s,
-    ) as database:
+    ) as adapter:
+        database = MeteredDatabase(adapter, tally)
         journal = open_journal(database)
         async with (
-            open_blobs(settings, secret) as blobs,
+            open_trouble(settings),
+            open_tracer(settings) as tracer,
+            open_blobs(settings, secret) as stored,
             open_visits(database, Services.now) as visits,
-            open_traffic(bounds or Bounds.of(limits)) as traffic,
+            open_traffic(bounds or Bounds.of(limits), tally) as traffic,
             open_keeper(
                 database, None if is_worker else settings.data_dir, recorder, crashes=post.crashes
             ) as keeper,
@@ -205,11 +221,16 @@ async def open_services(
                 bus_key=secret,
                 # a file has one process, or two for a moment: each finds the other's rows when it writes
                 poll_s=POLL_S if is_postgres(database.url) else None,
+                tally=tally,
             ) as hub,
             open_identity(settings, tokens, database, Services.now) as identity,
+            open_oversight(database, keeper.guard, hub, hub, Services.now) as oversight,
         ):
-            if isinstance(hub, Notes):
-                identity.revocations.connect(hub)
+            identity.revocations.connect(hub)
+            blobs = MeteredBlobs(stored, tally)
+            readiness = Readiness()
+            if settings.otlp_url is not None:
+                tally.on_commit = partial(_record_commit, tracer)
             services = Services(
                 settings=settings,
                 database=database,
@@ -237,6 +258,12 @@ async def open_services(
                     at_once=settings.jobs_at_once,
                     now=Services.now,
                 ),
+                tally=tally,
+                notes=hub,
+                oversight=oversight,
+                overview=Overview(hub, hub, lambda: readiness.phase),
+                tracer=tracer,
+                readiness=readiness,
             )
             async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
                 if not is_worker and post.does_chores:
@@ -251,6 +278,10 @@ async def open_services(
                 yield services
 
 
+def _record_commit(tracer: Tracer, room_id: str, took_s: float, rows: int) -> None:
+    tracer.record("commit", took_s, room_id=room_id, rows=rows)
+
+
 async def clean_up(services: Services) -> None:
     """Remove for good the rooms and elements deleted 30 days ago, answers nobody will repeat, and what killed
     processes left."""
@@ -260,6 +291,7 @@ async def clean_up(services: Services) -> None:
     while some := await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT, release)):
         gone += some
     await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
+    await services.database.write(lambda conn: purge_exclusions(conn, now))
     await services.keeper.clean_up()
     await services.revocations.clean_up()
     await services.intake.tidy()

@@ -160,6 +160,30 @@ def admin_claim(value: str | None) -> str | None:
     return value
 
 
+def token(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not re.fullmatch(r"[!-~]{16,512}", value.get_secret_value()):
+        raise ValueError("not a token")
+    return value
+
+
+def http_url(value: str | None) -> str | None:
+    if value is not None:
+        parts = urlsplit(value)
+        # the port is read for its ValueError
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("not an address")
+    return value
+
+
+def dsn(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        parts = urlsplit(value.get_secret_value())
+        is_dsn = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and parts.username
+        if not is_dsn or not re.fullmatch(r"(/[\w.-]+)*/\d+", parts.path):
+            raise ValueError("not a DSN")
+    return value
+
+
 def secret(value: SecretStr | None) -> SecretStr | None:
     if value is not None and len(value.get_secret_value().encode()) < 32:
         raise ValueError("too short")

@@ -395,6 +395,28 @@ class Settings(BaseSettings):
         shown="auto",
     )
 
+    metrics_token: Annotated[SecretStr | None, AfterValidator(kinds.token)] = setting(
+        None,
+        "text",
+        "at least 16 visible characters without spaces",
+        "Bearer token that /metrics asks for; empty lets only this machine read them.",
+        shown="",
+    )
+    otlp_url: Annotated[str | None, AfterValidator(kinds.http_url)] = setting(
+        None,
+        "url",
+        "http:// or https:// with a path, such as http://127.0.0.1:4318/v1/traces",
+        "OpenTelemetry collector that traces are sent to, over OTLP/HTTP; empty makes none.",
+        shown="",
+    )
+    sentry_dsn: Annotated[SecretStr | None, AfterValidator(kinds.dsn)] = setting(
+        None,
+        "url",
+        "the DSN of a Sentry project, such as https://key@sentry.example.org/1",
+        "Sentry project that errors are sent to; empty sends none.",
+        shown="",
+    )
+
     @property
     def effective_database_url(self) -> str:
         """The database's address, the default one being in the data folder."""

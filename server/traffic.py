@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import structlog
 
 from party.errors import KanvasError, TooSlow, Unavailable
+from party.tally import Tally
 from server.bounds import Bounds
 from server.budget import Budget
 from server.rates.pace import Holds
@@ -54,8 +55,9 @@ class Progress:
 class Traffic:
     """All connections after their handshake. Make one with `open_traffic`."""
 
-    def __init__(self, bounds: Bounds, clock: Callable[[], float]) -> None:
+    def __init__(self, bounds: Bounds, clock: Callable[[], float], tally: Tally | None = None) -> None:
         self.bounds = bounds
+        self.tally = tally or Tally()
         self.clock = clock
         self.budget: Budget[Watched] = Budget(bounds.inflight_bytes)
         self.unfinished: dict[Watched, Progress] = {}
@@ -121,9 +123,9 @@ class Traffic:
 
 
 @asynccontextmanager
-async def open_traffic(bounds: Bounds) -> AsyncIterator[Traffic]:
+async def open_traffic(bounds: Bounds, tally: Tally | None = None) -> AsyncIterator[Traffic]:
     """A running ticker."""
-    traffic = Traffic(bounds, asyncio.get_running_loop().time)
+    traffic = Traffic(bounds, asyncio.get_running_loop().time, tally)
     async with asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(traffic.watch())
         try:

@@ -8,7 +8,7 @@ upload has exactly the length and type that were signed, never overwrites, and i
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Final, cast
 
 from pydantic import Field
 from starlette.applications import Starlette
@@ -128,9 +128,10 @@ async def read_blob(call: Call, path: BlobPath, query: BlobQuery, headers: ReadH
 
 
 def _files(blobs: Blobs) -> FileBlobs:
-    if not isinstance(blobs, FileBlobs):
+    # metered, it has the same verbs around what is inside
+    if not isinstance(getattr(blobs, "inner", blobs), FileBlobs):
         raise BlobNotFound("This server keeps its images elsewhere; ask for a new address.")
-    return blobs
+    return cast(FileBlobs, blobs)
 
 
 async def store_signed(

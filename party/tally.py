@@ -78,10 +78,9 @@ class Meter:
 
     def operation(self, name: str) -> Operation:
         """The account of one verb."""
-        found = self.operations.get(name)
-        if found is None:
-            found = self.operations[name if len(self.operations) < MOST_KEYS else OTHER] = Operation()
-        return found
+        if name not in self.operations and len(self.operations) >= MOST_KEYS:
+            name = OTHER
+        return self.operations.setdefault(name, Operation())
 
 
 class Tally:

@@ -23,6 +23,11 @@ _LINE: Final = re.compile(LINE_PATTERN.removesuffix("$") + r"\Z")
 _SEARCH: Final = re.compile(SEARCH_PATTERN.removesuffix("$") + r"\Z")
 
 
+def whole(value: object) -> object:
+    """A whole number as JSON may write it: it knows no integers, and to JSON Schema 3.0 is one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def check_line(value: str) -> str:
     """One line of text with something to see in it, trimmed. Raises PydanticCustomError."""
     if not _LINE.match(value):

@@ -67,7 +67,6 @@ async def open_trouble(settings: Settings) -> AsyncIterator[None]:
         default_integrations=False,
         auto_enabling_integrations=False,
         include_local_variables=False,
-        send_default_pii=False,
         max_breadcrumbs=0,
         shutdown_timeout=FLUSH_S,
         before_send=lambda event, _hint: redact_value(event),

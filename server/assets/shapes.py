@@ -15,15 +15,11 @@ from server.media.kinds import EXTENSIONS
 from server.problems import AssetNotFound, UploadNotFound
 from server.registry import Body, Out, Path
 from server.rooms import RoomId
+from server.text import whole
 
 SHA256_PATTERN: Final = "^[0-9a-f]{64}$"
 ULID_PATTERN: Final = "^[0-7][0-9a-hjkmnp-tv-z]{25}$"
 SIZE_MOST: Final = 5 * 1024**4
-
-
-def _whole(value: object) -> object:
-    # JSON knows no integers: 3.0 is one to JSON Schema
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Sha256 = Annotated[
@@ -60,7 +56,7 @@ class NewAsset(Body):
     content_type: Annotated[str, AfterValidator(_known_type)] = Field(
         max_length=128, description="Its type; the bytes must say the same", examples=["image/jpeg"]
     )
-    size: Annotated[int, BeforeValidator(_whole)] = Field(
+    size: Annotated[int, BeforeValidator(whole)] = Field(
         ge=1, le=SIZE_MOST, description="Its length in bytes, exactly", examples=[120_000]
     )
     sha256: Sha256
@@ -69,7 +65,7 @@ class NewAsset(Body):
 class WantedParts(Body):
     """Parts to send next."""
 
-    numbers: list[Annotated[int, BeforeValidator(_whole), Field(ge=1, le=10_000)]] = Field(
+    numbers: list[Annotated[int, BeforeValidator(whole), Field(ge=1, le=10_000)]] = Field(
         min_length=1, max_length=100, description="From 1; each part is asked for when it is to be sent"
     )
 

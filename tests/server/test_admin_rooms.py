@@ -166,7 +166,7 @@ def ada_again(edge: Edge, token: str) -> httpx2.AsyncClient:
 
 
 async def test_a_kick_keeps_out_only_who_and_as_long_as_it_says(tmp_path: Path, empty_database: Path) -> None:
-    """M7, M8: without a time he may come back; with one he may not, after a restart either, until it is opened."""
+    """M7, M8: without a time he may come back; with one he may not, through a restart, until it is opened."""
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await edge.guest("Ada")
         room_id = (await ada.room(schema="open"))["id"]
@@ -319,7 +319,7 @@ async def test_the_overview_is_of_all_nodes_and_names_the_silent(
 
 async def test_notes_that_make_no_sense_are_passed_over(tmp_path: Path, empty_database: Path) -> None:
     """M4: of another version, cut off, too late."""
-    async with two_nodes(tmp_path, empty_database) as (first, second, room_id):
+    async with two_nodes(tmp_path, empty_database) as (first, second, _):
         for topic in ("hold", "kick", "overview", "overview-told"):
             for data in (b"", b"{", b"[]", b'{"number": 99}', b"\xff"):
                 second.notes.note(topic, data)

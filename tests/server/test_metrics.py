@@ -209,6 +209,6 @@ async def test_a_metered_database_is_one(tmp_path: Path, empty_database: Path) -
     async with open_edge(tmp_path, empty_database) as edge:
         database = edge.services.database
         assert isinstance(database, MeteredDatabase)
-        before = edge.services.tally.meters["database"].operations["read"].took.count
-        assert await database.read(lambda conn: conn.exec_driver_sql("SELECT 7").scalar_one()) == 7
-        assert edge.services.tally.meters["database"].operations["read"].took.count == before + 1
+        metered = MeteredDatabase(database, Tally())
+        assert await metered.read(lambda conn: conn.exec_driver_sql("SELECT 7").scalar_one()) == 7
+        assert (metered._reads.took.count, metered.url) == (1, database.url)

@@ -166,6 +166,13 @@ class LiveServer:
         secret = (self.data_dir / "secret").read_bytes().strip()
         return Tokens(secret, ttl_s=3600).issue("operator", "Operator", is_admin=True).token
 
+    def order(self, path: str, **body: Any) -> None:
+        """An operator's order: a POST below /api/v1/admin."""
+        more = {"json": body} if body else {}
+        headers = bearer(self.admin())
+        answer = httpx2.post(f"{self.url}/api/v1/admin/{path}", headers=headers, timeout=60, **more)
+        assert answer.status_code in (200, 204), answer.text
+
     def room(self, token: str, **fields: Any) -> str:
         """Create a room; returns its id."""
         answer = httpx2.post(f"{self.url}/api/v1/rooms", json=fields, headers=bearer(token), timeout=60)

@@ -1,6 +1,7 @@
 """Takes a picture of Kanvas: a few people in a room with a small sketch, photos and files, or the lobby.
 
-    python -m tests.browser.screenshot OUT.png [--page room|files|uploads|lobby|public] [--width 1280] [--height 800] [--dark]
+    python -m tests.browser.screenshot OUT.png [--page PAGE] [--width 1280] [--height 800] [--dark]
+    PAGE: room, files, uploads, lobby, public, admin, quiet
 
 Owns: the scene of the README's picture. The server is a real one with data of its own, which goes with it.
 """
@@ -248,7 +249,48 @@ async def public(people: Sequence[Person], meeting: Meeting) -> None:
     await ada.ask("() => document.fonts.ready.then(() => true)")
 
 
-PAGES = {"room": room, "files": files, "uploads": uploads, "lobby": lobby, "public": public}
+async def oversee(person: Person, meeting: Meeting) -> None:
+    """Open the operator's page with a token of his."""
+    await person.page.goto(f"{meeting.server.url}/admin")
+    await person.page.get_by_label("Operator’s token").fill(meeting.server.admin())
+    await person.page.get_by_role("button", name="Look").click()
+
+
+async def quiet(people: Sequence[Person], meeting: Meeting) -> None:
+    """The operator's page while nobody draws."""
+    ada, *_ = people
+    await oversee(ada, meeting)
+    await expect(ada.page.get_by_text("All quiet")).to_be_visible()
+    await ada.ask("() => document.fonts.ready.then(() => true)")
+
+
+async def admin(people: Sequence[Person], meeting: Meeting) -> None:
+    """The operator's page: rooms with people in, one frozen, one closed."""
+    ada, *others = people
+    made = [await ada.ask(MAKE, {"title": title}) for title in OTHER_ROOMS]
+    for person in others:
+        await person.enter(meeting.room_id)
+    await others[0].draw("x", (300, 300), (420, 360), (500, 320))
+    asked = meeting.server.order
+    asked(f"rooms/{meeting.room_id}/freeze")
+    asked(f"rooms/{made[0]}/close", for_s=3600)
+    asked(f"rooms/{made[1]}/kick", user_id="somebody", for_s=86400)
+    await oversee(ada, meeting)
+    await expect(ada.page.get_by_test_id("live-room")).to_have_count(3)
+    await ada.ask("() => document.fonts.ready.then(() => true)")
+    # the second look brings the rates
+    await expect(ada.page.get_by_test_id("sums")).not_to_contain_text("–")
+
+
+PAGES = {
+    "room": room,
+    "files": files,
+    "uploads": uploads,
+    "lobby": lobby,
+    "public": public,
+    "admin": admin,
+    "quiet": quiet,
+}
 
 
 async def take(out: Path, page: str, width: int, height: int, *, dark: bool) -> None:

@@ -5,6 +5,7 @@
  * Does not own the token: `Credentials` (identity/session.ts) hands it in and renews it.
  */
 import { readBase, type Base, type Reading } from "./base";
+import { AdminApi } from "./admin";
 import { AssetApi } from "./assets";
 import { ApiError, problemOf } from "./errors";
 import type { Grant, Page, Person, Room, Scope, ServerConfig, Visibility } from "./types";
@@ -80,6 +81,7 @@ async function send(path: string, call: Call, token: string | null): Promise<Res
 export class Api {
   readonly #credentials: Credentials;
   readonly assets = new AssetApi((path, call) => this.#call(path, call));
+  readonly admin = new AdminApi((path, call) => this.#call(path, call));
 
   constructor(credentials: Credentials) {
     this.#credentials = credentials;

@@ -7,6 +7,7 @@ import { useSession } from "./context";
 import { navigate, parseRoute, useAddress } from "./router";
 import { useTheme } from "./theme";
 
+const AdminPage = lazy(() => import("../admin/AdminPage"));
 const RoomPage = lazy(() => import("../room/RoomPage"));
 
 /** A page opened under an older version may ask for a part the server no longer has: loading it anew helps, once. */
@@ -66,6 +67,15 @@ export function App(): ReactNode {
           The address may be incomplete.
         </Notice>
       </main>
+    );
+  }
+  if (route.page === "admin") {
+    return (
+      <PageBoundary key="admin">
+        <Suspense fallback={<Loading>Opening the operator’s page…</Loading>}>
+          <AdminPage />
+        </Suspense>
+      </PageBoundary>
     );
   }
   if (!session) return <Welcome invited={route.page === "room"} />;

@@ -1,10 +1,11 @@
-/** The two pages and the address bar: `/` is the lobby, `/r/{id}` a room. */
+/** The pages and the address bar: `/` is the lobby, `/r/{id}` a room, `/admin` the operator's. */
 import { useSyncExternalStore } from "react";
 
-export type Route = { readonly page: "lobby" } | { readonly page: "room"; readonly id: string } | { readonly page: "unknown" };
+export type Route = { readonly page: "lobby" } | { readonly page: "room"; readonly id: string } | { readonly page: "admin" } | { readonly page: "unknown" };
 
 export function parseRoute(pathname: string): Route {
   if (pathname === "/" || pathname === "") return { page: "lobby" };
+  if (/^\/admin\/?$/.test(pathname)) return { page: "admin" };
   const room = /^\/r\/([A-Za-z0-9_-]{1,64})\/?$/.exec(pathname);
   if (room?.[1]) return { page: "room", id: room[1] };
   return { page: "unknown" };

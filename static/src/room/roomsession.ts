@@ -16,6 +16,7 @@ import { type Binding, Losses, Saved, sendOwnAwarenessOnly } from "../binding";
 import type { Identity } from "../identity/session";
 import { Assets } from "./assets";
 import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
+import { hearNotices } from "./notices";
 import { bePatient } from "./patience";
 import { hearSignals, sendToken, type Signal } from "./signal";
 import type { Link, Refusal } from "./words";
@@ -178,6 +179,7 @@ export class RoomSession {
     sendOwnAwarenessOnly(provider);
     bePatient(provider);
     hearSignals(provider, (signal) => void this.#onSignal(provider, signal));
+    hearNotices(provider, this.#complain);
     const saved = new Saved(provider);
     const losses = new Losses(doc, saved);
     const assets = new Assets({ api: this.#identity.api, room: room.id, user: this.#user, complain: this.#complain });

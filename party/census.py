@@ -1,7 +1,7 @@
 """The census: what an operator may know of an open room without opening what is drawn in it.
 
 Owns: the shape of a reading, and taking it. Does not own: what is done with it (server/overview.py,
-server/metrics.py). It costs nothing while nobody asks. Keeps rule M4.
+server/exposition.py). It costs nothing while nobody asks. Keeps rule M4.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 """The tally: what this process has done so far, in plain numbers.
 
-Owns: the counters and the buckets, and nothing of what they are called outside (server/metrics.py). Whoever
-does something is handed the tally and bumps a number: 30 ns for an `int`, 0.2 µs for a bucket, and no library
-in between. All of it is bumped on the event loop, but for the meters, whose work is awaited there too.
+Owns: the counters and the buckets, and nothing of what they are called outside (server/exposition.py).
+Whoever does something is handed the tally and bumps a number: 30 ns for an `int`, 0.2 µs for a bucket, and no
+library in between. All of it is bumped on the event loop, but for the meters, whose work is awaited there
+too.
 Rules: a number only grows; a key of a dictionary comes from a table of ours, never from a person, so that
 there is a bounded number of them; whoever reads does not stop who counts. Keeps rules M1, M2.
 """

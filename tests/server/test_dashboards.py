@@ -10,7 +10,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from party.tally import Tally
-from server.metrics import counted, scrape
+from server.exposition import counted, scrape
 from tests.server.edge import open_edge
 
 DEPLOY = Path(__file__).parents[2] / ".deploy"

@@ -15,9 +15,9 @@ from party.ports import Principal
 from party.tally import Tally
 from server.blobs.errors import BlobNotFound
 from server.blobs.files import FileBlobs
+from server.exposition import scrape
 from server.line import told_code
 from server.metered import MeteredBlobs, MeteredDatabase, status_of
-from server.metrics import scrape
 from server.services import Services
 from tests.party.peers import Peer
 from tests.server.edge import Edge, open_edge

@@ -118,7 +118,7 @@ async def test_without_settings_nothing_of_it_is_there(tmp_path: Path, empty_dat
         await Peer(Principal("u", "U")).connect(edge.services.hub, (await (await edge.guest()).room())["id"])
     program = (
         "import sys, server.app, server.serve;"
-        " print([one for one in ('opentelemetry', 'sentry_sdk') if one in sys.modules])"
+        " print([one for one in ('opentelemetry', 'sentry_sdk', 'prometheus_client') if one in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

@@ -16,7 +16,11 @@ import httpx2
 import pytest
 import websockets
 
-from server.serve import CannotListen, bind
+from db.migrate import upgrade
+from server.app import create_app
+from server.serve import CannotListen, KanvasServer, bind, server_config
+from server.services import open_services
+from server.settings import Settings
 from tests.servers import LiveServer, free_port
 
 
@@ -134,3 +138,24 @@ def test_free_port_is_free() -> None:
     port = free_port()
     for one in bind("127.0.0.1", port):
         one.close()
+
+
+async def test_an_order_to_drain_ends_the_server_as_a_signal_does(tmp_path: Path) -> None:
+    """M9: what the operator's order calls is the server's own graceful stop."""
+    settings = Settings(data_dir=tmp_path, port=0)
+    upgrade(settings.effective_database_url)
+    # the server keeps the handlers to the end of its process, which is not the end of ours
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        async with open_services(settings) as services:
+            server = KanvasServer(server_config(create_app(settings, services)), services, lambda: None)
+            running = asyncio.create_task(server.serve(bind("127.0.0.1", 0)))
+            async with asyncio.timeout(60):
+                while services.oversight.stop is None:
+                    await asyncio.sleep(0.01)
+                services.oversight.stop()
+                await running
+            assert services.readiness.phase == "draining"
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

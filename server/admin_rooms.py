@@ -27,7 +27,7 @@ from server.text import whole
 api = Api()
 
 MOST_S: Final = 365 * 86_400
-Seconds = Annotated[int, BeforeValidator(whole), Field(ge=0, le=MOST_S)]
+Seconds = Annotated[int, Field(ge=0, le=MOST_S), BeforeValidator(whole)]
 
 
 class NodePath(Path):

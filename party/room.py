@@ -159,6 +159,7 @@ class Room:
         """Close one session; what it sent and nobody has seen yet is not applied, and its client knows."""
         session.close(error)
         self.leave(session, now)
+
     def expel(self, user_id: str, error: KanvasError, now: float) -> int:
         """Close every session of one user with `error`; returns how many there were."""
         theirs = [session for session in self.sessions if session.principal.user_id == user_id]

@@ -32,6 +32,7 @@ from server.directory import (
     fullest,
 )
 from server.redis.address import RedisAway, explain
+from server.redis.client import heeding_cancellation
 from server.redis.keys import LATEST_S, NODE_S, PARTICIPANTS_S, PRESENCE_S, REGISTRY_S, STATS_S
 
 DEADLINE_S: Final = 0.5
@@ -69,7 +70,8 @@ class Patience:
             raise RedisAway
         try:
             async with asyncio.timeout(deadline_s):
-                yield
+                with heeding_cancellation():
+                    yield
         except (RedisError, OSError) as error:
             self._rests_until_s = time.monotonic() + REST_S
             self.trouble = explain(error)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import re
 import signal
 import time
@@ -205,6 +206,20 @@ async def test_a_redis_that_hangs_costs_one_deadline(caplog: pytest.LogCaptureFi
             await asyncio.sleep(redis_directory.REST_S)
             await directory.publish(News(NODE, {"r": room(ADA)}))
             assert directory.trouble is None
+
+
+async def test_a_cancelled_task_ends(client: Redis) -> None:
+    """The library now and then takes a cancellation for its own and goes on."""
+    directory = RedisDirectory(client, PREFIX, "n1")
+    news = News(NODE, {f"r{number}": room(ADA) for number in range(12)}, whereabouts={"ada": "r1"})
+    chance = random.Random(5)
+    for _ in range(300):
+        telling = asyncio.create_task(directory.publish(news))
+        await asyncio.sleep(chance.uniform(0, 0.004))
+        if telling.cancel():
+            with contextlib.suppress(asyncio.CancelledError):
+                await telling
+            assert telling.cancelled()
 
 
 async def test_a_crowd_is_told_in_slices(client: Redis) -> None:

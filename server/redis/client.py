@@ -22,8 +22,8 @@ DEADLINE_S: Final = 1.0
 def heeding_cancellation() -> Iterator[None]:
     """Around commands: a task that is cancelled meanwhile ends.
 
-    Every seventh cancellation that meets a command of redis-py 8.1 is lost: the command returns, and the task
-    goes on for good (a thousand tries, commands and pipelines alike).
+    redis-py 8.1 loses some cancellations that meet a command: it returns, and the task goes on for good. Of
+    600 at random moments of single commands 82 were lost, of pipelines 39.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0

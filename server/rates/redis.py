@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from party.errors import Unavailable
 from server.rates.base import SLICES, Rate, Verdict
+from server.redis.client import heeding_cancellation
 
 AT_ONCE: Final = 32
 """Connections the limiter uses at most; a storm of requests must not become one of connections."""
@@ -76,10 +77,11 @@ class RedisLimiter:
         width_us = max(1, round(rate.window_s * 1_000_000 / SLICES))
         try:
             async with self._turns:
-                allowed, remaining, wait_us, reset_us = await self._script(
-                    keys=[f"{self._prefix}rate_limit:{key}:{rate.window_s:g}"],
-                    args=[rate.limit, width_us, SLICES, cost],
-                )
+                with heeding_cancellation():
+                    allowed, remaining, wait_us, reset_us = await self._script(
+                        keys=[f"{self._prefix}rate_limit:{key}:{rate.window_s:g}"],
+                        args=[rate.limit, width_us, SLICES, cost],
+                    )
         except (RedisError, OSError) as error:
             raise Unavailable(
                 "Redis does not answer, so requests can't be counted; try again soon."

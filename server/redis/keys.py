@@ -6,6 +6,9 @@ Rule: every key expires by itself.
 
 from typing import Final, NamedTuple
 
+RATE_S: Final = 62
+"""A minute, which is the longest window by default, and a slice of it before and behind."""
+
 REGISTRY_S: Final = 300
 PARTICIPANTS_S: Final = 90
 STATS_S: Final = 90
@@ -24,6 +27,7 @@ class Key(NamedTuple):
 
 
 KEYS: Final = (
+    Key("rate_limit:{user}:{action}:{window}", "how often somebody did something within the window", RATE_S),
     Key("rooms:registry", "public rooms with people in them", REGISTRY_S),
     Key("rooms:{id}:participants", "who is in a room, and in which process", PARTICIPANTS_S),
     Key("rooms:{id}:stats", "people, connections, version and size, by process", STATS_S),

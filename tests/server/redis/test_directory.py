@@ -13,6 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 from server.directory import Directory, MemoryDirectory, News, PersonHere
+from server.rates.base import Rate
+from server.rates.redis import RedisLimiter
 from server.redis import directory as redis_directory
 from server.redis.address import RedisAway
 from server.redis.client import open_redis
@@ -106,6 +108,7 @@ async def test_every_key_is_in_the_table_and_expires(client: Redis) -> None:
     directory = RedisDirectory(client, PREFIX, "n1")
     await directory.publish(News(NODE, {"r": room(ADA, BEN)}, whereabouts={"ada": "r"}))
     await AssetCache(client, PREFIX, Patience()).keep(an_asset())
+    await RedisLimiter(client, PREFIX).take("ada:join", Rate(10, 60.0))
     patterns = {
         re.compile(re.escape(PREFIX) + re.sub(r"\\\{\w+\\\}", "[^:]+", re.escape(key.name))): key
         for key in KEYS

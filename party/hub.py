@@ -1,22 +1,24 @@
 """The hub: the open rooms of one process.
 
-Owns: single-flight load, what a tick does, checkpoints, idle unload, drain. Does not own: when a room is
-visited (ticker), how a batch becomes durable (committer), what a room decides (room, shared), what other
-nodes say (relay), sockets, SQL. Every task lives in the hub's TaskGroup. Keeps rules H1-H9, J1-J7, C9, B10.
+Owns: single-flight load, what a tick does, when a room is checkpointed, idle unload, drain. Does not own:
+when a room is visited (ticker), how a batch becomes durable (committer) and a checkpoint is made
+(checkpoints), what a room decides (room, shared), what other nodes say (relay), sockets, SQL. Every task
+lives in the hub's TaskGroup. Keeps rules H1-H9, J1-J7, C9, B10.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from party import waves
 from party.batch import Chore
+from party.checkpoints import Checkpoints, Compact, compact_inline
 from party.committer import Committer
-from party.document import Document, make_checkpoint
+from party.document import Document
 from party.errors import (
     DocumentBroken,
     KanvasError,
@@ -29,7 +31,7 @@ from party.guard import Guard
 from party.limits import Limits
 from party.memory import MemoryBus
 from party.outstanding import Outstanding
-from party.ports import Bus, Checkpoint, Connection, Journal, Principal, StoredRoom
+from party.ports import Bus, Connection, Journal, Principal, StoredRoom
 from party.relay import EVICT, NoteHandler, Relay
 from party.seat import Seat
 from party.session import Session
@@ -40,18 +42,10 @@ from party.view import Committed
 
 log = logging.getLogger("kanvas.hub")
 
-Compact = Callable[[StoredRoom], Coroutine[Any, Any, Checkpoint]]
-"""Replay a room to a checkpoint at its `seq`; the production one uses a child process."""
-
 SLOW_LOAD_S = 0.02
 """A room that takes longer to load holds up the others noticeably, and the log says so."""
 
 SUBMIT_TRIES = 3
-
-
-async def compact_inline(stored: StoredRoom) -> Checkpoint:
-    """Compact on the event loop: right for small documents and tests."""
-    return make_checkpoint(stored)
 
 
 class Hub:
@@ -71,8 +65,8 @@ class Hub:
         self.tally = tally or Tally()
         self._journal = journal
         self._limits = limits
-        self._compact = compact_state
         self._guard = guard or Guard()
+        self._checkpoints = Checkpoints(journal, compact_state, self._guard, self.tally)
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
@@ -282,7 +276,7 @@ class Hub:
             await asyncio.sleep(0.01)
         for room in list(self._rooms.values()):
             room.send_away(ShuttingDown(), self._loop.time())
-        await self._checkpoint_until(end)
+        await self._checkpoints.make_until(self._rooms.values(), end)
         # a journal that hangs must not hold up the process; what it took is there at the next start
         for room in [room for room in self._rooms.values() if not room.is_settled]:
             self._drop(room, ShuttingDown())
@@ -300,20 +294,6 @@ class Hub:
                 if session in room.sessions:
                     room.dismiss(session, ShuttingDown(), now)
             await asyncio.sleep(waves.gap_s(deadline_s, random.random()))
-
-    async def _checkpoint_until(self, end: float) -> None:
-        due = [room for room in self._rooms.values() if room.rows_since_checkpoint and room.is_settled]
-        # the fullest first: they gain most from it when the time runs out
-        due.sort(key=lambda room: room.bytes_since_checkpoint, reverse=True)
-        for room in due:
-            left_s = end - self._loop.time()
-            if left_s <= 0:
-                break
-            try:
-                async with asyncio.timeout(left_s):
-                    await self._checkpoint(room)
-            except TimeoutError:
-                break
 
     # -- opening --------------------------------------------------------------------------------
 
@@ -490,38 +470,10 @@ class Hub:
 
     # -- checkpoints and the beat ---------------------------------------------------------------
 
-    async def _checkpoint(self, room: SharedRoom) -> bool:
-        """Checkpoint from database bytes only (J5). False when it failed; the journal still has all."""
-        try:
-            stored = await self._journal.load(room.id)
-            if stored.updates:
-                made = await self._guard.noted(room.id, self._compact(stored))
-                if not await self._journal.checkpoint(
-                    room.id,
-                    stored.epoch,
-                    after_seq=stored.checkpoint_seq,
-                    seq=stored.seq,
-                    state=made.state,
-                    tombstones=made.tombstones,
-                ):
-                    # another process was faster
-                    tail = await self._journal.read(room.id, stored.epoch, stored.seq)
-                    room.checkpointed(tail.checkpoint_seq, sum(map(len, stored.updates)))
-                    return True
-        except RoomNotFound:
-            return True
-        except Exception:
-            log.exception("checkpoint failed", extra={"room_id": room.id})
-            self.tally.checkpoints_failed += 1
-            return False
-        room.checkpointed(stored.seq, sum(map(len, stored.updates)))
-        self.tally.checkpoints += 1
-        return True
-
     async def _checkpoint_in_background(self, room: SharedRoom) -> None:
         start = self._loop.time()
         try:
-            done = await self._checkpoint(room)
+            done = await self._checkpoints.make(room)
         finally:
             self._checkpointing.discard(room)
         now = self._loop.time()

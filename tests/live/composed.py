@@ -99,7 +99,7 @@ def install(fault: Fault) -> None:
             fault.reach("in-fan-out")
 
     real_unload, real_send = hub.Hub._unload, Session.send
-    server.services.SqlJournal = FaultyJournal  # type: ignore[misc]
+    db.journal.SqlJournal = FaultyJournal  # type: ignore[misc]
     # the last statement of a transaction is done, its COMMIT is not
     db.journal._append = with_point(db.journal._append, "before-commit")
     db.journal._move_head = with_point(db.journal._move_head, "checkpoint-in-transaction")

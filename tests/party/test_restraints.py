@@ -36,7 +36,7 @@ async def test_a_frozen_room_takes_no_edits_and_loses_none() -> None:
         anna, bert = await Peer(ANNA).connect(hub), await Peer(BERT).connect(hub)
         await settle(anna, bert)
         guard.restraints.replace({"r"}, ())
-        room = hub.find_room("r")
+        room = hub.rooms.get("r")
         assert room is not None
         room.tell_frozen(hub.now())
         seq = room.view.seq
@@ -110,7 +110,7 @@ async def test_a_kick_closes_all_of_ones_connections_and_no_others() -> None:
         await settle(first, second, bert)
         first.say(first.doc.client_id, 1, {"pointer": 1})
         await settle(first, bert)
-        room = hub.find_room("r")
+        room = hub.rooms.get("r")
         assert room is not None
         assert room.expel(ANNA.user_id, KeptOut("Out."), hub.now()) == 2
         hub.wake(room)

@@ -115,7 +115,7 @@ async def test_a_live_room_is_listed_with_its_people(tmp_path: Path, empty_datab
         assert one["document_bytes"] > 0
         assert one["journal_bytes"] > 0
         assert (one["frozen_at"], one["closed_until"], one["kept_out"]) == (None, None, 0)
-        assert one["nodes"] == ["one"]
+        assert one["nodes"] == [edge.services.hub.node]
         detail = (await order(edge, "GET", f"{ROOMS}/{room['id']}")).json()
         assert [(p["user"]["name"], p["connections"]) for p in detail["participants"]] == [
             ("Ada", 2),
@@ -125,7 +125,7 @@ async def test_a_live_room_is_listed_with_its_people(tmp_path: Path, empty_datab
         assert (await order(edge, "GET", f"{ROOMS}/no-such-room")).status_code == 404
         nodes = (await order(edge, "GET", "/api/v1/admin/nodes")).json()
         assert [(n["node"], n["is_this"], n["rooms"], n["connections"]) for n in nodes["items"]] == [
-            ("one", True, 1, 3)
+            (edge.services.hub.node, True, 1, 3)
         ]
 
 
@@ -220,7 +220,7 @@ async def test_a_closed_room_lets_nobody_in_until_it_is_opened(tmp_path: Path, e
 async def test_the_only_node_is_not_drained(tmp_path: Path, empty_database: Path) -> None:
     """M9: 409 with words; 404 for one that is not there."""
     async with open_edge(tmp_path, empty_database) as edge:
-        refused = await order(edge, "POST", "/api/v1/admin/nodes/one/drain")
+        refused = await order(edge, "POST", f"/api/v1/admin/nodes/{edge.services.hub.node}/drain")
         assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
         gone = await order(edge, "POST", "/api/v1/admin/nodes/two/drain")
         assert (gone.status_code, gone.json()["code"]) == (404, "node_not_found")

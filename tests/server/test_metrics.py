@@ -190,7 +190,7 @@ async def test_a_scrape_of_two_thousand_rooms_is_short(tmp_path: Path, empty_dat
         ada = await edge.guest()
         room_id = (await ada.room(schema="open"))["id"]
         await Peer(Principal("u", "U")).connect(hub, room_id)
-        [room] = hub.rooms()
+        [room] = hub.rooms.values()
         for number in range(2_000):
             hub._rooms[f"r{number}"] = room
         best_s = 9.0

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from db.database import Database
-from db.postgres import PostgresDatabase
+from db.postgres_journal import PostgresJournal
 from tests.server.assets.test_quotas import (  # noqa: F401
     test_a_room_is_full,
     test_many_at_once_do_not_take_more,
@@ -43,8 +42,7 @@ def empty_database(server_url: str) -> str:
 
 async def test_it_is_postgresql(tmp_path: Path, empty_database: str) -> None:
     async with open_edge(tmp_path, empty_database) as edge:
-        database: Database = edge.services.database
-        assert isinstance(database, PostgresDatabase)
+        assert isinstance(edge.services.journal, PostgresJournal)
         assert not (tmp_path / "kanvas.db").exists()
 
 

@@ -5,11 +5,10 @@ document; `TestJournal`, a MemoryJournal that can be told to fail or to wait.
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pycrdt import Array, Doc, Map, Text, XmlFragment
+from pycrdt import Doc, Map
 
 from party import wire
 from party.admission import dissect
@@ -21,6 +20,7 @@ from party.ports import Basis, Entry, Principal, Schema, StoredRoom
 from party.room import Room
 from party.seat import Seat
 from party.session import Session
+from tests.party.contents import content
 
 ANNA = Principal("u-anna", "Anna")
 BERT = Principal("u-bert", "Bert")
@@ -258,23 +258,6 @@ def deleted_ranges(doc: Doc[Any]) -> dict[int, list[tuple[int, int]]]:
 
 def vector(doc: Doc[Any]) -> dict[int, int]:
     return wire.decode_state_vector(doc.get_state())
-
-
-def content(doc: Doc[Any]) -> dict[str, Any]:
-    return {
-        "elements": doc.get("elements", type=Map).to_py(),
-        "text": str(doc.get("text", type=Text)),
-        "list": doc.get("list", type=Array).to_py(),
-        "xml": TAG.sub(_sort_attributes, str(doc.get("xml", type=XmlFragment))),
-    }
-
-
-TAG = re.compile(r"<(\w+)((?: \w+=\"[^\"]*\")+)>")
-
-
-def _sort_attributes(tag: re.Match[str]) -> str:
-    """The library writes a tag's attributes in the order of a hash table."""
-    return f"<{tag[1]} {' '.join(sorted(tag[2].split()))}>"
 
 
 def everything(doc: Doc[Any]) -> tuple[Any, Any, Any]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from party import canvas, wire
 from party.canvas import ELEMENT_TYPES, FIELDS, REQUIRED, check_touched, check_value, is_kind, mend
 from party.document import Document, Fix, NotPlain
-from tests.party.peers import ANNA, Peer, content, doc_of, open_room, settle
+from tests.party.contents import content
+from tests.party.peers import ANNA, Peer, doc_of, open_room, settle
 from tests.party.test_wire import json_values
 from tests.party.updates import ANY, ANY_FIVE, EMPTY_MAP, FORMAT, STRING, TYPE, item, text, update
 

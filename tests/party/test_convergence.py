@@ -11,7 +11,8 @@ from party.document import compact
 from party.hub import Hub, open_hub
 from party.limits import Limits
 from party.ports import Principal, Schema
-from tests.party.peers import Peer, TestJournal, content, doc_of, everything, quiet
+from tests.party.contents import content
+from tests.party.peers import Peer, TestJournal, doc_of, everything, quiet
 
 ROUNDS = 60
 
@@ -24,7 +25,10 @@ def edit_drawing(random: Random, peer: Peer) -> None:
         peer.draw(f"{peer.principal.name}-{random.randrange(10**6)}", x=random.choice([1, 2.5, None, "x"]))
         return
     name = random.choice(names)
-    if action == 2:
+    if action < 5 and not isinstance(elements[name], Map):
+        # somebody else wrote under this page's client id
+        del elements[name]
+    elif action == 2:
         elements[name]["geometry"] = {"x": random.random(), "y": 1, "width": 1, "height": 1, "angle": 0}
     elif action == 3:
         elements[name]["style"] = {"strokeColor": random.choice(["red", "#000", 5]), "backgroundColor": "é😀"}

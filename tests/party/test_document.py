@@ -10,7 +10,8 @@ from party.admission import dissect
 from party.document import UNREAD, Document, Fix, NotPlain, compact
 from party.errors import BadUpdate, DocumentBroken
 from party.wire import decode_state_vector, encode_state_vector
-from tests.party.peers import Peer, content, doc_of, everything
+from tests.party.contents import content
+from tests.party.peers import Peer, doc_of, everything
 from tests.party.test_admission import Author
 from tests.party.updates import (
     ANY,

@@ -20,7 +20,8 @@ from party.errors import (
 from party.hub import Hub, compact_inline, open_hub
 from party.limits import Limits
 from party.room import Room
-from tests.party.peers import ANNA, BERT, Peer, TestJournal, content, doc_of, everything, quiet
+from tests.party.contents import content
+from tests.party.peers import ANNA, BERT, Peer, TestJournal, doc_of, everything, quiet
 from tests.party.updates import ANY, ANY_FIVE, child_of_value, item, ring, update
 
 QUICK = Limits(beat_s=0.01, idle_s=0.05, slow_commit_s=0.05, commit_deadline_s=0.3)

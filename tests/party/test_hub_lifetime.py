@@ -16,7 +16,8 @@ from party.errors import (
 from party.hub import compact_inline, open_hub
 from party.limits import Limits
 from party.ports import Checkpoint, Entry, StoredRoom
-from tests.party.peers import ANNA, BERT, Peer, TestJournal, Wire, content, doc_of, everything, quiet, vector
+from tests.party.contents import content
+from tests.party.peers import ANNA, BERT, Peer, TestJournal, Wire, doc_of, everything, quiet, vector
 from tests.party.test_hub import QUICK, drawn_rows, running, until, value
 
 # -- checkpoints and unloading ------------------------------------------------------------------

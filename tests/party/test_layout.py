@@ -12,7 +12,8 @@ from party.errors import BadUpdate
 from party.layout import Layout
 from party.ports import Schema
 from party.room import Room
-from tests.party.peers import ANNA, Peer, content, doc_of, open_room, settle
+from tests.party.contents import content
+from tests.party.peers import ANNA, Peer, doc_of, open_room, settle
 from tests.party.test_admission import Author
 from tests.party.updates import (
     ANY,

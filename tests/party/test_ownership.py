@@ -14,7 +14,8 @@ from party.limits import Limits
 from party.ownership import Ownership
 from party.ports import Owner, Principal
 from party.room import Room
-from tests.party.peers import ANNA, BERT, Peer, TestJournal, content, doc_of, open_room, quiet, settle, vector
+from tests.party.contents import content
+from tests.party.peers import ANNA, BERT, Peer, TestJournal, doc_of, open_room, quiet, settle, vector
 from tests.party.test_hub import unpaced
 from tests.party.updates import ANY, ANY_FIVE, deletions, item, update
 

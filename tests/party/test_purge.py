@@ -12,18 +12,8 @@ from party.errors import DocumentBroken, KanvasError, RoomNotFound, ShuttingDown
 from party.limits import Limits
 from party.ports import NO_TOMBSTONES, Checkpoint, Entry, Schema, StoredRoom, Tombstones
 from party.room import Room
-from tests.party.peers import (
-    ANNA,
-    BERT,
-    Peer,
-    TestJournal,
-    content,
-    doc_of,
-    everything,
-    open_room,
-    quiet,
-    settle,
-)
+from tests.party.contents import content
+from tests.party.peers import ANNA, BERT, Peer, TestJournal, doc_of, everything, open_room, quiet, settle
 from tests.party.test_hub import running, until
 from tests.party.test_room import pair
 from tests.party.updates import ring

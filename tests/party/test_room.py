@@ -18,17 +18,8 @@ from party.errors import (
 )
 from party.limits import Limits
 from party.room import Room
-from tests.party.peers import (
-    ANNA,
-    BERT,
-    VERA,
-    Peer,
-    content,
-    doc_of,
-    everything,
-    open_room,
-    settle,
-)
+from tests.party.contents import content
+from tests.party.peers import ANNA, BERT, VERA, Peer, doc_of, everything, open_room, settle
 from tests.party.updates import (
     ANY,
     ANY_FIVE,

@@ -19,18 +19,8 @@ from party.ports import Schema
 from party.room import Room
 from party.session import Closed, Joining, Lagging, Live, Session
 from party.writer import CHORE_BYTES
-from tests.party.peers import (
-    ANNA,
-    BERT,
-    Peer,
-    Wire,
-    content,
-    doc_of,
-    everything,
-    open_room,
-    settle,
-    vector,
-)
+from tests.party.contents import content
+from tests.party.peers import ANNA, BERT, Peer, Wire, doc_of, everything, open_room, settle, vector
 from tests.party.test_room import Answer, drawn, pair, submit, value
 from tests.party.updates import (
     HostileClients,

@@ -7,7 +7,8 @@ from party.errors import Forbidden, KanvasError, ShuttingDown
 from party.limits import Limits
 from party.room import Room
 from party.session import Closed, Joining, Live, Session, shorten
-from tests.party.peers import ANNA, BERT, VERA, Peer, Wire, content, doc_of, open_room, settle
+from tests.party.contents import content
+from tests.party.peers import ANNA, BERT, VERA, Peer, Wire, doc_of, open_room, settle
 from tests.party.updates import ANY, ANY_FIVE, item, update
 
 

@@ -167,8 +167,9 @@ class NodesMachine:
                 await twin.enter_hub(node.hub, node.journal)  # type: ignore[arg-type]
             except KanvasError:
                 continue
+            edit = edit_drawing if self.schema == "canvas" else edit_anything
             for _ in range(3):
-                edit_drawing(self.random, twin)
+                edit(self.random, twin)
             twin.turn()
             await asyncio.sleep(self.random.choice([0, 0.001]))
             twin.flush() if twin.is_online else None

@@ -8,8 +8,9 @@ from party import bus, wire
 from party.errors import RoomNotFound
 from party.limits import Limits
 from party.ports import Principal
+from tests.party.contents import content
 from tests.party.nodes import Cluster, Node
-from tests.party.peers import ANNA, BERT, Peer, content, everything
+from tests.party.peers import ANNA, BERT, Peer, everything
 from tests.party.test_abuse import value
 from tests.party.virtual_time import run_virtually
 

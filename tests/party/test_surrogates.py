@@ -10,7 +10,8 @@ from party import wire
 from party.admission import dissect
 from party.errors import BadUpdate
 from party.surrogates import SurrogatePairs, check_own_pairs, delete_update
-from tests.party.peers import ANNA, Peer, content, doc_of, open_room, settle, vector
+from tests.party.contents import content
+from tests.party.peers import ANNA, Peer, doc_of, open_room, settle, vector
 from tests.party.updates import STRING, deletions, item, text, update
 
 

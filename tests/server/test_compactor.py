@@ -14,7 +14,8 @@ from pycrdt import Doc, Map
 from party.errors import Unavailable
 from party.ports import StoredRoom, Tombstones
 from server.compactor import INLINE_BYTES, open_compactor
-from tests.party.peers import content, doc_of
+from tests.party.contents import content
+from tests.party.peers import doc_of
 from tests.server.hangs import hold_the_gil
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,8 @@ from party.hub import Hub
 from party.ports import Entry, Principal
 from server.purging import ELEMENTS_KEPT, UNSEEN_MOST, purge_elements
 from server.services import Services, clean_up
-from tests.party.peers import Peer, content, doc_of, quiet
+from tests.party.contents import content
+from tests.party.peers import Peer, doc_of, quiet
 from tests.server.edge import open_edge
 
 MARK = b"a word that has to leave"

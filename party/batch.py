@@ -39,6 +39,8 @@ class Mail:
     laid_out: Layout | None = None
     """The account a chore has put it into."""
     purge: Sequence[str] = ()
+    clients: frozenset[int] = frozenset()
+    """The client ids it wrote under when it was applied."""
 
 
 @dataclass(slots=True)

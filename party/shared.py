@@ -2,21 +2,26 @@
 
 Owns: the order of its own batch and of rows from elsewhere, and what is asked of the journal when some are
 missing. Does not own: how rows come here and who reads the journal (relay). No `await`, as in room.
-Keeps rules B3-B7, J6.
+Keeps rules B3-B7, B11, J6.
 
 A batch that landed behind rows which were not shown yet waits for them. A batch that the journal refused, for
 it was made without knowing rows under the same client ids, goes back into the mailbox until they are read.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from party.admission import Anatomy
-from party.batch import Batch, Stretch
-from party.errors import BadUpdate, DocumentBroken, KanvasError, RoomMoved
+from party.batch import Batch, Mail, Stretch
+from party.contention import Contention
+from party.errors import BadUpdate, ClientIdTaken, DocumentBroken, KanvasError, RoomMoved
 from party.ports import Principal, StoredRoom, Tail
 from party.room import Room
 from party.sequence import Sequence as RowSequence
+
+TWO_PLACES: Final = (
+    "Edits come from two places under your Yjs client id; keep yours, take a fresh id, rejoin."
+)
 
 
 class SharedRoom(Room):
@@ -30,6 +35,11 @@ class SharedRoom(Room):
 
         self._refused_at_seq: int | None = None
         """What was shown when a batch was refused last."""
+
+        self._refused: list[Mail] = []
+        """The mails of that batch."""
+
+        self._contention = Contention()
 
         self.others: dict[str, tuple[Principal, ...]] = {}
         """Who is connected at other nodes."""
@@ -118,7 +128,7 @@ class SharedRoom(Room):
         if batch is None:
             return
         self._landed_seq = None
-        self._mail[:0] = batch.mails
+        self._mail[:0] = self._refused = batch.mails
         if self._refused_at_seq == self.view.seq:
             raise RoomMoved
         self._refused_at_seq = self.view.seq
@@ -188,6 +198,7 @@ class SharedRoom(Room):
             first_seq, last_seq = after_seq + start + 1, after_seq + stop
             self._sequence.put(Stretch(first_seq, last_seq, frames, found, tail.owners, is_read=True))
         self._advance(now)
+        self._refused = []
 
     def _advance(self, now: float) -> None:
         """Show what can be shown: every row after all those before it."""
@@ -221,7 +232,31 @@ class SharedRoom(Room):
         self._show(stretch, advances, now)
         return True
 
+    def _blame(self, stretch: Stretch, now: float) -> None:
+        """A batch was refused because of these rows: who does that again and again has to go (B11)."""
+        written = frozenset().union(*(one.spans for one in stretch.anatomies))
+        by_user: dict[str, list[Mail]] = {}
+        for mail in self._refused:
+            if not mail.clients.isdisjoint(written):
+                by_user.setdefault(mail.principal.user_id, []).append(mail)
+        # once for each time, however many rows there are
+        self._refused = [mail for mail in self._refused if mail.principal.user_id not in by_user]
+        for user_id, mails in by_user.items():
+            if self._contention.add(user_id, now):
+                for mail in mails:
+                    self._send_off(mail, now)
+
+    def _send_off(self, mail: Mail, now: float) -> None:
+        error = ClientIdTaken(TWO_PLACES)
+        if mail.session is not None:
+            self.dismiss(mail.session, error, now)
+        elif mail in self._mail and mail.reply is not None:
+            self._mail.remove(mail)
+            mail.reply(error)
+
     def _show(self, stretch: Stretch, advances: dict[int, int], now: float) -> None:
+        if self._refused:
+            self._blame(stretch, now)
         try:
             if stretch.frames:
                 self._fan_out(stretch.frames, None, now)

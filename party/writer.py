@@ -219,6 +219,7 @@ class Writer:
                 except KanvasError as error:
                     self._refuse(batch, mail, error)
                     continue
+                mail.clients = frozenset(admitted.advances) if admitted is not None else frozenset()
                 if admitted is not None:
                     batch.entries.append(Entry(admitted.update, mail.principal.user_id, admitted.claims))
                     batch.advances |= admitted.advances

@@ -1,22 +1,25 @@
 """What the nodes of one installation say to each other, in bytes.
 
 Owns: the messages and their encoding, with a keyed digest in front. Does not own: whom they go to and what
-they mean (relay), the connection (ports.Bus). Keeps rule B1. Pure.
+they mean (relay), the connection (ports.Bus). Keeps rules B1, B12.
 
-A message is: digest (16 bytes, BLAKE2b with the installation's key), version, kind, and fields in numbers and
-buffers of lib0. What does not check out is BadFrame: damage, another version, another installation.
+A message is: digest (16 bytes, BLAKE2b with the installation's key, over the sender's name and all that
+follows), version, the sender's number, kind, and fields in numbers and buffers of lib0. What does not check
+out is BadFrame: damage, another version, another installation or sender, heard before.
 """
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from party.errors import BadFrame
+from party.freshness import Freshness
 from party.ports import NO_CLAIMS, Owner, Principal, Role
 from party.wire import Reader, encode_buffer, encode_uint
 
-VERSION: Final = 1
+VERSION: Final = 2
 DIGEST_BYTES: Final = 16
 ROLES: Final[tuple[Role, ...]] = ("owner", "editor", "viewer")
 
@@ -94,14 +97,28 @@ class Note(NamedTuple):
 Message = Beat | Opened | Here | Left | Rows | Presence | Note
 
 
-class Codec:
-    """Messages to bytes and back, under one key: nodes of other installations are not understood."""
+def clock_us() -> int:
+    """Microseconds since 1970, of this machine."""
+    return time.time_ns() // 1000
 
-    def __init__(self, key: bytes = b"") -> None:
+
+class Codec:
+    """Messages of one node to bytes, and others' back, under one key.
+
+    Nodes of other installations are not understood, and nothing is understood twice. `clock` is in
+    microseconds.
+    """
+
+    def __init__(self, node: str, key: bytes = b"", clock: Callable[[], int] = clock_us) -> None:
+        self._node = node
         self._key = hashlib.blake2b(key, digest_size=32).digest()
+        self._clock = clock
+        self._number = 0
+        self._heard = Freshness()
 
     def encode(self, message: Message) -> bytes:
-        body = bytearray((VERSION,))
+        self._number = max(self._number + 1, self._clock())
+        body = bytearray((VERSION,)) + encode_uint(self._number)
         match message:
             case Beat(number):
                 body += b"\x00" + encode_uint(number)
@@ -121,22 +138,26 @@ class Codec:
                 body += b"\x00" if people_now is None else b"\x01" + _people(people_now)
             case Note(topic, data):
                 body += b"\x06" + _text(topic) + encode_buffer(data)
-        return self._digest(body) + body
+        return self._digest(self._node, body) + body
 
-    def decode(self, data: bytes) -> Message:
-        """Raises BadFrame."""
-        if not hmac.compare_digest(data[:DIGEST_BYTES], self._digest(data[DIGEST_BYTES:])):
+    def decode(self, data: bytes, sender: str) -> Message:
+        """What `sender` said. Raises BadFrame."""
+        if not hmac.compare_digest(data[:DIGEST_BYTES], self._digest(sender, data[DIGEST_BYTES:])):
             raise BadFrame("The message is damaged or not of this installation.")
         reader = Reader(data)
         reader.pos = DIGEST_BYTES
         if (version := reader.byte()) != VERSION:
             raise BadFrame(f"Messages of version {version} are not understood here.")
+        number = reader.uint()
         message = _read(reader)
         reader.finish()
+        if not self._heard.is_new(sender, number, self._clock()):
+            raise BadFrame("The message was heard before, or is too old.")
         return message
 
-    def _digest(self, body: bytes | bytearray) -> bytes:
-        return hashlib.blake2b(body, digest_size=DIGEST_BYTES, key=self._key).digest()
+    def _digest(self, sender: str, body: bytes | bytearray) -> bytes:
+        name = _text(sender)
+        return hashlib.blake2b(name + body, digest_size=DIGEST_BYTES, key=self._key).digest()
 
 
 def _text(value: str) -> bytes:

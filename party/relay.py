@@ -88,7 +88,7 @@ class Relay:
         self._rooms = rooms
         self._committer = committer
         self._spawn = spawn
-        self._codec = Codec(key)
+        self._codec = Codec(link.node, key)
         self._loop = asyncio.get_running_loop()
         self.neighbours = Neighbours()
         self._handlers: dict[str, NoteHandler] = {}
@@ -100,7 +100,7 @@ class Relay:
         self._is_journal_down = False
         self._beats = 0
         self.ignored = 0
-        """Messages that were damaged, of another installation, or made no sense."""
+        """Messages that were damaged, of another installation, heard before, or made no sense."""
         self.gaps = 0
         """How often rows were missing and the journal was read."""
         self.rows_in = self.rows_out = 0
@@ -192,7 +192,7 @@ class Relay:
         if self._rooms.is_draining:
             return
         try:
-            message = self._codec.decode(data)
+            message = self._codec.decode(data, sender)
         except BadFrame:
             self.ignored += 1
             return

@@ -71,15 +71,16 @@ def test_an_unshared_room_says_nothing() -> None:
         anna.draw("a")
         anna.say(anna.doc.client_id, 1, {})
         await settle(anna)
-        codec = bus.Codec()
-        said = [codec.decode(data) for _, data in one.bus.sent]
+        codec = bus.Codec("b")
+        said = [codec.decode(data, "a") for _, data in one.bus.sent]
         assert [message for message in said if not isinstance(message, bus.Beat)] == []
         bert = await Peer(BERT).connect(other.hub)
         await settle(anna, bert)
         assert one.hub.nodes() == ["a", "b"]
         anna.draw("b")
+        one.bus.sent.clear()
         await settle(anna, bert)
-        assert any(isinstance(codec.decode(data), bus.Rows) and to == "b" for to, data in one.bus.sent)
+        assert any(isinstance(codec.decode(data, "a"), bus.Rows) and to == "b" for to, data in one.bus.sent)
         await cluster.kill(other)
         await asyncio.sleep(5)
         assert one.hub.nodes() == ["a"]
@@ -121,9 +122,9 @@ def test_rows_twice_late_and_wrong_change_nothing() -> None:
             anna.draw(name)
             await settle(anna, bert, for_s=0.1)
         heard = len(bert.wire.of(wire.Update))
-        for to, data in one.bus.sent * 2:
-            one.bus.send(data, to)
-        relay = one.hub.relay
+        relay, codec = one.hub.relay, bus.Codec("c")
+        for to, message in [(to, codec.decode(data, "a")) for to, data in one.bus.sent] * 2:
+            relay.say(message, to)
         for first_seq, frame in ((4, b"\xff"), (4, value(9) + b"\x00"), (2**40, value(9))):
             relay.say(bus.Rows("r", 1, first_seq, first_seq + 2, (frame,)), "b")
         # builds on what is not there
@@ -222,5 +223,40 @@ def test_a_deleted_room_is_closed_everywhere() -> None:
         await one.hub.evict("r", RoomNotFound("It is in the trash."))
         await asyncio.sleep(0.01)
         assert bert.wire.closed == (4404, "It is in the trash.")
+
+    play(game)
+
+
+def test_what_somebody_recorded_and_sends_again_does_nothing() -> None:
+    """B12: a room that was deleted, and restored, is not closed by the words of that time."""
+
+    async def game(cluster: Cluster) -> None:
+        one, other = await two(cluster)
+        bert = await Peer(BERT).connect(other.hub)
+        one.bus.keeps = True
+        await one.hub.evict("r", RoomNotFound("It is in the trash."))
+        await settle(bert)
+        assert bert.wire.code == 4404
+        recorded = list(one.bus.sent)
+        await bert.connect(other.hub)
+        await settle(bert)
+        ignored = other.hub.relay.ignored
+        for _ in range(2):
+            for to, data in recorded:
+                one.bus.send(data, to)
+            await settle(bert)
+        assert bert.wire.closed is None
+        assert other.hub.relay.ignored - ignored >= 2
+        # nor when it comes as somebody else's, or when its sender was forgotten
+        for _, data in recorded:
+            other.bus._hear("c", data)
+        await cluster.kill(one)
+        await settle(bert, for_s=5)
+        assert other.hub.nodes() == ["b"]
+        for _, data in recorded:
+            other.bus._hear("a", data)
+        await settle(bert)
+        assert bert.wire.closed is None
+        assert other.hub.nodes() == ["b"]
 
     play(game)

@@ -7,22 +7,20 @@ commit that goes well needs none. Keeps rules R7, J6.
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, Protocol
 
 from party.batch import Batch
 from party.errors import KanvasError, RoomMoved, RoomNotFound, Unavailable
 from party.limits import Limits
 from party.ports import Basis, Journal
+from party.retry import Retry
 from party.shared import SharedRoom
 from party.tally import Tally
 
 log = logging.getLogger("kanvas.hub")
-
-RETRY_FIRST_S: Final = 0.05
-RETRY_MOST_S: Final = 2.0
 
 LOOK_LEAST_S: Final = 0.02
 """Between two looks at what is in flight, whatever its deadline says."""
@@ -74,6 +72,9 @@ class Committer:
         self._rooms = rooms
         self._spawn = spawn
         self._tally = tally or Tally()
+        self.retry = Retry()
+        """For all that the hub asks of the journal."""
+
         self._loop = asyncio.get_running_loop()
         self._flights: dict[SharedRoom, Flight] = {}
         """In the order they started."""
@@ -125,6 +126,7 @@ class Committer:
         else:
             del self._flights[room]
             self._note(flight)
+            self.retry.answered()
             self._rooms.landed(room, append.result())
 
     def _failed(self, flight: Flight, failure: BaseException | None) -> None:
@@ -153,13 +155,17 @@ class Committer:
         self._spawn(self._repeat(flight, error))
 
     async def _repeat(self, flight: Flight, error: KanvasError) -> None:
-        """Append again and again until it holds or the deadline has passed (R7)."""
+        """Append again and again until it holds or the deadline has passed (R7, R14)."""
+        try:
+            await self._repeat_until(flight, error)
+        finally:
+            self.retry.done(flight)
+
+    async def _repeat_until(self, flight: Flight, error: KanvasError) -> None:
         end = flight.started_s + self._limits.commit_deadline_s
-        pause_s = RETRY_FIRST_S
         room = flight.room
-        while True:
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
-            pause_s = min(pause_s * 2, RETRY_MOST_S)
+        for tries in count(1):
+            await self.retry.pause(flight, tries)
             if self._flights.get(room) is not flight or not self._rooms.is_open(room):
                 return
             try:
@@ -181,12 +187,12 @@ class Committer:
                 error = Unavailable()
                 error.__cause__ = exc
             else:
+                self.retry.answered()
                 if self._end(flight):
                     self._note(flight)
                     self._rooms.landed(room, seq)
                 return
             self._tally.commits_failed += 1
-            log.warning("commit failed", extra={"room_id": room.id, "reason": repr(error.__cause__ or error)})
             if self.is_draining or self._loop.time() >= end:
                 if self._end(flight):
                     self._rooms.drop(room, error)

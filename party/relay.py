@@ -39,9 +39,6 @@ MAX_FRAMES_BYTES: Final = 64 * 1024
 CHUNK: Final = 500
 """Rooms of one announcement."""
 
-RETRY_FIRST_S: Final = 0.05
-RETRY_MOST_S: Final = 2.0
-
 NoteHandler = Callable[[str, bytes], None]
 """Told who said it and what."""
 
@@ -88,6 +85,7 @@ class Relay:
         self._rooms = rooms
         self._committer = committer
         self._spawn = spawn
+        self._retry = committer.retry
         self._codec = Codec(link.node, key)
         self._loop = asyncio.get_running_loop()
         self.neighbours = Neighbours()
@@ -361,11 +359,12 @@ class Relay:
             if self._rooms.is_open(room):
                 self._rooms.fail(room)
         finally:
+            self._retry.done(room)
             self._reading.discard(room)
 
     async def _read_until_whole(self, room: SharedRoom) -> None:
         start = self._loop.time()
-        pause_s = RETRY_FIRST_S
+        tries = 0
         while self._rooms.is_open(room) and room.must_catch_up:
             self.gaps += 1
             heard_seq = room.begin_read()
@@ -378,25 +377,27 @@ class Relay:
                 # deleted, or its past was replaced: whoever comes back is told
                 raise RoomMoved from gone
             except Exception as exc:
-                log.warning("journal can't be read", extra={"room_id": room.id, "reason": repr(exc)})
+                if not tries:
+                    log.warning("journal can't be read", extra={"room_id": room.id, "reason": repr(exc)})
                 now = self._loop.time()
                 room.hear(heard_seq, now)
                 if now - start > self._limits.commit_deadline_s:
                     raise Unavailable from exc
                 if room.has_batch:
                     self._rooms.freeze(room)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RETRY_MOST_S)
+                tries += 1
+                await self._retry.pause(room, tries)
                 continue
+            self._retry.answered()
             if not self._rooms.is_open(room):
                 return
             self._fill(room, tail, anatomies, after_seq)
             if room.view.seq > after_seq:
-                pause_s = RETRY_FIRST_S
+                tries = 0
             elif room.must_catch_up:
                 # what is there waits for the answer to our own append (B6)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, RETRY_MOST_S)
+                tries += 1
+                await self._retry.pause(room, tries)
 
     def _fill(
         self, room: SharedRoom, tail: Tail, anatomies: Sequence[admission.Anatomy], after_seq: int
@@ -432,6 +433,7 @@ class Relay:
             self._is_journal_down = True
         else:
             self._is_journal_down = False
+            self._retry.answered()
             for head in heads:
                 self._take_head(head)
         finally:

@@ -110,7 +110,7 @@ async def test_everybody_ends_with_the_same_document(
 ) -> None:
     """R2, R5, R7, R10, D6, J6: random edits, disconnects, delays and failing commits; content, state vector
     and delete set are equal for everybody, for a cold load of the journal and for its checkpoint."""
-    monkeypatch.setattr("party.committer.RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr("party.retry.FIRST_S", 0.001)
     random = Random(f"{seed} {schema}")
     journal = TestJournal()
     journal.create("r", schema)

@@ -345,7 +345,7 @@ def test_whatever_happens_all_are_equal_in_the_end(
     seed: int, schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R2 R5 R7 R8 R10 D4 D6 H4 H7 J6 P4: and what anybody was sent was in the journal when it was sent."""
-    monkeypatch.setattr("party.committer.random", Random(f"{seed} hub"))
+    monkeypatch.setattr("party.retry.random", Random(f"{seed} hub"))
     machine = Machine(Random(f"{seed} {schema}"), schema)
     run_virtually(machine.play())
     print(machine.done)

@@ -242,7 +242,7 @@ def test_every_node_shows_a_prefix_and_all_are_equal_in_the_end(
     seed: int, schema: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B1 B3 B4 B5 B6 B7 J3 R5: whatever becomes of the nodes, their journals and what they say."""
-    monkeypatch.setattr("party.committer.random", Random(f"{seed} hub"))
+    monkeypatch.setattr("party.retry.random", Random(f"{seed} hub"))
     machine = NodesMachine(Random(f"{seed} {schema} nodes"), schema)
     run_virtually(machine.play())
     print(machine.done, len(machine.cluster.shared.log["r"]))

@@ -15,13 +15,14 @@ from typing import Any, Literal, NamedTuple
 from pycrdt import Doc, Map
 
 from party import wire
-from party.admission import GONE, dissect
+from party.admission import dissect
 from party.document import compact
 from party.errors import KanvasError
 from party.limits import Limits
 from party.ports import Principal, Schema, StoredRoom
 from party.room import Room
 from party.session import Session
+from tests.party.contents import structure
 from tests.party.peers import NOTICE, deleted_ranges, vector
 
 HANG_S = 0.05
@@ -238,18 +239,6 @@ def fingerprint_of(doc: Doc[Any], schema: str) -> tuple[Any, ...]:
         vector(doc),
         deleted_ranges(doc),
     )
-
-
-def structure(state: bytes) -> dict[tuple[int, int], Any]:
-    """Where each unit of what is not deleted says that it lies, however the structs are joined."""
-    units: dict[tuple[int, int], Any] = {}
-    for place in dissect(state).places:
-        for nth in range(place.length if place.kind != GONE else 0):
-            at = (place.client, place.clock + nth)
-            before = (place.client, place.clock + nth - 1)
-            says = (place.left, place.parent, place.key) if nth == 0 else (before, None, None)
-            units[at] = place.kind, place.right, *says
-    return units
 
 
 def difference(one: tuple[Any, ...], other: tuple[Any, ...]) -> str:

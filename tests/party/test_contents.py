@@ -1,8 +1,10 @@
 """tests.party.contents: what is compared is all there is, and nothing that a hash table decides."""
 
+from typing import Any
+
 from pycrdt import Doc, Text
 
-from tests.party.contents import content
+from tests.party.contents import content, has_pairs_in_lists, structure
 from tests.party.peers import doc_of
 from tests.party.updates import ANY, ANY_FIVE, EMPTY_MAP, TYPE, item, text, update
 
@@ -23,6 +25,8 @@ ODD = [
 ]
 """XML in a list and in a map, maps in XML and as attributes: what two pages with one client id make."""
 
+AT: list[dict[str, Any]] = [{"left": (1, 2)}, {"right": (1, 2)}]
+
 
 def test_a_document_is_equal_to_itself_loaded_again() -> None:
     """Whatever lies where; the library writes an attribute's keys in another order each time."""
@@ -40,6 +44,23 @@ def test_what_lies_deep_in_a_strange_place_counts() -> None:
         other[at] = before.replace(b"\x05", b"\x06").join(ODD[at].rsplit(before, 1))
         assert other[at] != ODD[at]
         assert content(doc_of(update((1, 0, other)))) != first
+
+
+def test_a_list_with_a_surrogate_pair_in_it_is_not_read() -> None:
+    """The library would read for ever; what lies where is in the structure."""
+    inner = [
+        item(TYPE, EMPTY_MAP, parent="list"),
+        item(TYPE, b"\x00", parent=(1, 0), key="a"),
+        item(ANY, ANY_FIVE, parent=(1, 1)),
+    ]
+    behind = item(4, text("x😀"), left=(1, 2))
+    assert content(doc_of(update((1, 0, inner))))["list"] == [{"a": [5.0]}]
+    for structs in ([item(4, text("x😀"), parent="list")], [*inner, behind]):
+        doc = doc_of(update((1, 0, structs)))
+        assert has_pairs_in_lists(doc.get_update())
+        assert isinstance(content(doc)["list"], int)
+    one, other = (doc_of(update((1, 0, [*inner, item(4, text("ab"), **at)]))) for at in AT)
+    assert structure(one.get_update()) != structure(other.get_update())
 
 
 def test_a_text_says_its_formats() -> None:

@@ -9,11 +9,12 @@ came meanwhile. Does not own: writing them (journal). Keeps rules B4-B6.
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
+from db.deadlines import allow_time
 from db.tables import room_clients, room_heads, room_updates, rooms
-from party.errors import RoomNotFound, Unavailable
-from party.ports import Basis, Head, Owner, Tail
+from party.errors import RoomMoved, RoomNotFound, Unavailable
+from party.ports import MOST_TAIL_BYTES, MOST_TAIL_ROWS, Basis, Head, Owner, Tail
 
 _SQLITE_HEADS = """
 SELECT known.room_id AS room_id, rooms.epoch AS epoch, room_heads.seq AS seq
@@ -34,7 +35,7 @@ WHERE rooms.id IS NULL OR rooms.epoch <> known.epoch OR room_heads.seq > known.s
 
 
 def read_tail(connection: Connection, room_id: str, epoch: int, after_seq: int) -> Tail:
-    """The rows behind `after_seq`, from one snapshot. Raises RoomNotFound, Unavailable."""
+    """The rows behind `after_seq`, from one snapshot. Raises RoomNotFound, RoomMoved, Unavailable."""
     head = connection.execute(
         select(room_heads.c.seq, room_heads.c.checkpoint_seq)
         .join(rooms, room_heads.c.room_id == rooms.c.id)
@@ -44,10 +45,17 @@ def read_tail(connection: Connection, room_id: str, epoch: int, after_seq: int) 
         raise RoomNotFound
     if head.checkpoint_seq > after_seq:
         return Tail(head.checkpoint_seq, head.seq, ())
+    behind = (room_updates.c.room_id == room_id, room_updates.c.seq > after_seq)
+    if head.seq - after_seq > MOST_TAIL_ROWS:
+        raise RoomMoved
+    size_bytes = connection.execute(
+        select(func.coalesce(func.sum(func.length(room_updates.c.update_bytes)), 0)).where(*behind)
+    ).scalar_one()
+    if size_bytes > MOST_TAIL_BYTES:
+        raise RoomMoved
+    allow_time(connection, size_bytes)
     rows = connection.execute(
-        select(room_updates.c.update_bytes)
-        .where(room_updates.c.room_id == room_id, room_updates.c.seq > after_seq)
-        .order_by(room_updates.c.seq)
+        select(room_updates.c.update_bytes).where(*behind).order_by(room_updates.c.seq)
     ).all()
     if len(rows) != max(0, head.seq - after_seq):
         raise Unavailable(f"The journal of room {room_id} has a gap; restore the database from a backup.")

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 from party.errors import RoomMoved, RoomNotFound
 from party.ports import (
+    MOST_TAIL_BYTES,
+    MOST_TAIL_ROWS,
     NO_TOMBSTONES,
     Basis,
     BusReceiver,
@@ -78,6 +80,8 @@ class MemoryJournal:
         room = self._find(room_id, epoch)
         is_there = after_seq >= room.checkpoint_seq
         updates = room.updates[after_seq - room.checkpoint_seq :] if is_there else ()
+        if len(updates) > MOST_TAIL_ROWS or sum(map(len, updates)) > MOST_TAIL_BYTES:
+            raise RoomMoved
         return Tail(room.checkpoint_seq, room.seq, updates, room.owners)
 
     async def heads(self, known: Mapping[str, tuple[int, int]]) -> list[Head]:

@@ -6,7 +6,7 @@ server/transport.py (WebSocket), server/flight.py (shared memory).
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 Schema = Literal["canvas", "open"]
 Role = Literal["owner", "editor", "viewer"]
@@ -119,6 +119,11 @@ class Tail:
     owners: Mapping[int, Owner] = field(default_factory=lambda: NO_CLAIMS)
 
 
+MOST_TAIL_ROWS: Final = 4_000
+MOST_TAIL_BYTES: Final = 16 * 1024 * 1024
+"""What of a journal is shown to an open room in one go: 0.1 s of the loop at most. A load takes slices."""
+
+
 class Head(NamedTuple):
     """How far a room's journal goes; `epoch` is None when the room is gone."""
 
@@ -147,7 +152,11 @@ class Journal(Protocol):
         """
 
     async def read(self, room_id: str, epoch: int, after_seq: int) -> Tail:
-        """What came after `after_seq`. Raises RoomNotFound (gone, or of another epoch), Unavailable."""
+        """What came after `after_seq`.
+
+        Raises RoomNotFound (gone, or of another epoch), Unavailable; RoomMoved when it is more than
+        MOST_TAIL_ROWS or MOST_TAIL_BYTES: then the room is to be loaded anew.
+        """
 
     async def heads(self, known: Mapping[str, tuple[int, int]]) -> list[Head]:
         """Of the rooms in `known` (id -> epoch, seq) those that are ahead, of another epoch, or gone.

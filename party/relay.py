@@ -373,6 +373,9 @@ class Relay:
                 async with asyncio.timeout(self._limits.slow_commit_s):
                     tail = await self._journal.read(room.id, room.view.epoch, after_seq)
                     anatomies = await _dissect(tail)
+            except RoomMoved:
+                # too much to be shown in one go
+                raise
             except RoomNotFound as gone:
                 # deleted, or its past was replaced: whoever comes back is told
                 raise RoomMoved from gone

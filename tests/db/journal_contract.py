@@ -11,7 +11,17 @@ from typing import Protocol
 import pytest
 
 from party.errors import RoomMoved, RoomNotFound
-from party.ports import Basis, Entry, Journal, Owner, Schema, Tail, Tombstones
+from party.ports import (
+    MOST_TAIL_BYTES,
+    MOST_TAIL_ROWS,
+    Basis,
+    Entry,
+    Journal,
+    Owner,
+    Schema,
+    Tail,
+    Tombstones,
+)
 
 
 class House(Protocol):
@@ -147,6 +157,24 @@ class JournalContract:
         await house.delete("r")
         with pytest.raises(RoomNotFound):
             await journal.read("r", 2, 0)
+
+    async def test_a_tail_that_is_too_much_for_one_go_is_refused(self, house: House) -> None:
+        """B4: in rows and in bytes."""
+        for room_id in ("many", "large"):
+            await house.create(room_id)
+        await house.journal.append("many", 1, entries(*[b"x"] * (MOST_TAIL_ROWS + 1)))
+        with pytest.raises(RoomMoved):
+            await house.journal.read("many", 1, 0)
+        assert len((await house.journal.read("many", 1, 1)).updates) == MOST_TAIL_ROWS
+        half = MOST_TAIL_BYTES // 2
+        for size_bytes in (half, half, 1):
+            await house.journal.append("large", 1, entries(bytes(size_bytes)))
+        with pytest.raises(RoomMoved):
+            await house.journal.read("large", 1, 0)
+        assert [len(row) for row in (await house.journal.read("large", 1, 1)).updates] == [half, 1]
+        # a checkpoint took it: that is told first
+        assert await house.journal.checkpoint("large", 1, after_seq=0, seq=1, state=b"s")
+        assert await house.journal.read("large", 1, 0) == Tail(1, 3, ())
 
     async def test_heads_are_of_rooms_that_moved(self, house: House) -> None:
         """B5: ahead, of another epoch, or gone; the others cost no answer."""

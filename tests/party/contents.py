@@ -43,9 +43,10 @@ def structure(state: bytes) -> dict[Unit, Any]:
 
 def has_pairs_in_lists(state: bytes) -> bool:
     """Whether one may lie in a list of the tests: in a root but for the text, or in a map's value."""
-    units = structure(state)
+    pairs = dissect(state, is_own=True).pairs
+    units = structure(state) if pairs else {}
     homes: dict[Unit, Any] = {}
-    for at in dissect(state, is_own=True).pairs:
+    for at in pairs:
         home = _home(units, at, homes)
         if home in ("list", "xml") or (home in units and _key(units, home) is not None):
             return True

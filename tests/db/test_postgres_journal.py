@@ -4,13 +4,17 @@ import asyncio
 import os
 import random
 import signal
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from db import grouping
 from db.postgres import PostgresDatabase
 from db.postgres_journal import _APPEND, PostgresJournal
+from db.tails import read_tail
 from party.errors import RoomMoved, RoomNotFound, Unavailable
 from party.ports import Entry, Owner
 from tests.db.conftest import make_room
@@ -251,13 +255,12 @@ async def test_an_append_goes_by_the_keys_and_reads_no_table(
         async with driver.transaction():
             await driver.execute("SET LOCAL plan_cache_mode = force_generic_plan")
             await driver.execute(
-                "PREPARE one"
-                " (text[], int4[], int8[], int8[], text[], int4[], int8[], text[], bytea[], timestamptz)"
-                f" AS {_APPEND}"
+                "PREPARE one (text[], int4[], int8[], int8[], text[], int4[], int8[], text[], bytea[],"
+                f" timestamptz) AS {_APPEND}"
             )
             rows = await driver.fetch(
-                "EXPLAIN EXECUTE one"
-                " ('{r1}', '{1}', '{1}', '{1}', '{r1}', '{1}', '{1}', '{ada}', '{a}', now())"
+                "EXPLAIN EXECUTE one ('{r1}', '{1}', '{1}', '{9}', '{r1}', '{1}', '{1}', '{ada}', '{a}',"
+                " now())"
             )
             await driver.execute("DEALLOCATE one")
         return "\n".join(row[0] for row in rows)
@@ -265,3 +268,18 @@ async def test_an_append_goes_by_the_keys_and_reads_no_table(
     plan = await database.run_in_lane(0, explain)
     assert "Seq Scan" not in plan, plan
     assert "pk_room_heads" in plan
+
+
+async def test_a_large_tail_has_more_time(database: PostgresDatabase, journal: PostgresJournal) -> None:
+    """B4, J9: a small one does not."""
+    await make_rooms(database, "r1")
+    await journal.append("r1", 1, entries(bytes(4 * 1024 * 1024), b"small"))
+
+    def limit_after(connection: Connection, after_seq: int) -> timedelta:
+        read_tail(connection, "r1", 1, after_seq)
+        found = connection.exec_driver_sql("SELECT current_setting('statement_timeout')::interval")
+        return found.scalar_one()  # type: ignore[no-any-return]
+
+    usual = await database.read(partial(limit_after, after_seq=1))
+    longer = await database.read(partial(limit_after, after_seq=0))
+    assert longer >= usual + timedelta(seconds=1)

@@ -51,6 +51,8 @@ class NodeJournal:
         self.failing_until_s = 0.0
         self.unknown_until_s = 0.0
         self.violations: list[str] = []
+        self.late_checkpoints = 0
+        """Another node was faster."""
 
     @property
     def held(self) -> dict[int, int]:
@@ -101,9 +103,11 @@ class NodeJournal:
         tombstones: Tombstones = NO_TOMBSTONES,
     ) -> bool:
         await self._wait()
-        return await self.shared.checkpoint(
+        is_taken = await self.shared.checkpoint(
             room_id, epoch, after_seq=after_seq, seq=seq, state=state, tombstones=tombstones
         )
+        self.late_checkpoints += not is_taken
+        return is_taken
 
 
 class RoughBus(MemoryBus):

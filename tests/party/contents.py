@@ -31,9 +31,13 @@ def content(doc: Doc[Any]) -> dict[str, Any]:
 
 def structure(state: bytes) -> dict[Unit, Any]:
     """Where each unit of what is not deleted says that it lies, however the structs are joined."""
+    return {at: says for at, says in _units(state).items() if says[0] != GONE}
+
+
+def _units(state: bytes) -> dict[Unit, Any]:
     units: dict[Unit, Any] = {}
     for place in dissect(state, is_own=True).places:
-        for nth in range(place.length if place.kind != GONE else 0):
+        for nth in range(place.length):
             at = (place.client, place.clock + nth)
             before = (place.client, place.clock + nth - 1)
             says = (place.left, place.parent, place.key) if nth == 0 else (before, None, None)
@@ -42,13 +46,13 @@ def structure(state: bytes) -> dict[Unit, Any]:
 
 
 def has_pairs_in_lists(state: bytes) -> bool:
-    """Whether one may lie in a list of the tests: in a root but for the text, or in a map's value."""
+    """Whether one may lie in a list of the tests: in a root but the text, in a map's value, or who knows."""
     pairs = dissect(state, is_own=True).pairs
-    units = structure(state) if pairs else {}
+    units = _units(state) if pairs else {}
     homes: dict[Unit, Any] = {}
     for at in pairs:
         home = _home(units, at, homes)
-        if home in ("list", "xml") or (home in units and _key(units, home) is not None):
+        if home in (None, "list", "xml") or (home in units and _key(units, home) is not None):
             return True
     return False
 

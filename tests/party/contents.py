@@ -31,13 +31,14 @@ def content(doc: Doc[Any]) -> dict[str, Any]:
 
 def structure(state: bytes) -> dict[Unit, Any]:
     """Where each unit of what is not deleted says that it lies, however the structs are joined."""
-    return {at: says for at, says in _units(state).items() if says[0] != GONE}
+    return _units(state)
 
 
-def _units(state: bytes) -> dict[Unit, Any]:
+def _units(state: bytes, *, with_gone: bool = False) -> dict[Unit, Any]:
     units: dict[Unit, Any] = {}
     for place in dissect(state, is_own=True).places:
-        for nth in range(place.length):
+        # a hostile client's may be 2^31 long
+        for nth in range(place.length if with_gone or place.kind != GONE else 0):
             at = (place.client, place.clock + nth)
             before = (place.client, place.clock + nth - 1)
             says = (place.left, place.parent, place.key) if nth == 0 else (before, None, None)
@@ -48,7 +49,7 @@ def _units(state: bytes) -> dict[Unit, Any]:
 def has_pairs_in_lists(state: bytes) -> bool:
     """Whether one may lie in a list of the tests: in a root but the text, in a map's value, or who knows."""
     pairs = dissect(state, is_own=True).pairs
-    units = _units(state) if pairs else {}
+    units = _units(state, with_gone=True) if pairs else {}
     homes: dict[Unit, Any] = {}
     for at in pairs:
         home = _home(units, at, homes)

@@ -84,19 +84,43 @@ class Meter:
         return self.operations.setdefault(name, Operation())
 
 
+class BusCounts:
+    """What went over the bus of this process since the start."""
+
+    __slots__ = (
+        "dropped",
+        "heard",
+        "heard_bytes",
+        "lag",
+        "losses",
+        "rejoins",
+        "sent",
+        "sent_bytes",
+        "unheard",
+    )
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.sent_bytes = 0
+        self.heard = 0
+        self.heard_bytes = 0
+        self.dropped = 0
+        """Not sent: there was no connection, too much waited, or it was too large."""
+        self.unheard = 0
+        """Nonsense, or of a connection that its node has left."""
+        self.losses = 0
+        """Connections that ended by themselves."""
+        self.rejoins = 0
+        """Connections after the first one."""
+        self.lag = Buckets(BUS_S)
+        """From saying something to all until it comes back to us: both ways through what carries it."""
+
+
 class Tally:
     """Everything that is counted in one process."""
 
     __slots__ = (
-        "bus_bad",
-        "bus_dropped",
-        "bus_gaps",
-        "bus_heard",
-        "bus_lag",
-        "bus_rejoins",
-        "bus_sent",
-        "cache_hits",
-        "cache_misses",
+        "bus",
         "catch_ups",
         "checkpoints",
         "checkpoints_failed",
@@ -111,8 +135,6 @@ class Tally:
         "messages_in",
         "meters",
         "on_commit",
-        "rate_denials",
-        "rate_fallbacks",
         "received_bytes",
         "refused",
         "rejected",
@@ -124,7 +146,7 @@ class Tally:
         "updates",
     )
 
-    def __init__(self) -> None:  # noqa: PLR0915 - one line for each number
+    def __init__(self) -> None:
         # the way of an edit
         self.messages_in = 0
         """Complete messages that rooms were handed."""
@@ -173,25 +195,9 @@ class Tally:
         self.checkpoints_failed = 0
 
         # between nodes
-        self.bus_sent = 0
-        self.bus_heard = 0
-        self.bus_bad = 0
-        """Datagrams that could not be read, or came from nobody."""
-        self.bus_dropped = 0
-        """Datagrams that found no room in the outgoing queue."""
-        self.bus_gaps = 0
-        """Times that rows were missing between what is shown and what came, so that the journal was read."""
-        self.bus_rejoins = 0
-        self.bus_lag = Buckets(BUS_S)
-        """From another node's send to our showing of its rows."""
+        self.bus = BusCounts()
 
         # in front of it all
-        self.cache_hits = Family()
-        self.cache_misses = Family()
-        self.rate_denials = Family()
-        """By action."""
-        self.rate_fallbacks = 0
-        """Decisions taken without Redis because it did not answer."""
         self.meters: dict[str, Meter] = {}
         """Backends, by service: database, blobs, redis."""
 

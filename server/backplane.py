@@ -14,7 +14,9 @@ from ulid import ULID
 
 from party.memory import MemoryBus
 from party.ports import Bus
+from party.tally import Tally
 from server.directory import Directory, MemoryDirectory
+from server.metered import REDIS
 from server.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ class Backplane:
 
 
 @asynccontextmanager
-async def open_backplane(settings: Settings) -> AsyncIterator[Backplane]:
-    """Of these settings, for a new node. Raises SettingsError."""
+async def open_backplane(settings: Settings, tally: Tally) -> AsyncIterator[Backplane]:
+    """Of these settings, for a new node; what it does is counted in `tally`. Raises SettingsError."""
     node = str(ULID()).lower()
     if settings.redis_url is None:
         yield Backplane(MemoryBus(node), MemoryDirectory(node))
@@ -47,8 +49,8 @@ async def open_backplane(settings: Settings) -> AsyncIterator[Backplane]:
     from server.redis.metadata import AssetCache  # noqa: PLC0415
 
     url, prefix = settings.redis_url.get_secret_value(), settings.redis_prefix
-    async with open_redis(url) as redis, open_redis_bus(url, prefix, node) as bus:
-        patience = Patience()
+    async with open_redis(url) as redis, open_redis_bus(url, prefix, node, tally.bus) as bus:
+        patience = Patience(tally.meter(REDIS))
         directory = RedisDirectory(redis, prefix, node, patience, lambda: bus.trouble)
         yield Backplane(bus, directory, redis, AssetCache(redis, prefix, patience))
 

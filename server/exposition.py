@@ -9,13 +9,14 @@ A scrape of 2,000 rooms takes 3 ms of the loop. The library takes 40 ms to impor
 somebody asks for the first time, in a thread.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from party.tally import Buckets, Family, Tally
+from server.rates.actions import ACTIONS
 from server.services import Services
 from server.sign_in import app_version
 
@@ -27,6 +28,13 @@ def _counter(name: str, told: str, value: float) -> Metric:
 def _family(name: str, told: str, label: str, counted: Family) -> Metric:
     found = CounterMetricFamily(f"kanvas_{name}", told, labels=[label])
     for word, value in list(counted.items()):
+        found.add_metric([word], value)
+    return found
+
+
+def _split(name: str, told: str, label: str, counted: Mapping[str, float]) -> Metric:
+    found = CounterMetricFamily(f"kanvas_{name}", told, labels=[label])
+    for word, value in counted.items():
         found.add_metric([word], value)
     return found
 
@@ -86,24 +94,18 @@ def counted(tally: Tally) -> Iterator[Metric]:
     yield _counter(
         "checkpoints_failed", "Checkpoints that failed and are repeated.", tally.checkpoints_failed
     )
-    bus = CounterMetricFamily("kanvas_bus_messages", "Datagrams between nodes.", labels=["direction"])
-    bus.add_metric(["out"], tally.bus_sent)
-    bus.add_metric(["in"], tally.bus_heard)
-    yield bus
-    lost = CounterMetricFamily("kanvas_bus_lost", "Datagrams given up, by why.", labels=["why"])
-    lost.add_metric(["unreadable"], tally.bus_bad)
-    lost.add_metric(["full"], tally.bus_dropped)
-    yield lost
-    yield _counter("bus_gaps", "Times rows were missing and were read from the journal.", tally.bus_gaps)
-    yield _counter("bus_rejoins", "Times the bus was connected anew.", tally.bus_rejoins)
-    yield _histogram("bus_lag", "From another node's send to our showing it.", (), [([], tally.bus_lag)])
-    cache = CounterMetricFamily("kanvas_cache_requests", "Looks into caches.", labels=["cache", "result"])
-    for result, family in (("hit", tally.cache_hits), ("miss", tally.cache_misses)):
-        for name, value in list(family.items()):
-            cache.add_metric([name, result], value)
-    yield cache
-    yield _family("rate_denials", "Requests over their rate, by action.", "action", tally.rate_denials)
-    yield _counter("rate_fallbacks", "Rates decided without Redis.", tally.rate_fallbacks)
+    bus = tally.bus
+    yield _split("bus_messages", "Datagrams between nodes.", "direction", {"out": bus.sent, "in": bus.heard})
+    yield _split(
+        "bus_bytes",
+        "Of datagrams between nodes.",
+        "direction",
+        {"out": bus.sent_bytes, "in": bus.heard_bytes},
+    )
+    yield _counter("bus_rejoins", "Times the bus was connected anew.", bus.rejoins)
+    yield _histogram(
+        "bus_lag", "From saying something to all nodes until it comes back: both ways.", (), [([], bus.lag)]
+    )
     accounts = [
         (service, operation, account)
         for service, meter in list(tally.meters.items())
@@ -124,6 +126,36 @@ def counted(tally: Tally) -> Iterator[Metric]:
         for status, value in list(account.errors.items()):
             failed.add_metric([service, operation, status], value)
     yield failed
+
+
+def counted_elsewhere(services: Services) -> Iterator[Metric]:
+    """What was done since the start too, in numbers that their owners keep."""
+    relay, bus = services.hub.relay, services.tally.bus
+    yield _split(
+        "bus_lost",
+        "Datagrams given up: damaged or of nobody; not sent, for the way was shut or full.",
+        "why",
+        {"unreadable": bus.unheard + relay.ignored, "full": bus.dropped},
+    )
+    yield _split(
+        "bus_rows",
+        "Rows of journals between nodes.",
+        "direction",
+        {"out": relay.rows_out, "in": relay.rows_in},
+    )
+    yield _counter("bus_gaps", "Times rows were missing and were read from the journal.", relay.gaps)
+    assets = services.backplane.asset_cache
+    cache = CounterMetricFamily("kanvas_cache_requests", "Looks into caches.", labels=["cache", "result"])
+    cache.add_metric(["assets", "hit"], assets.hits if assets is not None else 0)
+    cache.add_metric(["assets", "miss"], assets.misses if assets is not None else 0)
+    yield cache
+    yield _split(
+        "rate_denials",
+        "Requests over their rate, by action.",
+        "action",
+        {action: services.rates.refusals[action] for action in ACTIONS},
+    )
+    yield _counter("rate_fallbacks", "Rates decided without Redis.", services.rates.fallbacks)
 
 
 def seen(services: Services) -> Iterator[Metric]:
@@ -162,6 +194,7 @@ class KanvasCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from counted(self._services.tally)
+        yield from counted_elsewhere(self._services)
         yield from seen(self._services)
 
 

@@ -52,6 +52,9 @@ class Post(NamedTuple):
     does_chores: bool = True
     """Jobs and the hourly clean-up: one of several workers is enough."""
 
+    slot: int = 0
+    """Its number among the workers, by which its own metrics are asked for."""
+
 
 class Link:
     """A worker's side: its sockets once they are bound, its heart, its recorder."""
@@ -74,7 +77,7 @@ class Link:
     @property
     def post(self) -> Post:
         crashes = ALL_CRASHES if self.starts == 0 else crash_file(self.slot)
-        return Post(crashes, does_chores=self.slot == 0)
+        return Post(crashes, does_chores=self.slot == 0, slot=self.slot)
 
     def hand_up(self, sockets: list[socket.socket], told: Told) -> None:
         """Give the supervisor the bound sockets, and what it needs to know. It keeps them when it accepts."""

@@ -1,20 +1,24 @@
 """/metrics: who may read them.
 
-Owns: the route and its guard. Does not own: what is told (exposition.py). Keeps rule M3.
+Owns: the routes and their guard. Does not own: what is told (exposition.py), which worker a connection gets
+to (placement.py). Keeps rules M3, N10.
+Source: RFC 9110 sections 15.4.1 and 15.5.20 (300, 421).
 """
 
 import asyncio
 import hmac
 from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Final
+from typing import Annotated, Final
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from party.errors import Unauthenticated
 from server.auth import bearer_token
-from server.registry import Api, Call, Reply
+from server.problems import WorkerNotFound
+from server.registry import Api, Call, Path, Reply
 from server.services import Services
 
 api = Api()
@@ -51,15 +55,73 @@ def _is_here(request: Request) -> bool:
     summary="Metrics of this process",
     tag="server",
     needs_user=False,
-    replies=[Reply(200, "In Prometheus' text format", media=("text/plain",))],
+    replies=[
+        Reply(200, "In Prometheus' text format", media=("text/plain",)),
+        Reply(300, "There are several workers; where each one's metrics are", media=("text/plain",)),
+    ],
     errors=[Unauthenticated],
 )
 async def read_metrics(call: Call) -> Response:
     """For Prometheus. Readable from the machine itself; from elsewhere, and through a proxy, with the bearer
-    token KANVAS_METRICS_TOKEN. Each process tells of itself alone."""
+    token KANVAS_METRICS_TOKEN. Each process tells of itself alone: with several workers on this port their
+    metrics are at /metrics/0, /metrics/1 and so on."""
     check_reader(call.request, call.services)
+    count = call.services.settings.workers
+    if count == 1:
+        return await _tell(call.services)
+    lines = [
+        f"# {count} workers serve this port, and each counts what it does itself: read each one's metrics.",
+        *(f"# /metrics/{slot}" for slot in range(count)),
+    ]
+    return _plain("\n".join(lines) + "\n", 300)
+
+
+class WorkerPath(Path):
+    """Which worker."""
+
+    missing = WorkerNotFound
+    slot: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,2})$")]
+
+
+@api.route(
+    "GET",
+    "/metrics/{slot}",
+    summary="Metrics of one worker",
+    tag="server",
+    needs_user=False,
+    replies=[
+        Reply(200, "In Prometheus' text format", media=("text/plain",)),
+        Reply(
+            421,
+            "Another worker got the request; a new connection leads to the right one",
+            media=("text/plain",),
+        ),
+    ],
+    errors=[Unauthenticated, WorkerNotFound],
+)
+async def read_worker_metrics(call: Call, path: WorkerPath) -> Response:
+    """As /metrics, of one of several workers on this port; they are counted from 0. The connection is closed
+    behind the answer, since the next request on it may be meant for another worker."""
+    check_reader(call.request, call.services)
+    slot = int(path.slot)
+    if slot >= call.services.settings.workers:
+        raise WorkerNotFound
+    if slot != call.services.post.slot:
+        # it is being replaced, or the connection was opened for something else
+        return _plain(
+            f"# Worker {slot} is not there; this is {call.services.post.slot}. Connect anew.\n", 421
+        )
+    return await _tell(call.services)
+
+
+async def _tell(services: Services) -> Response:
     scrape = await asyncio.to_thread(_load)
-    return Response(scrape(call.services), headers={"Content-Type": TEXT, "Cache-Control": "no-store"})
+    return _plain(scrape(services), 200)
+
+
+def _plain(body: str | bytes, status: int) -> Response:
+    headers = {"Content-Type": TEXT, "Cache-Control": "no-store", "Connection": "close"}
+    return Response(body, status, headers)
 
 
 def _load() -> Callable[[Services], bytes]:

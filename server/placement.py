@@ -1,8 +1,8 @@
 """Which worker a connection goes to, from the first bytes of its first request.
 
-Owns: finding the room's id in a request line, and ranking workers for a room. Pure: no socket, no clock.
+Owns: finding the room's id, or a worker's number, in a request line, and ranking workers for a room. Pure: no socket, no clock.
 Does not own: reading and handing on (acceptor.py). Rules: every kind of request for a room ranks alike; a
-worker that goes takes only its own rooms along (rendezvous hashing). Keeps rules N1, N2.
+worker that goes takes only its own rooms along (rendezvous hashing). Keeps rules N1, N2, N10.
 Source: RFC 9112 section 3 (the request line); Thaler and Ravishankar, "A Name-Based Mapping Scheme for
 Rendezvous" (1996); the mixing of bits is MurmurHash3's finaliser.
 """
@@ -13,6 +13,11 @@ from zlib import crc32
 
 ROOM_PATHS: Final = (b"/parties/", b"/api/v1/rooms/")
 """What follows, up to the next delimiter, is a room's id."""
+
+SLOT_PATH: Final = b"/metrics/"
+"""What follows is a worker's number."""
+
+MOST_SLOT_BYTES: Final = 4
 
 ENDS: Final = (b"/", b"?", b" ", b"\r", b"\n", b"#")
 MOST_METHOD_BYTES: Final = 24
@@ -40,7 +45,23 @@ def find_room(head: bytes) -> bytes | None:
             return rest if len(rest) == MOST_ID_BYTES else None
         if path.startswith(target):
             return None
-    return b""
+    return None if SLOT_PATH.startswith(target) or _begins_slot(target) else b""
+
+
+def find_slot(head: bytes) -> int | None:
+    """The number of the worker that a request names which is for no room; None when it names none."""
+    target = head.partition(b" ")[2]
+    if not target.startswith(SLOT_PATH):
+        return None
+    number = target[len(SLOT_PATH) :].partition(b" ")[0].partition(b"?")[0]
+    return int(number) if number.isdigit() and len(number) <= MOST_SLOT_BYTES else None
+
+
+def _begins_slot(target: bytes) -> bool:
+    """Whether more of the number may come."""
+    number = target.removeprefix(SLOT_PATH)
+    is_slot = target.startswith(SLOT_PATH) and len(number) <= MOST_SLOT_BYTES
+    return is_slot and (number.isdigit() or not number)
 
 
 def rank(room: bytes, slots: Sequence[int]) -> list[int]:

@@ -256,6 +256,12 @@ class AdminsOnly(Forbidden):
     code = "admins_only"
 
 
+class WorkerNotFound(NotFound):
+    """There is no worker of this number; they are counted from 0, and KANVAS_WORKERS says how many there are."""
+
+    code = "worker_not_found"
+
+
 class HoldNotFound(NotFound):
     """There is no such hold; it was lifted, or it has ended and is forgotten."""
 

@@ -47,7 +47,7 @@ from server.jobs.runner import Runner, open_jobs
 from server.keeper import Keeper, open_keeper
 from server.link import Post
 from server.media.studio import open_studio
-from server.metered import MeteredBlobs, MeteredDatabase
+from server.metered import REDIS, MeteredBlobs, MeteredDatabase
 from server.oversight import Notes, Oversight, open_oversight
 from server.overview import Overview
 from server.packs import Packs, open_packs
@@ -125,6 +125,7 @@ class Services:
     oversight: Oversight
     overview: Overview
     tracer: Tracer
+    post: Post = Post()
     readiness: Readiness = field(default_factory=Readiness)
 
     @property
@@ -210,8 +211,8 @@ async def open_services(
             open_readers() as readers,
             open_studio() as studio,
             open_intake(settings.data_dir, studio) as intake,
-            open_backplane(settings) as backplane,
-            open_rates(settings, backplane.redis, limits.max_update_bytes) as rates,
+            open_backplane(settings, tally) as backplane,
+            open_rates(settings, backplane.redis, limits.max_update_bytes, tally.meter(REDIS)) as rates,
             open_hub(
                 journal,
                 limits,
@@ -263,6 +264,7 @@ async def open_services(
                 oversight=oversight,
                 overview=Overview(hub, hub, lambda: readiness.phase),
                 tracer=tracer,
+                post=post,
                 readiness=readiness,
             )
             async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:

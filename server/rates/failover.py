@@ -13,6 +13,8 @@ from typing import Final
 import structlog
 
 from party.errors import Unavailable
+from party.tally import Meter
+from server.metered import REDIS, metered
 from server.rates.base import AuthUnavailable, Limiter, Rate, Verdict
 from server.rates.memory import MemoryLimiter
 
@@ -30,8 +32,15 @@ class Failover:
     """A Limiter that prefers `shared` and goes on without it."""
 
     def __init__(
-        self, shared: Limiter, local: MemoryLimiter, clock: Callable[[], float] = time.monotonic
+        self,
+        shared: Limiter,
+        local: MemoryLimiter,
+        clock: Callable[[], float] = time.monotonic,
+        meter: Meter | None = None,
     ) -> None:
+        self.fallbacks = 0
+        """Takes that were decided without `shared`, those that were refused for it among them."""
+        self._meter = meter or Meter()
         self._shared = shared
         self._local = local
         self._clock = clock
@@ -48,12 +57,16 @@ class Failover:
     async def take(self, key: str, rate: Rate, cost: int = 1) -> Verdict:
         """As the port says, counted here while Redis is away. Never raises."""
         verdict = await self._ask(key, rate, cost)
-        return verdict or self._local.take_now(key, rate, cost)
+        if verdict is not None:
+            return verdict
+        self.fallbacks += 1
+        return self._local.take_now(key, rate, cost)
 
     async def take_strictly(self, key: str, rate: Rate, cost: int = 1) -> Verdict:
         """The same for signing in. Raises AuthUnavailable while Redis is away."""
         verdict = await self._ask(key, rate, cost)
         if verdict is None:
+            self.fallbacks += 1
             raise AuthUnavailable
         return verdict
 
@@ -68,8 +81,9 @@ class Failover:
             # this one finds out for all; the others do not wait for it
             self._closed_until_s = now_s + self._pause_s
         try:
-            async with asyncio.timeout(DEADLINE_S):
-                verdict = await self._shared.take(key, rate, cost)
+            with metered(self._meter, REDIS, "take"):
+                async with asyncio.timeout(DEADLINE_S):
+                    verdict = await self._shared.take(key, rate, cost)
         except (Unavailable, TimeoutError) as error:
             self._fail(error, is_trial=is_trial)
             return None

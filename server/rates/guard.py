@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
+from party.tally import Meter
 from server.rates.actions import ACTIONS, AUTH_FAILED, BYTES, CONNECT, JOIN, MESSAGES, Table, read_table
 from server.rates.addresses import site_of
 from server.rates.base import Rate, RateLimited, Verdict, whole_seconds
@@ -74,6 +75,11 @@ class Rates:
     def is_degraded(self) -> bool:
         """Whether Redis is away, so that each process counts alone."""
         return isinstance(self._limiter, Failover) and self._limiter.is_away
+
+    @property
+    def fallbacks(self) -> int:
+        """Takes that were decided without Redis, because it was away."""
+        return self._limiter.fallbacks if isinstance(self._limiter, Failover) else 0
 
     async def take(
         self, action: str, *, host: str, user_id: str | None = None, plan: str = "", cost: int = 1
@@ -148,9 +154,10 @@ class Rates:
 
 @asynccontextmanager
 async def open_rates(
-    settings: RatedSettings, redis: "Redis | None", most_bytes: int = 0
+    settings: RatedSettings, redis: "Redis | None", most_bytes: int = 0, meter: Meter | None = None
 ) -> AsyncIterator[Rates]:
-    """The limits as the settings say: counted in Redis where there is one, else in this process."""
+    """The limits as the settings say: counted in Redis where there is one (`meter` is its account), else in
+    this process."""
     table = read_table(settings.rate_limits, settings.rate_plans)
     local = MemoryLimiter()
     if redis is None:
@@ -159,4 +166,4 @@ async def open_rates(
     # the script and its driver are nothing to a process alone
     from server.rates.redis import RedisLimiter  # noqa: PLC0415
 
-    yield Rates(table, Failover(RedisLimiter(redis, settings.redis_prefix), local), most_bytes)
+    yield Rates(table, Failover(RedisLimiter(redis, settings.redis_prefix), local, meter=meter), most_bytes)

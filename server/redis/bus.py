@@ -17,12 +17,13 @@ import random
 import re
 import ssl
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
 
 from party.ports import BusReceiver
+from party.tally import BusCounts
 from server.redis.address import RedisAddress, explain, read_address
 from server.redis.link import Link
 
@@ -40,31 +41,20 @@ LARGEST_BYTES: Final = 8 * 1024 * 1024
 MOST_NODES: Final = 1024
 """Remembered, of ourselves and others; each start of a process is another."""
 
+MOST_ECHOES: Final = 4096
+"""Timed; what is said to all is beats and rooms that open."""
+
 STAMP: Final = re.compile(rb"([0-9A-Za-z]{1,32}) ([0-9]{1,10})")
-
-
-@dataclass(slots=True)
-class BusCounts:
-    """What went through since the start."""
-
-    sent: int = 0
-    sent_bytes: int = 0
-    heard: int = 0
-    heard_bytes: int = 0
-    dropped: int = 0
-    """Not sent: there was no connection, too much waited, or it was too large."""
-    unheard: int = 0
-    """Nonsense, or of a connection that its node has left."""
-    losses: int = 0
-    """Connections that ended by themselves."""
 
 
 class RedisBus:
     """The Bus port. Make one with `open_redis_bus`."""
 
-    def __init__(self, address: RedisAddress, prefix: str, node: str) -> None:
+    def __init__(
+        self, address: RedisAddress, prefix: str, node: str, counts: BusCounts | None = None
+    ) -> None:
         self.node = node
-        self.counts = BusCounts()
+        self.counts = counts or BusCounts()
         self.trouble: str | None = "it was not reached yet"
         """Why there is no connection, in words; None while there is one."""
         self._address = address
@@ -79,6 +69,8 @@ class RedisBus:
         self._latest: dict[str, int] = {}
         self._stamps: dict[bytes, str | None] = {}
         self._pause_s = FIRST_PAUSE_S
+        self._echoes: deque[float] = deque(maxlen=MOST_ECHOES)
+        """When what was said to all was said, and has not come back to us yet."""
 
     # -- the port ---------------------------------------------------------------------------------
 
@@ -100,6 +92,8 @@ class RedisBus:
             return
         head = self._heads.get(to) or self._make_head(to)
         link.publish(b"%b%d\r\n%b%b\r\n" % (head, len(self._stamp) + size, self._stamp, data))
+        if to is None:
+            self._echoes.append(time.monotonic())
         self.counts.sent += 1
         self.counts.sent_bytes += size
 
@@ -122,6 +116,9 @@ class RedisBus:
 
     def _hear(self, payload: bytes) -> None:
         if payload.startswith(self._own):
+            # our own words to all, in the order they were said: the way through Redis and back
+            if payload.startswith(self._stamp) and self._echoes:
+                self.counts.lag.note(time.monotonic() - self._echoes.popleft())
             return
         stamp, end, data = payload.partition(b"\n")
         sender = self._stamps[stamp] if stamp in self._stamps else self._read_stamp(stamp)
@@ -194,7 +191,10 @@ class RedisBus:
         is_ready: asyncio.Future[None] = loop.create_future()
 
         def ready() -> None:
+            if self._stamp:
+                self.counts.rejoins += 1
             self._stamp = stamp
+            self._echoes.clear()
             self._link, self.trouble = link, None
             is_ready.set_result(None)
             if self._receiver is not None:
@@ -218,9 +218,11 @@ class RedisBus:
 
 
 @asynccontextmanager
-async def open_redis_bus(url: str, prefix: str, node: str) -> AsyncIterator[RedisBus]:
+async def open_redis_bus(
+    url: str, prefix: str, node: str, counts: BusCounts | None = None
+) -> AsyncIterator[RedisBus]:
     """A bus that connects by itself, now or later; what waits at the end gets a moment to go."""
-    bus = RedisBus(read_address(url), prefix, node)
+    bus = RedisBus(read_address(url), prefix, node, counts)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(bus.run())
         try:

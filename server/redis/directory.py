@@ -19,6 +19,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from party.tally import Meter
 from server.directory import (
     MOST_ACTIVE,
     MOST_PEOPLE,
@@ -31,6 +32,7 @@ from server.directory import (
     Whereabouts,
     fullest,
 )
+from server.metered import REDIS, metered
 from server.redis.address import RedisAway, explain
 from server.redis.client import heeding_cancellation
 from server.redis.keys import LATEST_S, NODE_S, PARTICIPANTS_S, PRESENCE_S, REGISTRY_S, STATS_S
@@ -59,19 +61,22 @@ T = TypeVar("T")
 class Patience:
     """Whether Redis is worth asking: shared by all who ask in this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter | None = None) -> None:
+        self._meter = meter or Meter()
         self._rests_until_s = 0.0
         self.trouble: str | None = None
 
     @asynccontextmanager
-    async def asking(self, deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
-        """Raises RedisAway at once while it rests, and for every failure inside."""
+    async def asking(self, operation: str, deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
+        """Around commands, which are metered as `operation`. Raises RedisAway at once while Redis rests, and
+        for every failure inside."""
         if time.monotonic() < self._rests_until_s:
             raise RedisAway
         try:
-            async with asyncio.timeout(deadline_s):
-                with heeding_cancellation():
-                    yield
+            with metered(self._meter, REDIS, operation):
+                async with asyncio.timeout(deadline_s):
+                    with heeding_cancellation():
+                        yield
         except (RedisError, OSError) as error:
             self._rests_until_s = time.monotonic() + REST_S
             self.trouble = explain(error)
@@ -116,7 +121,7 @@ class RedisDirectory:
 
     async def publish(self, news: News) -> list[str]:
         now = time.time()
-        async with self._patience.asking(TELLING_S):
+        async with self._patience.asking("tell_node", TELLING_S):
             names = self._key("nodes", "registry")
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.set(self._key("nodes", self._node), _dump(asdict(news.node)), ex=NODE_S)
@@ -129,7 +134,10 @@ class RedisDirectory:
         for some in _slices(news.rooms.items(), ROOMS_AT_ONCE):
             differing += await self._tell_rooms(some, now)
         for emptied in _slices(news.empty.items()):
-            async with self._patience.asking(TELLING_S), self._redis.pipeline(transaction=False) as pipe:
+            async with (
+                self._patience.asking("tell_empty", TELLING_S),
+                self._redis.pipeline(transaction=False) as pipe,
+            ):
                 for room_id, people in emptied:
                     if people:
                         pipe.zrem(self._key("rooms", room_id, "participants"), *self._members(people))
@@ -140,12 +148,15 @@ class RedisDirectory:
         return differing
 
     async def leave(self) -> None:
-        async with self._patience.asking(TELLING_S):
+        async with self._patience.asking("leave", TELLING_S):
             await self._redis.delete(self._key("nodes", self._node))
 
     async def _tell_rooms(self, rooms: Sequence[tuple[str, RoomNews]], now: float) -> list[str]:
         registry = self._key("rooms", "registry")
-        async with self._patience.asking(TELLING_S), self._redis.pipeline(transaction=False) as pipe:
+        async with (
+            self._patience.asking("tell_rooms", TELLING_S),
+            self._redis.pipeline(transaction=False) as pipe,
+        ):
             for room_id, news in rooms:
                 participants = self._key("rooms", room_id, "participants")
                 if news.left:
@@ -180,7 +191,7 @@ class RedisDirectory:
 
     async def _tell_whereabouts(self, places: Sequence[tuple[str, str | None]], now: float) -> None:
         keys = {user_id: self._key("presence", user_id) for user_id, _ in places}
-        async with self._patience.asking(TELLING_S):
+        async with self._patience.asking("tell_whereabouts", TELLING_S):
             # who left here may have come in elsewhere meanwhile
             gone = [user_id for user_id, room_id in places if room_id is None]
             found = await self._redis.mget([keys[one] for one in gone]) if gone else []
@@ -216,14 +227,14 @@ class RedisDirectory:
 
     async def _find_active(self) -> list[tuple[str, int]]:
         now = time.time()
-        async with self._patience.asking():
+        async with self._patience.asking("active"):
             found = await self._redis.zrangebyscore(
                 self._key("rooms", "registry"), now, "+inf", start=0, num=MOST_ACTIVE
             )
         ids = [_text(one) for one in found]
         counts: list[tuple[str, int]] = []
         for some in _slices(ids):
-            async with self._patience.asking(), self._redis.pipeline(transaction=False) as pipe:
+            async with self._patience.asking("active"), self._redis.pipeline(transaction=False) as pipe:
                 for one in some:
                     pipe.zcount(self._key("rooms", one, "participants"), now, "+inf")
                 counts += zip(some, await pipe.execute(), strict=True)
@@ -241,7 +252,7 @@ class RedisDirectory:
         now = time.time()
         found: dict[str, tuple[PersonHere, ...]] = {}
         for some in _slices(room_ids):
-            async with self._patience.asking(), self._redis.pipeline(transaction=False) as pipe:
+            async with self._patience.asking("people"), self._redis.pipeline(transaction=False) as pipe:
                 for one in some:
                     key = self._key("rooms", one, "participants")
                     pipe.zrangebyscore(key, now, "+inf", start=0, num=MOST_PEOPLE)
@@ -257,7 +268,7 @@ class RedisDirectory:
         return found
 
     async def whereabouts(self, user_id: str) -> Whereabouts | None:
-        async with self._patience.asking():
+        async with self._patience.asking("whereabouts"):
             told = _load(await self._redis.get(self._key("presence", user_id)), list)
         if (
             not told
@@ -272,12 +283,12 @@ class RedisDirectory:
         return Whereabouts(room_id, datetime.fromtimestamp(at, UTC))
 
     async def latest(self, room_id: str) -> Latest | None:
-        async with self._patience.asking():
+        async with self._patience.asking("latest"):
             return _latest(await self._redis.get(self._key("canvas", room_id, "latest")))
 
     async def nodes(self) -> dict[str, NodeStats]:
         begin = self._key("nodes", "")
-        async with self._patience.asking():
+        async with self._patience.asking("nodes"):
             members = await self._redis.zrevrangebyscore(
                 begin + "registry", "+inf", time.time(), start=0, num=MOST_NODES
             )
@@ -299,7 +310,7 @@ class RedisDirectory:
         living = await self._living_nodes()
         found: dict[str, dict[str, RoomStats]] = {}
         for some in _slices(room_ids):
-            async with self._patience.asking(), self._redis.pipeline(transaction=False) as pipe:
+            async with self._patience.asking("room_stats"), self._redis.pipeline(transaction=False) as pipe:
                 for one in some:
                     pipe.hgetall(self._key("rooms", one, "stats"))
                 answers = await pipe.execute()

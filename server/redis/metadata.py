@@ -43,7 +43,7 @@ class AssetCache:
     async def find(self, asset_id: str) -> Asset | None:
         """The row as it was at most five minutes ago, or nothing."""
         try:
-            async with self._patience.asking(DEADLINE_S):
+            async with self._patience.asking("cache_find", DEADLINE_S):
                 told = await self._redis.get(self._key(asset_id))
         except RedisAway:
             told = None
@@ -57,7 +57,7 @@ class AssetCache:
     async def keep(self, asset: Asset) -> None:
         """It was just read from the database; does nothing where something is kept, or was changed."""
         try:
-            async with self._patience.asking(DEADLINE_S):
+            async with self._patience.asking("cache_keep", DEADLINE_S):
                 await self._redis.set(self._key(asset.id), orjson.dumps(asdict(asset)), ex=META_S, nx=True)
         except RedisAway:
             return
@@ -66,7 +66,10 @@ class AssetCache:
         """These rows were changed or removed; call it after the commit."""
         try:
             for at in range(0, len(asset_ids), 25):
-                async with self._patience.asking(), self._redis.pipeline(transaction=False) as pipe:
+                async with (
+                    self._patience.asking("cache_forget"),
+                    self._redis.pipeline(transaction=False) as pipe,
+                ):
                     for asset_id in asset_ids[at : at + 25]:
                         pipe.set(self._key(asset_id), GONE, ex=GONE_S)
                     await pipe.execute()

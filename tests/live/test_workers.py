@@ -4,6 +4,7 @@ The servers are real (crewed.py); they share a SQLite file, so each room here is
 """
 
 import asyncio
+import http.client as http_client
 import json
 import os
 import resource
@@ -328,3 +329,37 @@ def test_the_supervisor_stays_small(tmp_path: Path) -> None:
     count, *names = told.stdout.split()
     assert int(count) < 100
     assert not {"asyncio", "logging", "json", "hashlib", "pathlib", "typer", "pydantic"} & set(names)
+
+
+def test_each_worker_is_scraped_by_itself(tmp_path: Path) -> None:
+    """N10: its own numbers each time, whatever else a connection was used for; all of them together say how."""
+    with Crewed(tmp_path / "data") as service:
+        token = service.guest()
+        for slot in (0, 1):
+            service.room_of(token, slot)
+        told: dict[int, set[str]] = {0: set(), 1: set()}
+        with httpx2.Client(timeout=30) as http:
+            for _ in range(3):
+                for slot in (0, 1):
+                    answer = http.get(f"{service.url}/metrics/{slot}")
+                    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+                    [info] = [line for line in answer.text.splitlines() if line.startswith("kanvas_info{")]
+                    told[slot].add(info)
+            assert list(map(len, told.values())) == [1, 1]
+            assert told[0] != told[1]
+            both = http.get(f"{service.url}/metrics")
+            assert (both.status_code, "kanvas_info" in both.text) == (300, False)
+            assert "/metrics/0\n# /metrics/1\n" in both.text
+            assert http.get(f"{service.url}/metrics/2").status_code == 404
+        # a connection that another worker has for something else
+        kept = http_client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+        found = set()
+        for _ in range(2):
+            kept.request("GET", "/healthz")
+            kept.getresponse().read()
+            kept.request("GET", "/metrics/0")
+            answer = kept.getresponse()
+            found.add(answer.status)
+            assert (answer.status == 421) is (b"kanvas_info" not in answer.read())
+        kept.close()
+        assert found == {200, 421}

@@ -101,6 +101,22 @@ def test_what_has_no_room_goes_round_robin(port: Port) -> None:
     assert [len(handed) for handed in port.handed.values()] == [10, 10, 10]
 
 
+def test_a_worker_that_is_named_gets_the_connection(port: Port) -> None:
+    """N10: each time the same, whosever turn it is; one that is not there is answered by another."""
+    for _ in range(3):
+        port.connect(b"GET /metrics/2 HTTP/1.1\r\nHost: a\r\n\r\n")
+    port.turn(lambda: port.count() == 3)
+    assert len(port.handed[2]) == 3
+    port.connect(b"GET /metrics/7 HTTP/1.1\r\n")
+    port.turn(lambda: port.count() == 4)
+    port.full = {2}
+    port.connect(b"GET /metrics/2 HTTP/1.1\r\n")
+    port.connect(request("other"))
+    port.turn(lambda: port.count() == 5)
+    port.full = set()
+    port.turn(lambda: len(port.handed[2]) >= 4)
+
+
 def test_slow_heads_hold_up_nobody_and_are_handed_on(port: Port) -> None:
     """N3: who says nothing, or half a line, goes to any worker after half a second."""
     port.connect()

@@ -17,8 +17,8 @@ DEPLOY = Path(__file__).parents[2] / ".deploy"
 OUTSIDE = {"up": set()}
 """Prometheus' own."""
 
-TARGET = {"job", "instance"}
-"""Labels that Prometheus adds to everything it scrapes."""
+TARGET = {"job", "instance", "worker"}
+"""Labels that Prometheus adds to everything it scrapes; `worker` is set in the README's configuration."""
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 FUNCTIONS = {"sum", "max", "count", "rate", "increase", "histogram_quantile", "by"}
@@ -94,7 +94,7 @@ def everything_counted() -> dict[str, set[str]]:
     """The names of all that is counted, when all of it has happened once."""
     tally = Tally()
     families = (tally.refused, tally.sent_bytes, tally.stored_bytes, tally.rejected, tally.disconnects)
-    more = (tally.dropped, tally.catch_ups, tally.rooms_lost, tally.cache_hits, tally.rate_denials)
+    more = (tally.dropped, tally.catch_ups, tally.rooms_lost)
     for family in (*families, *more):
         family.bump("x")
     tally.meter("database").operation("read").errors.bump("SQLITE_BUSY")

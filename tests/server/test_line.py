@@ -190,6 +190,7 @@ async def test_a_flood_of_pings_is_4429() -> None:
     assert one.closed is not None
     assert one.closed.code == 4429
     assert one.closed.reason
+    assert one.traffic.tally.disconnects == {"4429": 1}
 
 
 async def test_no_pong_is_written_past_a_buffer_that_does_not_drain() -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from server.placement import HEAD_BYTES, MOST_ID_BYTES, find_room, rank
+from server.placement import HEAD_BYTES, MOST_ID_BYTES, find_room, find_slot, rank
 
 ROOM = b"01jd3m8c2kqv7x0w5y9z4t6r1n"
 
@@ -53,6 +53,35 @@ def test_a_request_that_comes_byte_by_byte_is_waited_for() -> None:
     told = head.index(b"?") + 1
     assert [find_room(head[:size]) for size in range(1, told)] == [None] * (told - 1)
     assert find_room(head[:told]) == ROOM
+
+
+@pytest.mark.parametrize(
+    ("head", "slot"),
+    [
+        (b"GET /metrics/0 HTTP/1.1\r\n", 0),
+        (b"GET /metrics/12?x=1 HTTP/1.1\r\n", 12),
+        (b"GET /metrics HTTP/1.1\r\n", None),
+        (b"GET /metrics/ HTTP/1.1\r\n", None),
+        (b"GET /metrics/-1 HTTP/1.1\r\n", None),
+        (b"GET /metrics/1x HTTP/1.1\r\n", None),
+        (b"GET /metrics/99999 HTTP/1.1\r\n", None),
+        (b"GET /metricsx/1 HTTP/1.1\r\n", None),
+        (b"GET /parties/1 HTTP/1.1\r\n", None),
+        (b"X" * 100, None),
+    ],
+)
+def test_a_worker_is_named_by_its_number(head: bytes, slot: int | None) -> None:
+    """N10: complete, and a number that can be one."""
+    assert find_slot(head) == slot
+
+
+def test_a_worker_s_number_that_comes_byte_by_byte_is_waited_for() -> None:
+    """N10: 1 may be the beginning of 12; noise is not waited for."""
+    head = b"GET /metrics/12 HTTP/1.1\r\n"
+    told = head.index(b" HTTP") + 1
+    assert [find_room(head[:size]) for size in range(1, told)] == [None] * (told - 1)
+    assert (find_room(head[:told]), find_slot(head[:told])) == (b"", 12)
+    assert find_room(b"GET /metrics/12345") == find_room(b"GET /metrics/x") == b""
 
 
 def test_a_room_of_any_length_is_told_within_the_bytes_that_are_looked_at() -> None:

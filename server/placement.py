@@ -1,6 +1,7 @@
 """Which worker a connection goes to, from the first bytes of its first request.
 
-Owns: finding the room's id, or a worker's number, in a request line, and ranking workers for a room. Pure: no socket, no clock.
+Owns: finding the room's id, or a worker's number, in a request line, and ranking workers for a room. Pure: no
+socket, no clock.
 Does not own: reading and handing on (acceptor.py). Rules: every kind of request for a room ranks alike; a
 worker that goes takes only its own rooms along (rendezvous hashing). Keeps rules N1, N2, N10.
 Source: RFC 9112 section 3 (the request line); Thaler and Ravishankar, "A Name-Based Mapping Scheme for

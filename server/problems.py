@@ -257,7 +257,7 @@ class AdminsOnly(Forbidden):
 
 
 class WorkerNotFound(NotFound):
-    """There is no worker of this number; they are counted from 0, and KANVAS_WORKERS says how many there are."""
+    """There is no worker of this number; they are counted from 0, KANVAS_WORKERS says how many there are."""
 
     code = "worker_not_found"
 

@@ -125,7 +125,7 @@ class Services:
     oversight: Oversight
     overview: Overview
     tracer: Tracer
-    post: Post = Post()
+    post: Post
     readiness: Readiness = field(default_factory=Readiness)
 
     @property

@@ -332,7 +332,7 @@ def test_the_supervisor_stays_small(tmp_path: Path) -> None:
 
 
 def test_each_worker_is_scraped_by_itself(tmp_path: Path) -> None:
-    """N10: its own numbers each time, whatever else a connection was used for; all of them together say how."""
+    """N10: its own numbers each time, whatever a connection was used for; /metrics says where they are."""
     with Crewed(tmp_path / "data") as service:
         token = service.guest()
         for slot in (0, 1):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from db.tables import quarantine
 from db.upsert import insert_into
@@ -45,6 +45,18 @@ def list_holds(connection: Connection) -> list[HoldRow]:
     """All holds, the latest first."""
     rows = connection.execute(select(quarantine).order_by(quarantine.c.last_at.desc(), quarantine.c.id))
     return [HoldRow(**row._mapping) for row in rows]
+
+
+Mark = tuple[int, int, datetime | None]
+"""Differs when the table does: how many holds and strikes there are, and when the last one was."""
+
+
+def read_mark(connection: Connection) -> Mark:
+    """What to look at first: a strike makes it another one, and so does a hold that was lifted."""
+    strikes = func.coalesce(func.sum(quarantine.c.strikes), 0)
+    asked = select(func.count(), strikes, func.max(quarantine.c.last_at)).select_from(quarantine)
+    count, total, last_at = connection.execute(asked).one()
+    return count, int(total), last_at
 
 
 def delete_hold(connection: Connection, hold_id: str) -> bool:

@@ -213,6 +213,10 @@ class Quarantine:
         if not room:
             del self._rooms[hold.room_id]
 
+    def take(self, hold: Hold) -> None:
+        """As another process knows it (Q7)."""
+        self._put(hold)
+
     # -- who gets through -----------------------------------------------------------------------
 
     def check(self, room_id: str, user_id: str, client_ids: Collection[int], now: float) -> None:

@@ -144,14 +144,21 @@ class Tokens:
         )
 
     def reissue(self, identity: Identity, name: str) -> IssuedToken:
-        """A renewal: the same person and session, the newest name."""
+        """A renewal: the same person and session, the newest name, and the same powers.
+
+        An operator's ends when the token ends that was made by the operator (I9): who found one must not
+        keep it alive.
+        """
+        until = identity.until
+        if identity.is_admin and until is None:
+            until = identity.expires_at
         return self.issue(
             identity.user_id,
             name,
             is_guest=identity.is_guest,
-            is_admin=identity.is_admin and identity.until is not None,
+            is_admin=identity.is_admin,
             session_id=identity.session_id,
-            until=identity.until,
+            until=until,
             plan=identity.plan,
             signed_in_at=identity.signed_in_at,
         )

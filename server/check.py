@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from db.database import open_database
 from db.idempotency import purge_answers, store_answer
 from db.migrate import current_revision, head_revision
+from db.postgres_url import is_postgres
 from party.errors import KanvasError, Unavailable
 from server.backplane import check_redis_library
 from server.blobs.open import open_blobs
@@ -38,6 +39,10 @@ class Failed(Exception):
     """A trial failed; the message says what to do."""
 
 
+class Warned(Exception):
+    """A trial passed, and yet something may be wrong; the message says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One trial: what was tried, what came of it."""
@@ -45,6 +50,7 @@ class Result:
     part: str
     passed: bool
     told: str
+    is_warning: bool = False
 
 
 def run_checks(settings: Settings) -> bool:
@@ -58,6 +64,7 @@ def run_checks(settings: Settings) -> bool:
     table = Table("Part", "", "What was found", title="Trials", title_justify="left")
     for one in results:
         mark = "[green]ok[/green]" if one.passed else "[red]failed[/red]"
+        mark = "[yellow]warning[/yellow]" if one.is_warning else mark
         table.add_row(one.part, mark, escape(one.told))
     console.print(table)
     return all(one.passed for one in results)
@@ -84,6 +91,8 @@ async def try_all(settings: Settings) -> list[Result]:
 async def _try(part: str, trial: Callable[[Settings], Awaitable[str]], settings: Settings) -> Result:
     try:
         return Result(part, True, await trial(settings))
+    except Warned as warning:
+        return Result(part, True, str(warning), is_warning=True)
     except (Failed, SettingsError, KanvasError) as error:
         return Result(part, False, str(error))
 
@@ -106,7 +115,17 @@ def _write_and_sync(folder: Path) -> None:
 
 async def _try_secret(settings: Settings) -> str:
     load_secret(settings)
-    return "from KANVAS_SECRET" if settings.secret else f"in {settings.data_dir / 'secret'}"
+    if settings.secret:
+        return "from KANVAS_SECRET"
+    place = settings.data_dir / "secret"
+    shared = "KANVAS_REDIS_URL" if settings.redis_url is not None else "PostgreSQL"
+    if settings.redis_url is not None or is_postgres(settings.effective_database_url):
+        raise Warned(
+            f"in {place}, alone on this machine. With {shared} several may serve together; each would make "
+            "a secret of its own, refuse the others' tokens and not hear what they say: set the same "
+            "KANVAS_SECRET on each."
+        )
+    return f"in {place}"
 
 
 async def _try_database(settings: Settings) -> str:

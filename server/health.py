@@ -68,10 +68,14 @@ async def read_readiness(call: Call) -> Response:
 
 def find_missing(services: Services) -> list[str]:
     """What this process does without at the moment, and what that means; empty when all is well."""
-    trouble = services.directory.trouble
-    if trouble is None:
-        return []
-    return [f"Redis is away: {trouble}; edits reach other processes later"]
+    missing = []
+    if (trouble := services.directory.trouble) is not None:
+        missing.append(f"Redis is away: {trouble}; edits reach other processes later")
+    if services.rates.is_degraded:
+        missing.append(
+            "rate limits can't be counted in Redis: each process counts alone, and signing in is refused"
+        )
+    return missing
 
 
 async def find_reasons(services: Services) -> list[str]:

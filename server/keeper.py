@@ -1,25 +1,27 @@
 """The keeper of the quarantine: what the rooms ask, what the database remembers, what the supervisor saw.
 
-Owns: loading the holds at start, taking in the crashes the supervisor noted, storing every change, lifting.
+Owns: loading the holds at start, taking in the crashes the supervisor noted, storing every change, lifting,
+looking at what other processes struck and lifted.
 Does not own: the rules (party/quarantine.py), queries (db/quarantine.py), the list over HTTP (admin.py).
 Rules: a crash is stored before its note is deleted, and counts once although it may be taken in twice; a
-change of the rooms' own is stored in the background, because no room waits for it.
+change of the rooms' own is stored in the background, because no room waits for it. The table is the truth
+for what other processes do; their notes only make us look at once. Keeps rule Q7.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import orjson
 import structlog
 
 from db.database import Database
-from db.quarantine import HoldRow, delete_hold, list_holds, purge_holds, put_holds
+from db.quarantine import HoldRow, Mark, delete_hold, list_holds, purge_holds, put_holds, read_mark
 from party.errors import KanvasError
 from party.guard import Guard
 from party.ports import Recorder, Stage
@@ -31,24 +33,55 @@ log = structlog.get_logger("kanvas.quarantine")
 RETRY_S: Final = 5.0
 """After a change could not be stored, until it is tried again."""
 
+LOOK_S: Final = 0.75
+"""Between two looks at the table, where other processes write it too; most cost one row of numbers."""
+
+TOPIC: Final = "quarantine"
+
 MOST_WAITING: Final = 1_000
 """Changes not stored yet; above this the oldest is dropped, and holds in this process only."""
+
+
+class Notes(Protocol):
+    """How processes talk to each other: the hub's verbs. A note may be lost."""
+
+    def note(self, topic: str, data: bytes, to: str | None = None) -> None:
+        """Tell one, or all others."""
+
+    def on_note(self, topic: str, handler: Callable[[str, bytes], None]) -> None:
+        """Hand what comes to `handler`: the sender, and the data."""
 
 
 class Keeper:
     """The quarantine of this process. Make one with `open_keeper`."""
 
     def __init__(
-        self, database: Database, holds: Sequence[Hold], recorder: Recorder | None, clock: Callable[[], float]
+        self,
+        database: Database,
+        rows: Sequence[HoldRow],
+        recorder: Recorder | None,
+        clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._clock = clock
-        self._quarantine = Quarantine(holds)
+        self._quarantine = Quarantine(map(_hold, rows))
+        self._stored = {row.id: row for row in rows}
+        """The table as it was last seen or written here."""
+
+        self._mark: Mark | None = None
+        self._notes: Notes | None = None
+        self._look = asyncio.Event()
+        self._has_failed = False
         self._changed: dict[str, Hold] = {}
         self._wake = asyncio.Event()
         # a hold that is being stored while it is lifted would be back after a restart
         self._writing = asyncio.Lock()
         self.guard = Guard(recorder, self._quarantine, clock=clock, on_change=self._note)
+
+    def connect(self, notes: Notes) -> None:
+        """Tell other processes, and listen to them."""
+        self._notes = notes
+        notes.on_note(TOPIC, lambda _sender, _data: self._look.set())
 
     def holds(self) -> list[Hold]:
         """Everything that is remembered, the latest first."""
@@ -61,6 +94,8 @@ class Keeper:
             self._changed.pop(hold_id, None)
             hold = self._quarantine.lift(hold_id)
             is_deleted = await self._database.write(lambda conn: delete_hold(conn, hold_id))
+            self._stored.pop(hold_id, None)
+        self._tell()
         if hold is not None:
             log.info("quarantine lifted", **_told(hold))
         # a second try, after the database was away, finds it there alone
@@ -125,9 +160,54 @@ class Keeper:
                 log.warning("quarantine not stored", reason=error.message, holds=len(changed))
                 return False
             for hold in changed:
+                self._stored[hold.id] = _row(hold)
                 if self._changed.get(hold.id) is hold:
                     del self._changed[hold.id]
-            return True
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        if self._notes is not None:
+            self._notes.note(TOPIC, b"")
+
+    # -- what others struck and lifted ----------------------------------------------------------
+
+    async def look(self) -> None:
+        """Take in what other processes did. Raises Unavailable."""
+        # what is being stored here would look as if it had been lifted elsewhere
+        async with self._writing:
+            mark = await self._database.read(read_mark)
+            if mark == self._mark:
+                return
+            rows = {row.id: row for row in await self._database.read(list_holds)}
+            for hold_id, row in rows.items():
+                if hold_id not in self._changed and self._stored.get(hold_id) != row:
+                    self._quarantine.take(_hold(row))
+            for hold_id in self._stored.keys() - rows.keys() - self._changed.keys():
+                self._quarantine.lift(hold_id)
+            self._stored, self._mark = rows, mark
+
+    async def look_forever(self, every_s: float | None) -> None:
+        """Look this often (None: never by itself), and at once when a note says so."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await self._look.wait()
+            self._look.clear()
+            try:
+                await self.look()
+            except Exception as error:
+                # a border: this task serves every room until the end of the process; told once for each time
+                if not self._has_failed:
+                    is_ours = isinstance(error, KanvasError)
+                    log.warning(
+                        "quarantine not read; what is known holds",
+                        reason=str(error),
+                        exc_info=None if is_ours else error,
+                    )
+                self._has_failed = True
+            else:
+                self._has_failed = False
 
 
 @asynccontextmanager
@@ -137,20 +217,26 @@ async def open_keeper(
     recorder: Recorder | None = None,
     clock: Callable[[], float] = time.time,
     crashes: str = ALL_CRASHES,
+    look_s: float | None = None,
 ) -> AsyncIterator[Keeper]:
     """The quarantine as it was, and what the supervisor noted in `data_dir` since, in files named like
-    `crashes`. Raises Unavailable."""
+    `crashes`. With `look_s` the table is looked at this often, since other processes write it too. Raises
+    Unavailable."""
     rows = await database.read(list_holds)
-    keeper = Keeper(database, [_hold(row) for row in rows], recorder, clock)
+    keeper = Keeper(database, rows, recorder, clock)
     if data_dir is not None:
         for notes in await asyncio.to_thread(lambda: sorted(data_dir.glob(crashes))):
             await keeper.take_in(notes)
     async with asyncio.TaskGroup() as tasks:
-        storing = tasks.create_task(keeper.store_forever())
+        running = [
+            tasks.create_task(keeper.store_forever()),
+            tasks.create_task(keeper.look_forever(look_s)),
+        ]
         try:
             yield keeper
         finally:
-            storing.cancel()
+            for task in running:
+                task.cancel()
             await keeper.store()
 
 

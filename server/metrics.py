@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from party.errors import Unauthenticated
 from server.auth import bearer_token
-from server.problems import WorkerNotFound
+from server.problems import WorkerNotFound, WrongWorker
 from server.registry import Api, Call, Path, Reply
 from server.services import Services
 
@@ -89,15 +89,8 @@ class WorkerPath(Path):
     summary="Metrics of one worker",
     tag="server",
     needs_user=False,
-    replies=[
-        Reply(200, "In Prometheus' text format", media=("text/plain",)),
-        Reply(
-            421,
-            "Another worker got the request; a new connection leads to the right one",
-            media=("text/plain",),
-        ),
-    ],
-    errors=[Unauthenticated, WorkerNotFound],
+    replies=[Reply(200, "In Prometheus' text format", media=("text/plain",))],
+    errors=[Unauthenticated, WorkerNotFound, WrongWorker],
 )
 async def read_worker_metrics(call: Call, path: WorkerPath) -> Response:
     """As /metrics, of one of several workers on this port; they are counted from 0. The connection is closed
@@ -108,9 +101,7 @@ async def read_worker_metrics(call: Call, path: WorkerPath) -> Response:
         raise WorkerNotFound
     if slot != call.services.post.slot:
         # it is being replaced, or the connection was opened for something else
-        return _plain(
-            f"# Worker {slot} is not there; this is {call.services.post.slot}. Connect anew.\n", 421
-        )
+        raise WrongWorker
     return await _tell(call.services)
 
 

@@ -262,6 +262,13 @@ class WorkerNotFound(NotFound):
     code = "worker_not_found"
 
 
+class WrongWorker(KanvasError):
+    """Another worker got the request; a new connection leads to the right one, once it is there."""
+
+    code = "wrong_worker"
+    status = 421
+
+
 class HoldNotFound(NotFound):
     """There is no such hold; it was lifted, or it has ended and is forgotten."""
 
@@ -369,6 +376,9 @@ def problem_response(
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         # a room that is held says when; everything else is tried again soon
         all_headers["Retry-After"] = str(ceil(getattr(error, "retry_after_s", 2.0)))
+    elif error.status == HTTPStatus.MISDIRECTED_REQUEST:
+        # on the same connection the next request would come here again
+        all_headers["Connection"] = "close"
     elif (wait_s := getattr(error, "retry_after_s", None)) is not None:
         all_headers["Retry-After"] = str(ceil(wait_s))
     return Response(

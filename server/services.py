@@ -44,7 +44,7 @@ from server.identity.sessions import Sessions
 from server.identity.verifier import Passports
 from server.jobs.base import JobHandler
 from server.jobs.runner import Runner, open_jobs
-from server.keeper import Keeper, open_keeper
+from server.keeper import LOOK_S, Keeper, open_keeper
 from server.link import Post
 from server.media.studio import open_studio
 from server.metered import REDIS, MeteredBlobs, MeteredDatabase
@@ -204,7 +204,11 @@ async def open_services(
             open_visits(database, Services.now) as visits,
             open_traffic(bounds or Bounds.of(limits), tally) as traffic,
             open_keeper(
-                database, None if is_worker else settings.data_dir, recorder, crashes=post.crashes
+                database,
+                None if is_worker else settings.data_dir,
+                recorder,
+                crashes=post.crashes,
+                look_s=LOOK_S if is_postgres(database.url) else None,
             ) as keeper,
             open_compactor() as compactor,
             open_packs() as packs,
@@ -228,6 +232,14 @@ async def open_services(
             open_oversight(database, keeper.guard, hub, hub, Services.now) as oversight,
         ):
             identity.revocations.connect(hub)
+            keeper.connect(hub)
+            jobs = Runner(
+                database,
+                HANDLERS if handlers is None else handlers,
+                at_once=settings.jobs_at_once,
+                now=Services.now,
+            )
+            jobs.connect(hub)
             blobs = MeteredBlobs(stored, tally)
             readiness = Readiness()
             if settings.otlp_url is not None:
@@ -253,12 +265,7 @@ async def open_services(
                 visits=visits,
                 keeper=keeper,
                 backplane=backplane,
-                jobs=Runner(
-                    database,
-                    HANDLERS if handlers is None else handlers,
-                    at_once=settings.jobs_at_once,
-                    now=Services.now,
-                ),
+                jobs=jobs,
                 tally=tally,
                 notes=hub,
                 oversight=oversight,

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import Connection
@@ -36,6 +36,18 @@ log = structlog.get_logger("kanvas.jobs")
 T = TypeVar("T")
 
 MOST_ERROR_CHARS = 1000
+
+TOPIC: Final = "jobs"
+
+
+class Notes(Protocol):
+    """How processes talk to each other: the hub's verbs. A note may be lost."""
+
+    def note(self, topic: str, data: bytes, to: str | None = None) -> None:
+        """Tell one, or all others."""
+
+    def on_note(self, topic: str, handler: Callable[[str, bytes], None]) -> None:
+        """Hand what comes to `handler`: the sender, and the data."""
 
 
 class Runner:
@@ -65,10 +77,19 @@ class Runner:
         self._is_stopping = False
         self._over_at = 0.0
         self._is_down = False
+        self._notes: Notes | None = None
+
+    def connect(self, notes: Notes) -> None:
+        """Wake the runners of other processes too, and be woken by them."""
+        self._notes = notes
+        notes.on_note(TOPIC, lambda _sender, _data: self._wake.set())
 
     def wake(self) -> None:
-        """Something was enqueued (after its commit): look at once. A hint, it may be left out (K5)."""
+        """Something was enqueued (after its commit): look at once, here and in other processes, of which
+        perhaps only one does jobs. A hint, it may be left out (K5)."""
         self._wake.set()
+        if self._notes is not None:
+            self._notes.note(TOPIC, b"")
 
     def stop(self) -> None:
         """Take no more jobs; those that run are cancelled after the grace. Returns at once, idempotent."""

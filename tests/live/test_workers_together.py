@@ -3,7 +3,7 @@
 import asyncio
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import httpx2
 import pytest
 import websockets
 
+from server.auth import Tokens
 from tests.backends.postgres import Postgres
 from tests.backends.valkey import Valkey
 from tests.live.patient import Patient
@@ -140,6 +141,76 @@ async def test_a_rolling_restart_of_two_services_loses_nothing_and_nobody_waits_
                 assert all(one.durable <= stored for one in people[number::5])
         slow = max(1.0, *(server.started_in_s / 2 for server in servers))
         assert max(one.longest_s for one in people) < 3 * slow
+
+
+async def test_an_order_given_to_one_service_holds_at_the_other_within_a_second(
+    postgres: Postgres, valkey: Valkey, tmp_path: Path
+) -> None:
+    """M5-M9: frozen, thawed, sent out, closed, drained, while everybody is at the other process."""
+    env = installation(postgres, valkey, tmp_path)
+    here, there = (LiveServer(tmp_path / name, env) for name in ("one", "two"))
+    with here, there:
+        token, within_s = here.guest(), max(1.0, here.started_in_s / 2, there.started_in_s / 2)
+        room_id = here.room(token, schema="open")
+        operator = Tokens(SECRET.encode(), ttl_s=600).issue("op", "Operator", is_admin=True).token
+        writer = Writer("w", f"{there.ws_url}/{room_id}", token)
+        headers = bearer(token) | {"Content-Type": "application/octet-stream"}
+        async with httpx2.AsyncClient(timeout=30) as http:
+
+            async def order(path: str, **body: object) -> None:
+                url = f"{here.url}/api/v1/admin/{path}"
+                answer = await http.post(url, headers=bearer(operator), **({"json": body} if body else {}))
+                assert answer.status_code in (200, 204), answer.text
+
+            # what was refused is sent again: an edit builds on those before it
+            edits = [writer.write()]
+
+            async def edit_there() -> int:
+                url = f"{there.url}/parties/{room_id}"
+                answer = await http.post(url, headers=headers, content=edits[-1])
+                if answer.status_code == 200:
+                    edits.append(writer.write())
+                return answer.status_code
+
+            async def within_a_second(is_so: Callable[[], Awaitable[bool]]) -> None:
+                async with asyncio.timeout(within_s):
+                    while not await is_so():
+                        await asyncio.sleep(0.02)
+
+            async def is_refused() -> bool:
+                return await edit_there() != 200
+
+            async def is_taken() -> bool:
+                return await edit_there() == 200
+
+            assert await is_taken()
+            await order(f"rooms/{room_id}/freeze")
+            await within_a_second(is_refused)
+            await order(f"rooms/{room_id}/thaw")
+            await within_a_second(is_taken)
+
+            user_id = (await http.get(f"{here.url}/api/v1/me", headers=bearer(token))).json()["id"]
+            for path, body in (("kick", {"user_id": user_id}), ("close", {"for_s": 600})):
+                async with websockets.connect(writer.url) as line:
+                    await settle(writer, line)
+                    await order(f"rooms/{room_id}/{path}", **body)
+                    async with asyncio.timeout(within_s):
+                        await line.wait_closed()
+                    assert line.close_code == 4403, path
+            await within_a_second(is_refused)
+
+            nodes = (await http.get(f"{here.url}/api/v1/admin/nodes", headers=bearer(operator))).json()
+            [other] = [one["node"] for one in nodes["items"] if not one["is_this"]]
+            await order(f"nodes/{other}/drain")
+
+            async def is_draining() -> bool:
+                try:
+                    return (await http.get(f"{there.url}/readyz")).status_code == 503
+                except httpx2.TransportError:
+                    return True
+
+            await within_a_second(is_draining)
+            assert await asyncio.to_thread(there.wait, there.stop_deadline_s) == 0
 
 
 def test_the_service_says_it_is_well(service: Together) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,22 @@ async def test_it_is_for_the_operator(tmp_path: Path, empty_database: Path) -> N
             refused = await ada.ask(method, address)
             assert (refused.status_code, refused.json()["code"]) == (403, "admins_only")
             assert "kanvas token --admin" in refused.json()["detail"]
-        # renewing a token does not carry the right on
-        renewed = await edge.http.post("/api/v1/auth/refresh", headers=admin(edge))
-        again = {"Authorization": f"Bearer {renewed.json()['token']}"}
-        edge.http.cookies.clear()
-        assert (await edge.http.get(ADDRESS, headers=again)).status_code == 403
+
+
+async def test_a_renewed_token_of_the_operator_is_one(tmp_path: Path, empty_database: Path) -> None:
+    """I9: with a new name too, and not for longer; nobody is left with a token that lost its powers."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        headers = admin(edge)
+        ends_at = (await edge.services.tokens.verify(headers["Authorization"][7:])).expires_at
+        for method, address, more in (
+            ("POST", "/api/v1/auth/refresh", {}),
+            ("PATCH", "/api/v1/me", {"json": {"name": "Olga"}}),
+        ):
+            renewed = await edge.http.request(method, address, headers=headers, **more)
+            edge.http.cookies.clear()
+            assert datetime.fromisoformat(renewed.json()["expires_at"]) <= ends_at
+            headers = {"Authorization": f"Bearer {renewed.json()['token']}"}
+            assert (await edge.http.get(ADDRESS, headers=headers)).status_code == 200
 
 
 async def test_what_the_supervisor_noted_is_listed_and_lifted(tmp_path: Path, empty_database: Path) -> None:

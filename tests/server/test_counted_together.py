@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pycrdt import Map
@@ -39,7 +40,9 @@ def own() -> Iterator[Valkey]:
 
 
 @asynccontextmanager
-async def open_two(tmp_path: Path, database: str, server: Valkey) -> AsyncIterator[tuple[Edge, Edge]]:
+async def open_two(
+    tmp_path: Path, database: str, server: Valkey, **of_one: Any
+) -> AsyncIterator[tuple[Edge, Edge]]:
     """Two processes as far as they know, with one rate that is soon too much."""
     same = {
         "redis_url": SecretStr(server.url()),
@@ -48,7 +51,7 @@ async def open_two(tmp_path: Path, database: str, server: Valkey) -> AsyncIterat
         "rate_limits": "rooms.create=3/60",
     }
     async with (
-        open_edge(tmp_path / "one", database, **same) as one,
+        open_edge(tmp_path / "one", database, **(same | of_one)) as one,
         open_edge(tmp_path / "two", database, **same) as two,
     ):
         await until(lambda: len(one.services.notes.nodes()) == len(two.services.notes.nodes()) == 2)

@@ -3,9 +3,12 @@
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from server.check import Result, try_all
 from server.secret import load_secret
 from server.settings import Settings, SettingsError
 
@@ -45,3 +48,19 @@ def test_a_data_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(SettingsError, match="KANVAS_DATA_DIR"):
         load_secret(Settings(data_dir=tmp_path / "data"))
+
+
+async def test_a_secret_of_one_machine_is_a_warning_where_there_may_be_several(tmp_path: Path) -> None:
+    """`kanvas check` says it in words, and passes: one process alone is fine with it."""
+
+    async def look(**settings: Any) -> Result:
+        made = Settings(data_dir=tmp_path, **settings)
+        return next(one for one in await try_all(made) if one.part == "secret")
+
+    nowhere = {"redis_url": SecretStr("redis://127.0.0.1:1")}
+    told = await look(**nowhere)
+    assert (told.passed, told.is_warning) == (True, True)
+    assert "KANVAS_REDIS_URL" in told.told
+    assert "set the same KANVAS_SECRET on each" in told.told
+    assert not (await look()).is_warning
+    assert not (await look(**nowhere, secret=SecretStr("0123456789abcdef0123456789abcdef"))).is_warning

@@ -134,3 +134,19 @@ async def test_other_algorithms_and_secrets_are_refused(tokens: Tokens) -> None:
 )
 async def test_nonsense_is_refused(tokens: Tokens, token: str) -> None:
     await refused(tokens, token)
+
+
+async def test_an_operator_stays_one_until_his_token_ends(tokens: Tokens, clock: Clock) -> None:
+    """I9: a renewal has the same powers, however often it is renewed, and no more time."""
+    first = tokens.issue("op", "Operator", is_admin=True, ttl_s=1000)
+    renewed = first
+    for _ in range(3):
+        clock.now += 300
+        renewed = tokens.reissue(await tokens.verify(renewed.token), "Operator")
+        assert (await tokens.verify(renewed.token)).is_admin
+        assert renewed.expires_at <= first.expires_at
+    clock.now += 110
+    await refused(tokens, renewed.token)
+    # nobody becomes one by it
+    plain = tokens.reissue(await tokens.verify(tokens.issue("u1", "Ada").token), "Ada")
+    assert not (await tokens.verify(plain.token)).is_admin

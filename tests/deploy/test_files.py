@@ -169,4 +169,10 @@ def test_compose_builds_our_image_and_keeps_what_must_be_kept() -> None:
     given = {line.split("=")[0] for line in text("compose.env").splitlines() if not line.startswith("#")}
     assert asked == given
     # no default secret, and an empty one is refused by compose itself
-    assert all(f"${{{name}:?}}" in text("compose.yaml") for name in ("POSTGRES_PASSWORD", "S3_SECRET_KEY"))
+    secrets = ("POSTGRES_PASSWORD", "S3_SECRET_KEY", "SECRET", "METRICS_TOKEN")
+    assert all(f"${{{name}:?}}" in text("compose.yaml") for name in secrets)
+    # the proxy is another container, on a network that Kanvas is told of
+    [network] = compose["networks"]["default"]["ipam"]["config"]
+    assert ours["environment"]["KANVAS_TRUSTED_PROXIES"] == network["subnet"] == "${SUBNET:?}"
+    example = dict(line.split("=") for line in text("compose.env").splitlines() if line.startswith("SUBNET"))
+    read_settings({"KANVAS_TRUSTED_PROXIES": example["SUBNET"]})

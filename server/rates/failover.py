@@ -54,6 +54,12 @@ class Failover:
         """Whether Redis did not answer the last time it was asked."""
         return self._pause_s > 0
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether Redis did not answer a moment ago and is not asked now; after the pause nobody knows until
+        somebody takes."""
+        return self.is_away and self._clock() < self._closed_until_s
+
     async def take(self, key: str, rate: Rate, cost: int = 1) -> Verdict:
         """As the port says, counted here while Redis is away. Never raises."""
         verdict = await self._ask(key, rate, cost)

@@ -73,8 +73,8 @@ class Rates:
 
     @property
     def is_degraded(self) -> bool:
-        """Whether Redis is away, so that each process counts alone."""
-        return isinstance(self._limiter, Failover) and self._limiter.is_away
+        """Whether Redis was away a moment ago, so that each process counts alone."""
+        return isinstance(self._limiter, Failover) and self._limiter.is_resting
 
     @property
     def fallbacks(self) -> int:

@@ -1,7 +1,9 @@
 """What happens when Redis is away: a breaker, a local count, and no signing in."""
 
 import asyncio
+import contextlib
 import os
+import random
 import signal
 import time
 from uuid import uuid4
@@ -49,6 +51,7 @@ async def test_while_it_is_away_each_process_counts_alone() -> None:
     assert sum(verdict.is_allowed for verdict in verdicts) == 3
     assert one.shared.asked == 1
     assert one.limiter.is_away
+    assert one.limiter.is_resting
     pauses = []
     for _ in range(8):
         before = one.now_s
@@ -60,6 +63,8 @@ async def test_while_it_is_away_each_process_counts_alone() -> None:
     assert set(pauses[4:]) == {LAST_PAUSE_S}
     one.shared.is_up = True
     one.now_s += LAST_PAUSE_S
+    # nobody has asked since, so nobody knows
+    assert not one.limiter.is_resting
     assert (await one.limiter.take("bob:read", RATE)).is_allowed
     assert not one.limiter.is_away
     await one.limiter.take("bob:read", RATE)
@@ -133,6 +138,21 @@ async def test_a_real_redis_that_stops_dies_and_comes_back(monkeypatch: pytest.M
             valkey.start()
             await _until_back(limiter)
             assert (await limiter.take_strictly("bob:read", RATE)).remaining == 2
+
+
+async def test_a_request_that_is_cancelled_ends() -> None:
+    """L7: the library now and then takes a cancellation for its own and goes on."""
+    chance = random.Random(7)
+    with open_valkey() as valkey:
+        async with open_redis(valkey.url()) as redis:
+            limiter = Failover(RedisLimiter(redis, f"{uuid4()}:"), MemoryLimiter())
+            for _ in range(300):
+                taking = asyncio.create_task(limiter.take("ada:read", Rate(10_000, 60)))
+                await asyncio.sleep(chance.uniform(0, 0.0015))
+                if taking.cancel():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await taking
+                    assert taking.cancelled()
 
 
 async def _until_back(limiter: Failover) -> None:

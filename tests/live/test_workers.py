@@ -111,7 +111,12 @@ class Crewed(LiveServer):
 
 
 def holds(pid: int, inode: str) -> bool:
-    for handle in Path(f"/proc/{pid}/fd").iterdir():
+    try:
+        handles = list(Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:
+        # it has just ended
+        return False
+    for handle in handles:
         try:
             if str(handle.readlink()) == f"socket:[{inode}]":
                 return True

@@ -1,9 +1,9 @@
 """The address of a PostgreSQL database, as people and hosting services write it.
 
-Owns: which URLs are PostgreSQL's, their one form, and what of one may be shown. Does not own: connecting
-(postgres.py). Pure, and imports no driver: the settings use it.
+Owns: which URLs are PostgreSQL's, their one form, which parameters are no secret. Does not own: connecting
+(postgres.py), how one is shown. Pure, and imports no driver: the settings use it.
 
-Rule: a password is never in an error or in what `shown_url` returns. Sources: RFC 3986;
+Rule: a password is never in an error. Sources: RFC 3986;
 postgresql.org/docs/current/libpq-connect.html section 34.1.1.3 (URIs and their parameters).
 """
 
@@ -14,7 +14,6 @@ from party.errors import Invalid
 
 SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg", "postgresql+psycopg", "postgresql+psycopg2")
 TAKES = "postgresql://[user[:password]@]host[:port]/database[?sslmode=…]"
-MASK = "********"
 
 # The driver reads these from the URL; anything else in it would be sent to the server as a setting.
 _KNOWN = {
@@ -40,7 +39,8 @@ _KNOWN = {
 }
 # libpq's, without a meaning here: deadlines and keep-alives are our own, the driver binds no channels.
 _IGNORED = {"channel_binding", "connect_timeout", "gssencmode", "keepalives", "pgbouncer", "sslcompression"}
-_SECRET = {"password", "sslpassword"}
+PLAIN = (_KNOWN | _IGNORED) - {"password", "sslpassword"}
+"""Parameters whose values anybody may see."""
 
 
 def is_postgres(url: str) -> bool:
@@ -69,20 +69,6 @@ def normal_postgres_url(url: str) -> str:
     if unknown := sorted({name for name, _ in kept} - _KNOWN):
         raise Invalid(f"The database URL has a parameter that is not known: {unknown[0]}.")
     return urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(kept, quote_via=quote), ""))
-
-
-def shown_url(url: str) -> str:
-    """The URL with its password masked, whatever it is of; a SQLite file's has none. Never fails."""
-    scheme, found, rest = url.partition("://")
-    if not found or scheme == "sqlite":
-        return url
-    authority, slash, tail = rest.partition("/")
-    user, at, host = authority.rpartition("@")
-    if ":" in user:
-        user = f"{user.partition(':')[0]}:{MASK}"
-    names = "|".join(sorted(_SECRET))
-    tail = re.sub(rf"((?:^|[?&])(?:{names})=)[^&]*", rf"\g<1>{MASK}", tail)
-    return f"{scheme}://{user}{at}{host}{slash}{tail}"
 
 
 def _hosts(netloc: str) -> list[str]:

@@ -26,14 +26,17 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from db.postgres_url import shown_url
+from db.postgres_url import PLAIN
 from server import setting_types as kinds
-from server.blobs.address import TAKES, mask
+from server.blobs.address import PARAMETERS, TAKES
+from server.masks import MASK, mask_address
 from server.setting_types import setting
 
 PREFIX: Final = "KANVAS_"
-MASK: Final = "********"
-SECRETS: Final = frozenset({"secret", "oidc_client_secret"})
+SECRETS: Final = frozenset({"secret", "oidc_client_secret", "metrics_token", "sentry_dsn"})
+ADDRESSES: Final = {"database_url": PLAIN, "blobs_url": frozenset(PARAMETERS)}
+"""Which of their parameters may be shown; of other addresses none."""
+
 KUBERNETES: Final = re.compile(r"KANVAS_SERVICE_\w+|KANVAS_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")
 """What Kubernetes puts into every container beside a service called kanvas (besides KANVAS_PORT=tcp://...)."""
 
@@ -408,6 +411,8 @@ class Settings(BaseSettings):
         "http:// or https:// with a path, such as http://127.0.0.1:4318/v1/traces",
         "OpenTelemetry collector that traces are sent to, over OTLP/HTTP; empty makes none.",
         shown="",
+        # it may hold a password
+        repr=False,
     )
     sentry_dsn: Annotated[SecretStr | None, AfterValidator(kinds.dsn)] = setting(
         None,
@@ -491,8 +496,9 @@ def effective_rows(settings: Settings) -> list[tuple[str, str]]:
             values[name] = ",".join(map(str, value))
         else:
             values[name] = "" if value is None else str(value)
-    values["database_url"] = shown_url(settings.effective_database_url)
+    values["database_url"] = mask_address(settings.effective_database_url, PLAIN)
     values["blobs_url"] = settings.effective_blobs_url
+    values["otlp_url"] = mask_address(values["otlp_url"])
     values["secret"] = MASK if settings.secret else f"{MASK} (in {settings.data_dir / 'secret'})"
     return [(PREFIX + name.upper(), value) for name, value in values.items()]
 
@@ -552,11 +558,9 @@ def _unknown(name: str) -> str:
 
 
 def _wrong(name: str, value: str) -> str:
-    masked = {"blobs_url": mask(value), "database_url": shown_url(value)}
-    shown = MASK if name in SECRETS else masked.get(name) or _without_password(value)
+    is_address = _takes(Settings.model_fields[name])["kind"] == "url" or "://" in value
+    shown = MASK if name in SECRETS else value
+    if is_address and shown is value:
+        shown = mask_address(value, ADDRESSES.get(name, ()))
     takes = _takes(Settings.model_fields[name])["takes"]
     return f"{PREFIX}{name.upper()}={shown} is not valid; it takes {takes}."
-
-
-def _without_password(value: str) -> str:
-    return re.sub(r"(://[^:/@\s]*):[^/\s]*@", rf"\1:{MASK}@", value)

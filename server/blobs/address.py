@@ -20,7 +20,7 @@ TAKES: Final = (
 )
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
-_PARAMETERS: Final = ("endpoint", "region", "public_endpoint")
+PARAMETERS: Final = ("endpoint", "region", "public_endpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,6 @@ def read_address(url: str) -> FolderAddress | BucketAddress:
     raise ValueError("neither file:// nor s3://")
 
 
-def mask(url: str) -> str:
-    """The address as it may be shown when it is wrong: without what could be a secret."""
-    shown = re.sub(r"://.*@", "://********@", url)
-    return re.sub(rf"([?&](?!(?:{'|'.join(_PARAMETERS)})=)[^=&]*)=[^&]*", r"\1=********", shown)
-
-
 def _folder(url: str) -> FolderAddress:
     parts = urlsplit(url)
     folder = Path(unquote(parts.path))
@@ -83,7 +77,7 @@ def _bucket(url: str) -> BucketAddress:
         raise ValueError("not a prefix of keys") from error
     given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True) if parts.query else []
     options = dict(given)
-    if len(options) != len(given) or set(options) - set(_PARAMETERS):
+    if len(options) != len(given) or set(options) - set(PARAMETERS):
         raise ValueError("a parameter that is not known, or twice")
     region = options.get("region", "auto")
     if not _REGION.fullmatch(region):

@@ -144,7 +144,12 @@ def test_what_is_no_network_is_refused(networks: str) -> None:
 def test_the_table_has_a_row_for_each_and_marks_the_secret() -> None:
     rows = settings_table()
     assert [row.name for row in rows] == [f"KANVAS_{name.upper()}" for name in Settings.model_fields]
-    assert [row.name for row in rows if row.secret] == ["KANVAS_SECRET", "KANVAS_OIDC_CLIENT_SECRET"]
+    assert [row.name for row in rows if row.secret] == [
+        "KANVAS_SECRET",
+        "KANVAS_OIDC_CLIENT_SECRET",
+        "KANVAS_METRICS_TOKEN",
+        "KANVAS_SENTRY_DSN",
+    ]
     assert all(row.help.endswith(".") and row.type for row in rows)
     # the defaults that are shown are the defaults that are
     settings = read_settings({})

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from party.errors import Unavailable
 from server.rates.base import SLICES, Rate, Verdict
+from server.redis.address import explain
 from server.redis.client import heeding_cancellation
 
 AT_ONCE: Final = 32
@@ -83,9 +84,7 @@ class RedisLimiter:
                         args=[rate.limit, width_us, SLICES, cost],
                     )
         except (RedisError, OSError) as error:
-            raise Unavailable(
-                "Redis does not answer, so requests can't be counted; try again soon."
-            ) from error
+            raise Unavailable(f"Requests can't be counted in Redis: {explain(error)}.") from error
         return Verdict(
             is_allowed=bool(allowed),
             limit=rate.limit,

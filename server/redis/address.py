@@ -30,7 +30,22 @@ REFUSALS: Final = {
     "ERR max number of clients": "it has no connections left",
     "ERR DB index": "it has no database of this number",
     "NOPROTO": "it is older than Redis 6",
+    "MISCONF": "its disk refuses snapshots, and so it takes no changes",
+    "MOVED": "it is a cluster; name a Redis that is none",
+    "CLUSTERDOWN": "it is a cluster; name a Redis that is none",
 }
+NAMES: Final = {
+    "AuthenticationError": "WRONGPASS",
+    "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
+    "BusyLoadingError": "LOADING",
+    "ClusterDownError": "CLUSTERDOWN",
+    "MasterDownError": "MASTERDOWN",
+    "MovedError": "MOVED",
+    "NoPermissionError": "NOPERM",
+    "OutOfMemoryError": "OOM",
+    "ReadOnlyError": "READONLY",
+}
+"""redis-py's exceptions, which have lost the word that says what they are."""
 
 
 class RedisAway(KanvasError):
@@ -76,14 +91,14 @@ def explain(error: BaseException) -> str:
     """Why Redis can't be used, in words that complete "Redis is away: ..."; without any secret."""
     told = str(error)
     for begin, words in REFUSALS.items():
-        # redis-py takes some first words off
+        # redis-py takes the ERR off
         if told.startswith((begin, begin.removeprefix("ERR "))):
             return words
-    name = type(error).__name__
     if told.startswith("Authentication required"):
         return REFUSALS["NOAUTH"]
-    if name == "AuthenticationError" or "invalid username-password" in told:
-        return REFUSALS["WRONGPASS"]
+    name = type(error).__name__
+    if name in NAMES or "invalid username-password" in told:
+        return REFUSALS[NAMES.get(name, "WRONGPASS")]
     if isinstance(error, TimeoutError) or name == "TimeoutError":
         return "it does not answer"
     if isinstance(error, ConnectionError | OSError) or name == "ConnectionError":

@@ -67,6 +67,23 @@ async def test_a_user_without_channels_is_told(tmp_path: Path) -> None:
         assert "can't be used for messages: the user of KANVAS_REDIS_URL may not" in found.told
 
 
+async def test_why_it_takes_nothing_is_told(tmp_path: Path) -> None:
+    """redis-py takes off the word that says it."""
+    with open_valkey() as server:
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        assert (await trial(tmp_path, server.url())).told.endswith("can't be used: its memory is full.")
+        server.command("CONFIG", "SET", "maxmemory", "0")
+        server.command("ACL", "SETUSER", "bob", "on", ">pass", "~kanvas:*", "&*", "+@all", "-@scripting")
+        found = await trial(tmp_path, f"redis://bob:pass@127.0.0.1:{server.port}")
+        assert "can't be used: the user of KANVAS_REDIS_URL may not use all commands" in found.told
+        server.command("REPLICAOF", "127.0.0.1", "1")
+        found = await trial(tmp_path, server.url())
+        assert found.told.endswith("can't be used: it is a replica, which takes no changes.")
+        server.command("CONFIG", "SET", "replica-serve-stale-data", "no")
+        found = await trial(tmp_path, server.url())
+        assert found.told.endswith("can't be used: it is a replica that has lost its master.")
+
+
 async def test_there_need_be_none(tmp_path: Path) -> None:
     assert await trial(tmp_path, None) == Result("Redis", True, "none: this process is alone")
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from starlette.datastructures import Headers
 
+from server.rates.addresses import Origin, find_origin
 from server.settings import read_settings, settings_table
 from tests.deploy import image
 from tests.deploy.dockerfile import Stage, read
@@ -148,6 +150,15 @@ def test_the_unit_says_how_it_is_stopped_and_what_it_may() -> None:
     given = [line for line in text("kanvas.env").splitlines() if line.startswith("KANVAS_")]
     settings = read_settings(environment | dict(line.split("=", 1) for line in given))
     assert str(settings.data_dir) == f"/var/lib/{service['StateDirectory']}"
+
+
+def test_compose_believes_its_own_proxy() -> None:
+    """Else everybody is one address: one who sends wrong tokens locks all others out."""
+    ours = yaml.safe_load(text("compose.yaml"))["services"]["kanvas"]["environment"]
+    trusted = read_settings({"KANVAS_TRUSTED_PROXIES": ours["KANVAS_TRUSTED_PROXIES"]}).trusted_proxies
+    for caddy in ("172.18.0.6", "192.168.16.6", "10.10.0.6"):
+        headers = Headers({"x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https"})
+        assert find_origin(caddy, headers, trusted) == Origin("198.51.100.7", "https")
 
 
 def test_compose_builds_our_image_and_keeps_what_must_be_kept() -> None:

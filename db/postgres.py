@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from db.deadlines import MORE_TIME
 from db.errors import DatabaseDown
-from db.postgres_errors import MESSAGES, READ_ONLY, SPOILT, sqlstate, translate
+from db.postgres_errors import MESSAGES, NO_MORE, READ_ONLY, SPOILT, sqlstate, translate
 from db.postgres_url import normal_postgres_url
 from party.errors import Invalid
 
@@ -51,6 +51,10 @@ TRUSTED_S = 30.0
 PING_S = 1.0
 ATTEMPTS = 4
 """Of a transaction that others spoil."""
+GIVEN_UP_S = 0.05
+"""The server needs a moment to notice that a connection was closed."""
+CROWDED_S = 1.0
+"""So long after a server had no connection left we do with those we have."""
 OLDEST = 130_000
 
 
@@ -112,6 +116,7 @@ class PostgresDatabase:
         self._workers: set[asyncio.Task[None]] = set()
         self._running = 0
         """Workers that will look at what waits once more."""
+        self._crowded_until = 0.0
 
         self._is_closed = True
 
@@ -133,9 +138,7 @@ class PostgresDatabase:
         watchdog: asyncio.TimerHandle | None = None
         try:
             if driver is None or driver.is_closed():
-                # Plans of statements that stay for weeks, made when the tables were empty perhaps.
-                driver = await connect(self._dsn, timeout_s=self._timeout_s, enable_seqscan="off")
-                self._lanes[lane] = driver
+                driver = self._lanes[lane] = await self._connect_lane()
             watchdog = asyncio.get_running_loop().call_later(self._timeout_s, driver.terminate)
             return await work(driver)
         except BaseException as error:
@@ -144,7 +147,7 @@ class PostgresDatabase:
             if driver is not None and is_lost:
                 driver.terminate()
                 self._lanes[lane] = None
-            if isinstance(failure, DatabaseDown):
+            if isinstance(failure, DatabaseDown) and sqlstate(error) != NO_MORE:
                 self._drop_idle()
             if failure is error:
                 raise
@@ -213,7 +216,8 @@ class PostgresDatabase:
         loop = asyncio.get_running_loop()
         job = _Job(work, is_read, loop.create_future())
         self._waiting.append(job)
-        if self._running < self._pool:
+        is_crowded = loop.time() < self._crowded_until and not self._idle
+        if self._running < (1 if is_crowded else self._pool):
             self._running += 1
             worker = loop.create_task(self._serve(), name="db-transactions")
             self._workers.add(worker)
@@ -229,13 +233,18 @@ class PostgresDatabase:
     async def _serve(self) -> None:
         try:
             while self._waiting:
-                await self._answer(self._waiting.popleft())
+                job = self._waiting.popleft()
+                if not await self._answer(job):
+                    # others of ours have connections, and take it when they are done with theirs
+                    self._waiting.appendleft(job)
+                    return
         finally:
             self._running -= 1
 
-    async def _answer(self, job: _Job) -> None:
+    async def _answer(self, job: _Job) -> bool:
+        """False when there is no connection for it, but others of ours are at work."""
         if job.future.done():
-            return
+            return True
         job.is_started = True
         try:
             result = await self._repeat(job)
@@ -244,12 +253,18 @@ class PostgresDatabase:
                 job.future.set_exception(DatabaseDown())
             raise
         except BaseException as error:
+            if sqlstate(error) == NO_MORE:
+                self._crowded_until = asyncio.get_running_loop().time() + CROWDED_S
+                if self._running > 1:
+                    job.is_started = False
+                    return False
             # A worker that ends here would leave callers waiting.
             if not job.future.done():
                 job.future.set_exception(error)
         else:
             if not job.future.done():
                 job.future.set_result(result)
+        return True
 
     async def _repeat(self, job: _Job) -> Any:
         attempt = 1
@@ -292,6 +307,19 @@ class PostgresDatabase:
         return result
 
     # -- connections ----------------------------------------------------------------------------
+
+    async def _connect_lane(self) -> Any:
+        # Plans of statements that stay for weeks, made when the tables were empty perhaps.
+        settings = {"enable_seqscan": "off"}
+        try:
+            return await connect(self._dsn, timeout_s=self._timeout_s, **settings)
+        except asyncpg.TooManyConnectionsError:
+            # what people draw goes before what they read
+            if not self._idle:
+                raise
+            await _discard(self._idle.pop(0))
+            await asyncio.sleep(GIVEN_UP_S)
+            return await connect(self._dsn, timeout_s=self._timeout_s, **settings)
 
     async def _take(self) -> _Slot:
         while self._idle:

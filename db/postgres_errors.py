@@ -17,17 +17,18 @@ SPOILT = {"40001", "40P01", "23505", "23503"}
 _REFUSED_CLASSES = {"0A", "21", "22", "23", "40", "42", "44", "54", "P0"}
 _REFUSED = {"25006", "53100", "55P03", "57014"}
 READ_ONLY = "25006"
+NO_MORE = "53300"
 _UNSTORABLE = {"22021", "22P05"}
 MESSAGES = {
     "53100": "The database's disk is full, so edits can't be saved; they are kept, try again soon.",
-    "53300": "The database takes no more connections; raise its max_connections, or lower "
+    NO_MORE: "The database takes no more connections; raise its max_connections, or lower "
     "KANVAS_DATABASE_POOL.",
     "55P03": "Another process holds what this needs in the database; try again soon.",
     "57014": "The database took too long; try again soon.",
     "28P01": "The database refused the user name or the password in KANVAS_DATABASE_URL.",
     "28000": "The database refused this user or this machine; see its pg_hba.conf.",
     "3D000": "There is no database of the name in KANVAS_DATABASE_URL; create it first.",
-    "25006": "The database is read-only here; name the primary server in KANVAS_DATABASE_URL.",
+    READ_ONLY: "The database is read-only here; name the primary server in KANVAS_DATABASE_URL.",
 }
 _NOT_STORABLE = "This text holds characters that can't be stored, such as NUL or half a surrogate pair."
 _SHUT = "The connection to the database was lost; edits are kept, try again soon."

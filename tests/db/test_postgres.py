@@ -386,3 +386,21 @@ async def test_a_server_without_synchronous_commit_has_it_for_us(server: Postgre
             return await driver.fetchval(show)
 
         assert await database.run_in_lane(0, ask) == "on"
+
+
+async def test_a_server_with_few_connections_left_makes_people_wait_and_not_fail(
+    postgres: Postgres, server_url: str
+) -> None:
+    """Two pools that together want more than there are share what there is; edits come before reads."""
+    role = "few"
+    postgres.sql(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 5")
+    url = server_url.replace("postgres@", f"{role}@")
+    async with PostgresDatabase(url, pool=8) as one, PostgresDatabase(url, pool=8) as other:
+
+        async def read(database: PostgresDatabase) -> None:
+            await database.read(partial(pause, seconds=0.002))
+
+        for _ in range(3):
+            await asyncio.gather(*(read(database) for database in (one, other) for _ in range(50)))
+        assert await one.run_in_lane(0, lambda driver: driver.fetchval("SELECT 1")) == 1
+    postgres.sql(f"DROP ROLE {role}")

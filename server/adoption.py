@@ -2,11 +2,13 @@
 
 Owns: reading sockets from the supervisor (SCM_RIGHTS) and giving each to the event loop. Does not own: who is
 handed which (acceptor.py), the protocol they then speak (transport.py). Rules: a socket that was closed
-meanwhile costs itself; the port, and with it everything that waits there, is never here. Keeps rule N3.
+meanwhile costs itself; the port, and with it everything that waits there, is never here; without file handles
+nothing is read, so that what is handed over waits instead of being lost. Keeps rules N3, N4.
 """
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -18,6 +20,9 @@ log = structlog.get_logger("kanvas.adoption")
 AT_ONCE: Final = 32
 """Messages read in one turn of the loop; each brings one socket."""
 
+PAUSE_S: Final = 0.1
+"""After file handles ran short."""
+
 CLOSE_ON_EXEC: Final[int] = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
@@ -28,6 +33,7 @@ class Adopter:
         self._control = control
         self._tasks: set[asyncio.Task[None]] = set()
         self._make_protocol: Callable[[], asyncio.Protocol] | None = None
+        self._is_short = False
 
     def start(self, make_protocol: Callable[[], asyncio.Protocol]) -> None:
         """From now on every socket that is handed over gets a protocol of its own."""
@@ -41,11 +47,32 @@ class Adopter:
             self._make_protocol = None
             asyncio.get_running_loop().remove_reader(self._control.fileno())
 
+    def _has_handle(self) -> bool:
+        """Whether one more socket can be had; else what is read now would be closed by the kernel."""
+        try:
+            os.close(os.dup(self._control.fileno()))
+        except OSError:
+            if not self._is_short:
+                log.error("no file handles are left, so connections wait; raise the limit (ulimit -n)")
+            self._is_short = True
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._control.fileno())
+            loop.call_later(PAUSE_S, self._go_on)
+            return False
+        return True
+
+    def _go_on(self) -> None:
+        if self._make_protocol is not None:
+            asyncio.get_running_loop().add_reader(self._control.fileno(), self._read)
+
     def _read(self) -> None:
         for _ in range(AT_ONCE):
+            if not self._has_handle():
+                return
             try:
                 data, handles, flags, _ = socket.recv_fds(self._control, 64, 64, CLOSE_ON_EXEC)
             except BlockingIOError:
+                self._is_short = False
                 return
             except OSError as error:
                 log.error("no more connections come from the supervisor", reason=str(error))
@@ -56,6 +83,7 @@ class Adopter:
                 self.stop()
                 return
             if flags & socket.MSG_CTRUNC:
+                # another thread took the last one in between
                 log.error("a connection was lost: no file handles are left; raise the limit (ulimit -n)")
             for handle in handles:
                 task = asyncio.get_running_loop().create_task(self._adopt(handle))

@@ -40,7 +40,15 @@ PAUSE_S: Final = 0.1
 """After file handles or memory ran short."""
 
 SHORT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-GONE: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.EHOSTUNREACH})
+GONE: Final = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ECONNABORTED", "ECONNRESET", "EPROTO", "EPERM", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN"),
+        *("EHOSTUNREACH", "ENOPROTOOPT", "ENONET", "EOPNOTSUPP", "ETIMEDOUT", "EINTR"),
+    )
+    if hasattr(errno, name)
+)
+"""What accept tells of a connection that has ended already (Linux passes on the network's own errors)."""
 
 
 class _Waiting:

@@ -52,6 +52,13 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def announce(text: str) -> None:
+    """What a service says of itself; nobody need read it."""
+    from server.crew import say as write  # noqa: PLC0415
+
+    write(text, sys.stdout.fileno())
+
+
 def complain(text: str) -> None:
     """One line about what went wrong."""
     sys.stderr.write(text + "\n")
@@ -142,7 +149,7 @@ def serve(
     run(settings, sockets, lambda: _greet(settings, port), link)
     if settings.workers == 1:
         # of several the supervisor says it, once
-        say("Kanvas has stopped.")
+        announce("Kanvas has stopped.")
 
 
 def _greet(settings: Settings, port: int) -> None:
@@ -174,8 +181,8 @@ def worker() -> None:
     ensure_data_dir(settings)
     configure_logs(settings)
     upgrade(settings.effective_database_url)
-    run(settings, lambda: say(f"Kanvas does jobs, {settings.jobs_at_once} at once."))
-    say("Kanvas has stopped.")
+    run(settings, lambda: announce(f"Kanvas does jobs, {settings.jobs_at_once} at once."))
+    announce("Kanvas has stopped.")
 
 
 @jobs.command("list")

@@ -4,11 +4,11 @@ Owns: the deadline of a heart, how long a pause is, the words about an end. Does
 and how the service ends (supervisor.py), what the page holds (flight.py). Keeps rules Q2, Q3, Q8.
 """
 
+import contextlib
 import mmap
 import os
 import signal
 import socket
-import sys
 import time
 from typing import Any, Final, NamedTuple
 
@@ -138,11 +138,10 @@ class Worker:
             "at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         }
         if told is None or told.json_logs:
-            sys.stderr.write(json.dumps(line) + "\n")
+            say(json.dumps(line))
         else:
             words = " ".join(f"{key}={value}" for key, value in line.items() if key not in ("event", "level"))
-            sys.stderr.write(f"[error] {line['event']}: {words}\n")
-        sys.stderr.flush()
+            say(f"[error] {line['event']}: {words}")
         if found is None or told is None:
             return
         crash = {**what, "at": time.time(), "client_ids": found.client_ids, "is_exact": found.is_exact}
@@ -150,7 +149,7 @@ class Worker:
             with open(os.path.join(told.data_dir, crash_file(self.slot)), "a", encoding="utf-8") as file:  # noqa: PTH118, PTH123 - pathlib takes longer to load than all of this
                 file.write(json.dumps(crash) + "\n")
         except OSError as error:
-            sys.stderr.write(f"What the server process had in hand can't be noted: {error.strerror}.\n")
+            say(f"What the server process had in hand can't be noted: {error.strerror}.")
 
 
 class Heart:
@@ -175,6 +174,13 @@ class Heart:
         self.silent_s += passed_s
         patience = {"starting": START_S, "serving": patience_s, "draining": patience_s}
         return self.silent_s > patience.get(phase, END_S)
+
+
+def say(words: str, handle: int = 2) -> None:
+    """A line to standard error, or output. That nobody reads it any more is no reason to end."""
+    # past Python's buffers: what can't be written would fail again at every flush
+    with contextlib.suppress(OSError):
+        os.write(handle, f"{words}\n".encode())
 
 
 def signal_name(number: int) -> str:

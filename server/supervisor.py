@@ -25,7 +25,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 from server import flight
-from server.crew import START_S, TICK_S, Ended, Worker, signal_name
+from server.crew import START_S, TICK_S, Ended, Worker, say, signal_name
 from server.link import Link, Told, end_with
 
 PASSED_ON: Final = ("SIGTERM", "SIGINT")
@@ -104,7 +104,8 @@ class _Supervisor:
     def _fork(self, worker: Worker, before: dict[signal.Signals, Any]) -> Link | None:
         """The worker's next process; returns its link in it and None here."""
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with contextlib.suppress(OSError):
+                stream.flush()
         ours, theirs = socket.socketpair()
         parent = os.getpid()
         # blocked, so that a signal meets either the supervisor's handlers or the worker's, never a mixture
@@ -300,9 +301,9 @@ class _Supervisor:
         return 0 if ended.code == 0 else 1 if ended.code == -(self._stop or 0) else 2
 
     def _leave(self, words: str, code: int) -> NoReturn:
-        sys.stderr.write(words + "\n")
+        say(words)
         sys.exit(code)
 
     def _say_stopped(self) -> NoReturn:
-        sys.stdout.write("Kanvas has stopped.\n")
+        say("Kanvas has stopped.", 1)
         sys.exit(0)

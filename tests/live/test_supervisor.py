@@ -229,6 +229,20 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(server: Supervised) -> 
     assert server.stop() == 0
 
 
+def test_that_nobody_reads_the_log_any_more_ends_nothing(tmp_path: Path) -> None:
+    """Q8: a worker that ends then is replaced as ever, and the service ends as it is told."""
+    server = Supervised(tmp_path / "data")
+    server.log_path = tmp_path / "pipe"
+    os.mkfifo(server.log_path)
+    reader = os.open(server.log_path, os.O_RDONLY | os.O_NONBLOCK)
+    with server:
+        worker = server.worker
+        os.close(reader)
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: server.worker != worker and server.guest(), "the next one serves")
+        assert server.stop() == 0
+
+
 async def test_a_killed_supervisor_takes_its_worker_along(server: Supervised) -> None:
     """Q8: also one that hangs in native code, where no Python could notice."""
     token = server.guest()

@@ -123,6 +123,8 @@ def redis_url(value: SecretStr | None) -> SecretStr | None:
         # the port is read for its ValueError
         if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.port == 0:
             raise ValueError("not a Redis address")
+        # else the resolver fails with an error of its own, at every start
+        host(parts.hostname.removesuffix("."))
         if not re.fullmatch(r"(/\d{0,3})?", parts.path) or parts.query or parts.fragment:
             raise ValueError("not a Redis address")
     return value

@@ -31,9 +31,13 @@ REFUSALS: Final = {
     "ERR DB index": "it has no database of this number",
     "NOPROTO": "it is older than Redis 6",
     "MISCONF": "its disk refuses snapshots, and so it takes no changes",
+    "WRONGTYPE": "another program uses keys that begin with KANVAS_REDIS_PREFIX; choose another",
     "MOVED": "it is a cluster; name a Redis that is none",
     "CLUSTERDOWN": "it is a cluster; name a Redis that is none",
 }
+PIPED: Final = re.compile(r"Command # \d+ .* of pipeline caused error: (\(')?", re.DOTALL)
+"""What redis-py puts before the words of Redis."""
+
 NAMES: Final = {
     "AuthenticationError": "WRONGPASS",
     "AuthenticationWrongNumberOfArgsError": "WRONGPASS",
@@ -89,7 +93,7 @@ def read_address(url: str) -> RedisAddress:
 
 def explain(error: BaseException) -> str:
     """Why Redis can't be used, in words that complete "Redis is away: ..."; without any secret."""
-    told = str(error)
+    told = PIPED.sub("", str(error))
     for begin, words in REFUSALS.items():
         # redis-py takes the ERR off
         if told.startswith((begin, begin.removeprefix("ERR "))):

@@ -4,11 +4,16 @@ import asyncio
 import re
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from server.check import Result, try_all
+from server.directory import News, NodeStats
+from server.redis.address import RedisAway
+from server.redis.client import open_redis
+from server.redis.directory import RedisDirectory
 from server.redis.keys import KEYS
-from server.settings import Settings
+from server.settings import Settings, SettingsError, read_settings
 from tests.backends.valkey import Valkey, open_valkey
 from tests.conventions.tree import ROOT
 
@@ -82,6 +87,26 @@ async def test_why_it_takes_nothing_is_told(tmp_path: Path) -> None:
         server.command("CONFIG", "SET", "replica-serve-stale-data", "no")
         found = await trial(tmp_path, server.url())
         assert found.told.endswith("can't be used: it is a replica that has lost its master.")
+
+
+async def test_keys_of_another_program_are_told(tmp_path: Path) -> None:
+    with open_valkey() as server:
+        server.command("SET", "kanvas:nodes:registry", "theirs")
+        async with open_redis(server.url()) as redis:
+            directory = RedisDirectory(redis, "kanvas:", "one")
+            with pytest.raises(RedisAway):
+                await directory.publish(News(node=NodeStats("host", 1, 0.0, 0, 0)))
+            assert directory.trouble == (
+                "another program uses keys that begin with KANVAS_REDIS_PREFIX; choose another"
+            )
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", "exam ple", "-"])
+def test_a_host_that_can_be_none_is_refused(host: str) -> None:
+    with pytest.raises(SettingsError, match="KANVAS_REDIS_URL"):
+        read_settings({"KANVAS_REDIS_URL": f"redis://{host}:6379"})
+    assert read_settings({"KANVAS_REDIS_URL": "redis://[::1]:6379"}).redis_url
+    assert read_settings({"KANVAS_REDIS_URL": "redis://redis_1.kanvas.svc."}).redis_url
 
 
 async def test_there_need_be_none(tmp_path: Path) -> None:

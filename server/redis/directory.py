@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Seque
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -42,6 +43,9 @@ TELLING_S: Final = 2.0
 """In the background nobody waits for it."""
 
 REST_S: Final = 1.0
+MOST_ASKING: Final = 32
+"""At once, of this process: the client has 100 connections, of which the rate limits take as many."""
+
 AT_ONCE: Final = 50
 """Commands in one pipeline: writing and reading them holds the loop for a millisecond."""
 
@@ -59,30 +63,56 @@ T = TypeVar("T")
 
 
 class Patience:
-    """Whether Redis is worth asking: shared by all who ask in this process."""
+    """Whether Redis is worth asking, and by how many at once: shared by all who ask in this process."""
 
     def __init__(self, meter: Meter | None = None) -> None:
         self._meter = meter or Meter()
         self._rests_until_s = 0.0
+        self._missed_s = 0.0
+        """The longest deadline that was missed: who has more time may ask meanwhile."""
+        self._turns = asyncio.Semaphore(MOST_ASKING)
         self.trouble: str | None = None
 
     @asynccontextmanager
     async def asking(self, operation: str, deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
-        """Around commands, which are metered as `operation`. Raises RedisAway at once while Redis rests, and
-        for every failure inside."""
-        if time.monotonic() < self._rests_until_s:
-            raise RedisAway
+        """Around commands, which are metered as `operation`. Raises RedisAway at once while Redis rests, when
+        no turn comes, and for every failure inside."""
+        self._check(deadline_s)
+        # that others ask too is not Redis's fault: nothing rests for it
         try:
+            async with asyncio.timeout(deadline_s):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise RedisAway from error
+        began_s = time.monotonic()
+        try:
+            self._check(deadline_s)
             with metered(self._meter, REDIS, operation):
                 async with asyncio.timeout(deadline_s):
                     with heeding_cancellation():
                         yield
         except (RedisError, OSError) as error:
-            self._rests_until_s = time.monotonic() + REST_S
-            self.trouble = explain(error)
+            is_slow = isinstance(error, TimeoutError)
+            # nor is it that our own loop came back late
+            if not is_slow or time.monotonic() - began_s < 2 * deadline_s:
+                self._rest(deadline_s if is_slow else inf, error)
             raise RedisAway from error
         else:
             self.trouble = None
+        finally:
+            self._turns.release()
+
+    def _check(self, deadline_s: float) -> None:
+        if time.monotonic() < self._rests_until_s and deadline_s <= self._missed_s:
+            raise RedisAway
+
+    def _rest(self, missed_s: float, error: Exception) -> None:
+        now = time.monotonic()
+        self._missed_s = max(missed_s, self._missed_s if now < self._rests_until_s else 0.0)
+        self._rests_until_s = now + REST_S
+        # who was in a hurry says nothing about Redis
+        if missed_s >= DEADLINE_S:
+            self.trouble = explain(error)
 
 
 class RedisDirectory:

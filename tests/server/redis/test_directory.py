@@ -14,6 +14,8 @@ from redis.asyncio import Redis
 
 from server.directory import Directory, MemoryDirectory, News, PersonHere
 from server.rates.base import Rate
+from server.rates.failover import Failover
+from server.rates.memory import MemoryLimiter
 from server.rates.redis import RedisLimiter
 from server.redis import directory as redis_directory
 from server.redis.address import RedisAway
@@ -247,3 +249,32 @@ async def test_the_cache_of_assets(client: Redis) -> None:
     assert await cache.find(asset.id) is None
     await client.set(f"{PREFIX}assets:{asset.id}:meta", b'{"id": 1}')
     assert await cache.find(asset.id) is None
+
+
+async def test_a_storm_of_questions_is_no_redis_that_is_away(client: Redis) -> None:
+    """A room of many pictures opens: who finds no turn goes to the database, nobody else is told no."""
+    patience = Patience()
+    cache, directory = AssetCache(client, PREFIX, patience), RedisDirectory(client, PREFIX, "n1", patience)
+    limiter = Failover(RedisLimiter(client, PREFIX), MemoryLimiter())
+    storm = asyncio.gather(*(cache.find(f"a{number}") for number in range(1000)))
+    verdicts = await asyncio.gather(
+        *(limiter.take_strictly("ada:auth", Rate(100, 60)) for _ in range(20)), directory.publish(News(NODE))
+    )
+    assert all(verdicts[:20])
+    await storm
+    assert (patience.trouble, limiter.is_away) == (None, False)
+    assert (await client.info("clients"))["connected_clients"] < 80
+
+
+async def test_a_loop_that_was_late_is_no_redis_that_is_away(client: Redis) -> None:
+    patience = Patience()
+
+    async def ask_late() -> None:
+        async with patience.asking("test", 0.5):
+            time.sleep(1.1)
+            await asyncio.sleep(0.1)
+
+    with pytest.raises(RedisAway):
+        await ask_late()
+    async with patience.asking("test"):
+        assert await client.ping()

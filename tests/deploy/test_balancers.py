@@ -93,7 +93,8 @@ def test_the_server_learns_where_the_client_is(pair: Pair, balancer: Balancer) -
         "127.0.0.1", balancer.port, context=trusting(), timeout=30, source_address=("127.0.0.9", 0)
     )
     path = f"/api/v1/where-{balancer.name}"
-    connection.request("GET", path, headers={"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "http"})
+    claimed = {"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.8", "X-Forwarded-Proto": "http"}
+    connection.request("GET", path, headers=claimed)
     assert connection.getresponse().status == 404
     connection.close()
 

@@ -16,8 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+log = structlog.get_logger("kanvas.addresses")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -95,6 +98,14 @@ def read_address(text: str) -> Address | None:
     return (address.ipv4_mapped or address) if address.version == 6 else address
 
 
+def is_overlooked(peer: str, headers: Headers, trusted: Sequence[Network]) -> bool:
+    """Whether this looks like a proxy of the operator's own that the settings do not name."""
+    if "x-forwarded-for" not in headers and "forwarded" not in headers:
+        return False
+    address = read_address(peer)
+    return address is not None and address.is_private and not _is_trusted(address, trusted)
+
+
 def _is_trusted(address: Address | None, trusted: Sequence[Network]) -> bool:
     return address is not None and any(address in network for network in trusted)
 
@@ -120,11 +131,21 @@ class TrustedProxies:
     def __init__(self, app: ASGIApp, trusted: Sequence[Network] = ()) -> None:
         self.app = app
         self.trusted = tuple(trusted)
+        # who says "none" knows
+        self._has_warned = not self.trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket") and scope.get("client"):
             peer = scope["client"][0]
-            origin = find_origin(peer, Headers(scope=scope), self.trusted)
+            headers = Headers(scope=scope)
+            origin = find_origin(peer, headers, self.trusted)
+            if not self._has_warned and is_overlooked(peer, headers, self.trusted):
+                self._has_warned = True
+                log.warning(
+                    "a proxy is not believed, so everybody behind it counts as one address; "
+                    "name it in KANVAS_TRUSTED_PROXIES",
+                    proxy=peer,
+                )
             if origin.host != peer:
                 scope["client"] = (origin.host, 0)
             if origin.scheme is not None:

@@ -2,14 +2,17 @@
 
 import ipaddress
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
 
-from server.rates.addresses import Origin, find_origin, read_address, site_of
+from server.rates.addresses import Origin, TrustedProxies, find_origin, read_address, site_of
 from tests.server.edge import open_edge
 
 PROXIES = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1", "10.0.0.0/8", "2001:db8:1::/48")))
@@ -119,3 +122,29 @@ async def test_the_application_sees_the_client_and_its_scheme(tmp_path: Path, em
         assert again.status_code == 429
     async with open_edge(tmp_path / "b", empty_database, trusted_proxies="none") as edge:
         assert "secure" not in (await cookie(edge.http)).lower()
+
+
+async def test_a_proxy_that_nobody_named_is_told_of_once() -> None:
+    """L9: else everybody is one address, and nobody knows why."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers nothing."""
+
+    async def ask(peer: str, proxies: TrustedProxies, *headers: tuple[bytes, bytes]) -> int:
+        scope = {"type": "http", "client": (peer, 1), "headers": list(headers), "scheme": "http"}
+        with capture_logs() as lines:
+            await proxies(scope, _nothing, _nothing)
+        return len(lines)
+
+    header = (PLAIN.encode(), b"198.51.100.9")
+    proxies = TrustedProxies(app, PROXIES)
+    assert await ask("10.0.0.1", proxies, header) == 0
+    assert await ask("172.18.0.6", proxies) == 0
+    # of the internet: a client that lies
+    assert await ask("8.8.8.8", proxies, header) == 0
+    assert [await ask("172.18.0.6", proxies, header) for _ in range(2)] == [1, 0]
+    assert await ask("172.18.0.6", TrustedProxies(app, ()), header) == 0
+
+
+async def _nothing(*_: Any) -> Any:
+    """Neither sends nor receives."""

@@ -10,7 +10,9 @@ Source: postgresql.org/docs/current/explicit-locking.html sections 13.3.1 and 13
 """
 
 import asyncio
+import os
 import random
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from db.errors import DatabaseDown
 from db.postgres import connect
 from db.postgres_errors import sqlstate, translate
 from db.postgres_url import normal_postgres_url
@@ -87,8 +90,20 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="db-migration") as thread:
         try:
             return thread.submit(asyncio.run, work).result()
+        except OSError as error:
+            # the first that a start asks of it: "edits are kept" would help nobody
+            raise DatabaseDown(
+                f"The database can't be reached ({_why(error)}); see that it runs, and at the host and port "
+                "of KANVAS_DATABASE_URL."
+            ) from error
         except Exception as error:
             failure = translate(error)
             if failure is error:
                 raise
             raise failure from error
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return (error.strerror or "no such name").lower()
+    return os.strerror(error.errno).lower() if error.errno else "no answer"

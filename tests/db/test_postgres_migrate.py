@@ -125,7 +125,8 @@ def test_a_newer_database_is_refused(empty_url: str) -> None:
 
 def test_no_server_is_said_soon(tmp_path: Path) -> None:
     began = time.monotonic()
-    with pytest.raises(DatabaseDown):
+    words = r"can't be reached \(connection refused\); see .* KANVAS_DATABASE_URL"
+    with pytest.raises(DatabaseDown, match=words):
         upgrade("postgresql://ada@127.0.0.1:1/kanvas")
     assert time.monotonic() - began < 5
     assert list(tmp_path.iterdir()) == []

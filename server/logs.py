@@ -1,6 +1,7 @@
 """Structured logs: one JSON object per line on stderr, every line of every library included.
 
-Owns: the shape of a line, and that no token is ever in one. Does not own: what is worth a line.
+Owns: the shape of a line, and that no token and no password of an address is ever in one. Does not own: what
+is worth a line.
 Rules: request, user and room ids come from context variables; `token=` values and anything that looks like a
 JWT are taken out of every string last of all, so no caller can forget it.
 """
@@ -20,13 +21,17 @@ from server.settings import Settings
 REDACTED: Final = "[redacted]"
 _QUERY_TOKEN: Final = re.compile(r"(?i)\b((?:access_)?token=)[^&\s\"'#]+")
 _JWT: Final = re.compile(r"\beyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
+_PASSWORD: Final = re.compile(r"(://[^\s:/@\"']{0,128}:)[^\s/\"']{1,512}@")
+"""A driver's own words may repeat its address."""
+
 _BREAKS: Final = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029)}
 """What JSON need not escape but some readers take for the end of a line, or a terminal for a command."""
 
 
 def redact(text: str) -> str:
-    """The text without tokens."""
-    return _JWT.sub(REDACTED, _QUERY_TOKEN.sub(rf"\g<1>{REDACTED}", text))
+    """The text without tokens, and addresses without their passwords."""
+    text = _JWT.sub(REDACTED, _QUERY_TOKEN.sub(rf"\g<1>{REDACTED}", text))
+    return _PASSWORD.sub(rf"\g<1>{REDACTED}@", text) if "://" in text else text
 
 
 def redact_value(value: Any) -> Any:

@@ -43,6 +43,12 @@ def read(stream: io.StringIO) -> list[dict[str, Any]]:
         ("access_token=abc", f"access_token={REDACTED}"),
         ("tok%65n=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln", f"tok%65n={REDACTED}"),
         ("kanvas, eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2ln", f"kanvas, {REDACTED}"),
+        (
+            "connect to postgresql://ada:s3:c@ret@db/k failed",
+            f"connect to postgresql://ada:{REDACTED}@db/k failed",
+        ),
+        ("redis://:s3cret@redis", f"redis://:{REDACTED}@redis"),
+        ("http://127.0.0.1:8000/people/@ada", "http://127.0.0.1:8000/people/@ada"),
         ("nothing to hide", "nothing to hide"),
     ],
 )

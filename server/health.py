@@ -83,14 +83,25 @@ async def find_reasons(services: Services) -> list[str]:
     reasons = []
     if services.readiness.phase != "ready":
         reasons.append(f"the process is {services.readiness.phase}")
+    # anybody may ask, as often as they like: those who ask at once are answered by one look
+    look = services.readiness.look
+    if look is None or look.done():
+        look = services.readiness.look = asyncio.create_task(_look(services), name="readiness")
+    if (why := await asyncio.shield(look)) is not None:
+        reasons.append(why)
+    if not services.hub.healthy():
+        reasons.append("a room waits for its journal, or the rooms are draining")
+    return reasons
+
+
+async def _look(services: Services) -> str | None:
+    """What is wrong with the database."""
     try:
         async with asyncio.timeout(DEADLINE_S):
             # any query will do that needs the tables
             await services.database.read(lambda conn: find_room(conn, "-"))
     except TimeoutError:
-        reasons.append(f"the database did not answer within {DEADLINE_S:g} s")
+        return f"the database did not answer within {DEADLINE_S:g} s"
     except KanvasError as error:
-        reasons.append(f"the database fails ({error.message.rstrip('.')})")
-    if not services.hub.healthy():
-        reasons.append("a room waits for its journal, or the rooms are draining")
-    return reasons
+        return f"the database fails ({error.message.rstrip('.')})"
+    return None

@@ -90,6 +90,9 @@ class Readiness:
 
     phase: Literal["starting", "ready", "draining"] = "starting"
 
+    look: "asyncio.Task[str | None] | None" = None
+    """At the database, for all who ask meanwhile (health.py)."""
+
     def drain(self) -> None:
         """From now on /readyz says no; what is under way goes on."""
         self.phase = "draining"

@@ -1,6 +1,9 @@
 """Health: alive is not the same as ready."""
 
+import asyncio
 from pathlib import Path
+
+from sqlalchemy import Engine, event
 
 from tests.server.edge import open_edge
 
@@ -28,3 +31,20 @@ async def test_starting_is_not_ready(tmp_path: Path, empty_database: Path) -> No
     async with open_edge(tmp_path, empty_database) as edge:
         edge.services.readiness.phase = "starting"
         assert "starting" in (await edge.http.get("/readyz")).json()["detail"]
+
+
+async def test_many_who_ask_at_once_are_one_question(tmp_path: Path, empty_database: Path) -> None:
+    """Anybody may ask, and nobody is counted: a flood of it must not fill the database."""
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    async with open_edge(tmp_path, empty_database) as edge:
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            answers = await asyncio.gather(*(edge.http.get("/readyz") for _ in range(60)))
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+    assert {answer.status_code for answer in answers} == {200}
+    assert len([one for one in statements if "FROM rooms" in one]) < 30

@@ -185,7 +185,7 @@ async def read_live_room(call: Call, path: RoomPath) -> Response:
 )
 async def kick(call: Call, path: RoomPath, body: KickBody) -> Response:
     """All his connections to the room are closed with 4403 and a sentence. With `for_s` he is not let in
-    again, and none of his edits over HTTP are taken, before that time has passed; without it he may come back
+    again, and nothing he sends over HTTP is taken, before that time has passed; without it he may come back
     at once. A guest can come back under another name: to keep everybody from drawing freeze the room, or
     close it."""
     check_admin(call)

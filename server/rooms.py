@@ -178,6 +178,11 @@ async def get_room(services: Services, room_id: str) -> Room:
     return room
 
 
+def check_kept_out(call: Call, room_id: str) -> None:
+    """Before somebody changes a room or puts something into it. Raises RoomClosed, KeptOut (M7)."""
+    call.services.keeper.guard.check_kept_out(room_id, call.identity.user_id)
+
+
 def _get_own(
     conn: Connection, call: Call, room_id: str, if_match: str | None, *, deleted: bool = False
 ) -> Room:
@@ -310,11 +315,12 @@ async def read_room(call: Call, path: RoomPath) -> Response:
     errors=[Forbidden, PreconditionFailed],
 )
 async def change_room(call: Call, path: RoomPath, headers: ChangeHeaders, body: RoomChange) -> Response:
-    """Only its owner may."""
+    """Only its owner may, and not while the operator keeps him out."""
     now = call.services.now()
 
     def change(conn: Connection) -> Room:
         room = _get_own(conn, call, path.room_id, headers.if_match)
+        check_kept_out(call, room.id)
         if body.title is None and body.visibility is None:
             return room
         return db_rooms.update_room(

@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from db.assets import Upload
-from party.errors import RoomNotFound
+from party.errors import Forbidden, RoomNotFound
 from server.assets.intake import Desk, Received
 from server.assets.keeping import check_space_for, find_present
 from server.assets.names import Filename, default_filename, make_key, tame_filename
@@ -39,7 +39,7 @@ from server.problems import (
     UploadStalled,
 )
 from server.registry import Api, Call, Query, RawBody
-from server.rooms import RoomPath, get_room
+from server.rooms import RoomPath, check_kept_out, get_room
 
 api = Api()
 
@@ -62,13 +62,14 @@ class StraightQuery(Query):
     tag="assets",
     raw=RawBody(dict.fromkeys(ACCEPTED), too_large=AssetTooLarge),
     replies=STORED,
-    errors=[*REFUSALS, RoomNotFound, AssetHashMismatch, UploadStalled],
+    errors=[*REFUSALS, Forbidden, RoomNotFound, AssetHashMismatch, UploadStalled],
 )
 async def put_asset(call: Call, path: HashPath, query: StraightQuery) -> Response:
     """Send the bytes as they are, up to 32 MiB; the last part of the address is their SHA-256. Its type is
     what the bytes say. Twice is harmless. Larger files are announced."""
     services = call.services
     await get_room(services, path.room_id)
+    check_kept_out(call, path.room_id)
     most_bytes = min(STRAIGHT_MOST_BYTES, services.settings.max_asset_bytes)
     intake = services.intake
     async with intake.receiving.take(call.identity.user_id), intake.open_desk() as desk:
@@ -84,13 +85,14 @@ async def put_asset(call: Call, path: HashPath, query: StraightQuery) -> Respons
     summary="Fetch a file from an address",
     tag="assets",
     replies=STORED,
-    errors=[*REFUSALS, RoomNotFound, ImportUrlInvalid, ImportAddressRefused, ImportFailed],
+    errors=[*REFUSALS, Forbidden, RoomNotFound, ImportUrlInvalid, ImportAddressRefused, ImportFailed],
 )
 async def import_asset(call: Call, path: RoomPath, body: ImportedAsset) -> Response:
     """The server fetches it within half a minute, up to 100 MiB, from public addresses only, and checks it
     like any other."""
     services = call.services
     await get_room(services, path.room_id)
+    check_kept_out(call, path.room_id)
     intake = services.intake
     async with intake.importing.take(call.identity.user_id), intake.open_desk() as desk:
         fetched = await fetch(

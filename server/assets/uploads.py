@@ -12,7 +12,7 @@ from typing import Final
 from starlette.responses import Response
 
 from db.assets import Asset, Upload, set_parts
-from party.errors import Conflict, Invalid, KanvasError, RoomNotFound, Unavailable
+from party.errors import Conflict, Forbidden, Invalid, KanvasError, RoomNotFound, Unavailable
 from server.assets.intake import check_announced
 from server.assets.keeping import SIGNED_S, UPLOAD_KEPT, announce, cancel, find_unfinished
 from server.assets.names import make_key
@@ -55,7 +55,7 @@ from server.problems import (
     UploadNotFound,
 )
 from server.registry import Api, Call, Reply, answer, no_content
-from server.rooms import RoomPath, get_room
+from server.rooms import RoomPath, check_kept_out, get_room
 from server.services import Services
 
 api = Api()
@@ -87,7 +87,7 @@ def measure_part(size_bytes: int, part_bytes: int, number: int) -> int:
         Reply(200, "The room has these bytes: nothing is to be sent", AnnouncedOut),
         Reply(201, "Send them to the address in the answer, then complete the upload", AnnouncedOut),
     ],
-    errors=[RoomNotFound, AssetTooLarge, QuotaExceeded, TooManyUploads],
+    errors=[Forbidden, RoomNotFound, AssetTooLarge, QuotaExceeded, TooManyUploads],
 )
 async def announce_asset(call: Call, path: RoomPath, body: NewAsset) -> Response:
     """Say what will come, and be told where it goes.
@@ -97,6 +97,7 @@ async def announce_asset(call: Call, path: RoomPath, body: NewAsset) -> Response
     it is to be completed. Over 100 MB the file goes in parts.
     """
     services = call.services
+    check_kept_out(call, path.room_id)
     check_size(services, body.content_type, body.size)
     wanted = _plan(call, path.room_id, body)
     found = await services.database.write(partial(announce, wanted=wanted, space=space_of(services)))
@@ -207,10 +208,11 @@ async def list_parts(call: Call, path: RoomAssetPath) -> Response:
     summary="Get addresses for parts",
     tag="assets",
     replies=[Reply(200, "Where they go", SignedPartsOut)],
-    errors=[Conflict],
+    errors=[Conflict, Forbidden],
 )
 async def sign_parts(call: Call, path: RoomAssetPath, body: WantedParts) -> Response:
     """Each is good for an hour and for exactly that part's length. A part may be sent again."""
+    check_kept_out(call, path.room_id)
     upload, parts_id, part_bytes = await _get_cut(call, path)
     signed = []
     for number in dict.fromkeys(body.numbers):
@@ -230,13 +232,14 @@ async def sign_parts(call: Call, path: RoomAssetPath, body: WantedParts) -> Resp
     summary="Complete an upload",
     tag="assets",
     replies=STORED,
-    errors=[*REFUSALS, RoomNotFound, UploadIncomplete, AssetSizeMismatch, AssetHashMismatch],
+    errors=[*REFUSALS, Forbidden, RoomNotFound, UploadIncomplete, AssetSizeMismatch, AssetHashMismatch],
 )
 async def complete_upload(call: Call, path: RoomAssetPath) -> Response:
     """What arrived is checked: its length, SHA-256, type, and whether it can be drawn. From then on it can be
     read. What does not pass is removed, and the upload is over. Completing twice is harmless."""
     services = call.services
     await get_room(services, path.room_id)
+    check_kept_out(call, path.room_id)
     async with services.intake.alone(path.asset_id):
         found = await _find(call, path)
         if isinstance(found, Asset):

@@ -192,6 +192,18 @@ async def test_a_kick_keeps_out_only_who_and_as_long_as_it_says(tmp_path: Path, 
     async with open_edge(tmp_path, empty_database) as edge:
         with pytest.raises(KeptOut):
             await edge.services.hub.submit(room_id, who, a_change("x"))
+        again, at = ada_again(edge, ada.token), f"/api/v1/rooms/{room_id}"
+        file = {"filename": "a.png", "content_type": "image/png", "size": 4, "sha256": "0" * 64}
+        for method, path, more in (
+            ("PATCH", at, {"json": {"title": "Mine!"}}),
+            ("POST", f"{at}/assets", {"json": file}),
+            ("PUT", f"{at}/assets/{'0' * 64}", {"content": b"1234", "headers": {"Content-Type": "image/png"}}),
+            ("POST", f"{at}/assets/import", {"json": {"url": "https://example.org/a.png"}}),
+            ("POST", f"{at}/assets/{'0' * 26}/parts", {"json": {"numbers": [1]}}),
+            ("POST", f"{at}/assets/{'0' * 26}/complete", {}),
+        ):
+            refused = await again.request(method, path, **more)
+            assert (refused.status_code, refused.json()["code"]) == (403, "kept_out"), path
         assert (await order(edge, "POST", f"{ROOMS}/{room_id}/open")).status_code == 204
         assert await edge.services.hub.submit(room_id, who, a_change("x"))
 

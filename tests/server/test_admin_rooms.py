@@ -197,7 +197,11 @@ async def test_a_kick_keeps_out_only_who_and_as_long_as_it_says(tmp_path: Path, 
         for method, path, more in (
             ("PATCH", at, {"json": {"title": "Mine!"}}),
             ("POST", f"{at}/assets", {"json": file}),
-            ("PUT", f"{at}/assets/{'0' * 64}", {"content": b"1234", "headers": {"Content-Type": "image/png"}}),
+            (
+                "PUT",
+                f"{at}/assets/{'0' * 64}",
+                {"content": b"1234", "headers": {"Content-Type": "image/png"}},
+            ),
             ("POST", f"{at}/assets/import", {"json": {"url": "https://example.org/a.png"}}),
             ("POST", f"{at}/assets/{'0' * 26}/parts", {"json": {"numbers": [1]}}),
             ("POST", f"{at}/assets/{'0' * 26}/complete", {}),

@@ -180,6 +180,8 @@ class Sessions:
     def turn(self) -> None:
         """Do what is due by now."""
         now = int(self._clock())
+        if self._turned_to - now > WARN_S:
+            self._set_back(now)
         if now - self._turned_to <= WIDE_S:
             seconds = list(range(self._turned_to + 1, now + 1))
         else:
@@ -187,7 +189,18 @@ class Sessions:
         self._turned_to = max(self._turned_to, now)
         for second in seconds:
             for sitting in self._wheel.pop(second, ()):
-                self._call(sitting)
+                try:
+                    self._call(sitting)
+                except Exception:
+                    # the border of a connection: the others of this second still have their turn
+                    log.exception("turn failed")
+
+    def _set_back(self, now: int) -> None:
+        """The clock was ahead and is right again: nobody waits until it is that late once more."""
+        self._turned_to = now
+        self._wheel.clear()
+        for sitting in [one for own in self._users.values() for one in own]:
+            self._schedule(sitting)
 
     def _call(self, sitting: Sitting) -> None:
         if self._clock() < sitting.expires_at_s:
@@ -200,11 +213,7 @@ class Sessions:
         """Turn for ever."""
         while True:
             await asyncio.sleep(TURN_S)
-            try:
-                self.turn()
-            except Exception:
-                # the border of a background task: one bad turn must not end the process
-                log.exception("turn failed")
+            self.turn()
 
 
 @asynccontextmanager

@@ -311,3 +311,37 @@ def test_a_revoked_user_of_long_ago() -> None:
     fresh = replace(ada(), issued_at=datetime.fromtimestamp(NOW, UTC) + timedelta(seconds=1), session_id="s2")
     world.sit(fresh)
     assert len(world.sessions) == 1
+
+
+def test_a_clock_that_was_far_ahead_for_a_while() -> None:
+    """I6: set right again it is the clock that counts: who comes then, and who was there, is told and closed."""
+    world = World()
+    world.now += 86_400
+    world.sessions.turn()
+    _, come_meanwhile = world.sit(ada(lives_s=86_400 + 120))
+    world.now = NOW
+    world.sessions.turn()
+    _, come_after = world.sit(ada(lives_s=120))
+    world.pass_s(120 - WARN_S + 2)
+    assert come_after.sent == [encode_ending(int(WARN_S) - 1)]
+    world.pass_s(WARN_S + LEEWAY_S + 2)
+    assert [error.close_code for error in come_after.ends] == [4401]
+    assert come_meanwhile.ends == []
+    world.pass_s(86_400)
+    assert [error.close_code for error in come_meanwhile.ends] == [4401]
+
+
+def test_a_socket_that_fails_costs_no_other_its_end() -> None:
+    """I6."""
+
+    class Broken(Wire):
+        def fail(self, error: KanvasError) -> None:
+            super().fail(error)
+            raise RuntimeError("broken")
+
+    world = World()
+    wires = [Broken() for _ in range(3)]
+    for wire in wires:
+        world.sessions.open(ada(lives_s=10), wire, wire, wants_warning=False)
+    world.pass_s(10 + LEEWAY_S + 2)
+    assert [len(wire.ends) for wire in wires] == [1, 1, 1]

@@ -28,6 +28,10 @@ class AdminClaim:
     path: str
     value: str
 
+    def is_told(self, claims: Mapping[str, Any]) -> bool:
+        """Whether the claim is there at all."""
+        return _look_up(claims, self.path) is not None
+
     def is_in(self, claims: Mapping[str, Any]) -> bool:
         """Whether the claim is the value, or a list that has it; `true` is also the JSON value."""
         told = _look_up(claims, self.path)

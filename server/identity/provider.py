@@ -22,7 +22,7 @@ from authlib.oauth2.rfc6749.parameters import prepare_token_request
 from party.errors import Unavailable
 from server.auth import Identity, id_of_token
 from server.identity.addresses import is_safe_address
-from server.identity.claims import AdminClaim, identity_of, name_of
+from server.identity.claims import SOMEBODY, AdminClaim, identity_of, name_of
 from server.identity.fetching import FetchError, ask, fetch
 from server.identity.jwks import KeyCache
 from server.identity.keys import BadKeysError, parse_keys
@@ -100,9 +100,11 @@ class Provider:
         if not isinstance(token, str):
             raise refused()
         claims = await self._check(token, nonce)
-        if name_of(claims, self.client.names) == name_of({}, ()) and isinstance(access, str):
-            claims = {**await self._userinfo(document, access, claims["sub"]), **claims}
         client = self.client
+        has_name = name_of(claims, client.names) != SOMEBODY
+        has_role = client.admin is None or client.admin.is_told(claims)
+        if not (has_name and has_role) and isinstance(access, str):
+            claims = {**await self._userinfo(document, access, claims["sub"]), **claims}
         return identity_of(claims, token_id=id_of_token(token), names=client.names, admin=client.admin)
 
     async def check_sender(self, iss: str | None) -> None:

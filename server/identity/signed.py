@@ -34,6 +34,9 @@ UNKNOWN: Final = ("crit", "b64", "zip", "enc")
 """Header parameters that change what is signed or how; we support none of them."""
 
 MAX_SUB_CHARS: Final = 255
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Half a character: JSON can say it, UTF-8 can't."""
+
 COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
@@ -103,7 +106,7 @@ def open_signed(
     except (jwt.PyJWTError, RecursionError, TypeError, ValueError, OverflowError) as error:
         raise refused() from error
     subject = claims["sub"]
-    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUB_CHARS:
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUB_CHARS or SURROGATE.search(subject):
         raise refused()
     if claims["iss"] != issuer or not _names(claims["aud"], audience):
         raise refused()

@@ -216,6 +216,7 @@ FORGERIES: dict[str, Callable[[], str]] = {
     "an empty subject": lambda: told(sub=""),
     "a subject that is a number": lambda: told(sub=1),
     "a subject that is a list": lambda: told(sub=["ada"]),
+    "a subject of half a character": lambda: told(sub="ada\ud800"),
     "a subject without an end": lambda: told(sub="a" * 300),
     # times
     "expired": lambda: told(iat=int(time.time()) - HOUR, exp=int(time.time()) - 40),

@@ -374,12 +374,22 @@ async def test_more_claims_are_asked_for_when_there_is_no_name(
             assert not (await edge.services.tokens.verify(told.json()["token"])).is_admin
 
 
-async def test_an_operator_by_the_id_token(tmp_path: Path, empty_database: Path, idp: Idp) -> None:
+async def test_an_operator_by_the_id_token_or_the_userinfo(
+    tmp_path: Path, empty_database: Path, idp: Idp
+) -> None:
     """I4: through every renewal, until the sign-in ends."""
     async with site(tmp_path, empty_database, idp.url, admin_claim="role=boss") as edge:
-        assert await Ceremony(edge, idp).go(role=["boss"]) == "/#signed-in"
-        told = await edge.http.post("/api/v1/auth/refresh", headers={"Origin": HOST})
-        assert (await edge.services.tokens.verify(told.json()["token"])).is_admin
+        for sub, role, about, is_admin in (
+            ("ada", ["boss"], {"sub": "ada"}, True),
+            # providers such as Keycloak put roles into one, the other or neither, as they are set up
+            ("bea", None, {"sub": "bea", "role": ["boss"]}, True),
+            ("cyd", ["guest"], {"sub": "cyd", "role": ["boss"]}, False),
+            ("dan", None, {"sub": "eve", "role": ["boss"]}, False),
+        ):
+            idp.answers["/userinfo"] = about
+            assert await Ceremony(edge, idp).go(sub=sub, role=role) == "/#signed-in"
+            told = await edge.http.post("/api/v1/auth/refresh", headers={"Origin": HOST})
+            assert (await edge.services.tokens.verify(told.json()["token"])).is_admin is is_admin, sub
 
 
 async def test_a_sign_in_ends_when_it_has_to(tmp_path: Path, empty_database: Path, idp: Idp) -> None:

@@ -57,6 +57,13 @@ export default function AdminPage(): ReactNode {
   const seen = useOverview(token);
   const [asked, setAsked] = useState<Asked | null>(null);
   const { look } = seen;
+  const { forget } = operator;
+  const isStale = seen.refused && operator.given && operator.own;
+
+  useEffect(() => {
+    // The token that was given has ended, and the session's is an operator's: that one goes on.
+    if (isStale) forget();
+  }, [isStale, forget]);
 
   useEffect(() => {
     document.title = "Operator · Kanvas";

@@ -14,19 +14,38 @@ const EVERY_MS = 2_000;
 const KEY = "kanvas.operator";
 
 /** The session's token when it is an operator's, else the one that was given in this tab. */
-export function useOperator(): { token: string | null; given: boolean; give: (token: string) => void; forget: () => void } {
+export function useOperator(): Operator {
   const session = useSession();
-  const [given, setGiven] = useState<string | null>(() => sessionStorage.getItem(KEY));
+  const [given, setGiven] = useState<string | null>(() => kept((store) => store.getItem(KEY)));
   const own = session && readClaims(session.token)?.["admin"] === true ? session.token : null;
   const give = useCallback((token: string) => {
-    sessionStorage.setItem(KEY, token);
+    kept((store) => store.setItem(KEY, token));
     setGiven(token);
   }, []);
   const forget = useCallback(() => {
-    sessionStorage.removeItem(KEY);
+    kept((store) => store.removeItem(KEY));
     setGiven(null);
   }, []);
-  return { token: given ?? own, given: given !== null, give, forget };
+  return { token: given ?? own, given: given !== null, own: own !== null, give, forget };
+}
+
+export interface Operator {
+  readonly token: string | null;
+  /** It was given in this tab. */
+  readonly given: boolean;
+  /** The session's would do, too. */
+  readonly own: boolean;
+  give(token: string): void;
+  forget(): void;
+}
+
+/** What this tab keeps, where it may keep anything: else a token lives as long as the page. */
+function kept<T>(work: (store: Storage) => T): T | null {
+  try {
+    return work(window.sessionStorage);
+  } catch {
+    return null;
+  }
 }
 
 export interface Overview {
@@ -54,7 +73,11 @@ export function useOverview(token: string | null): Overview {
     }
     const stop = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let looking = false;
     const look = async () => {
+      // One at a time: each ends by setting the timer of the next.
+      if (looking) return;
+      looking = true;
       clearTimeout(timer);
       try {
         const [rooms, nodes] = await Promise.all([api.admin.rooms(token, stop.signal), api.admin.nodes(token, stop.signal)]);
@@ -64,6 +87,8 @@ export function useOverview(token: string | null): Overview {
         const refused = error instanceof ApiError && (error.status === 401 || error.status === 403);
         setSeen((before) => ({ ...before, problem: wordsFor(error), refused }));
         if (refused) return;
+      } finally {
+        looking = false;
       }
       if (!stop.signal.aborted) timer = setTimeout(whenSeen, EVERY_MS);
     };

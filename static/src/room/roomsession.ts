@@ -18,9 +18,11 @@ import { Assets } from "./assets";
 import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
 import { hearNotices } from "./notices";
 import { bePatient } from "./patience";
-import { hearSignals, sendToken, type Signal } from "./signal";
+import { hearSignals, sendToken, stepAtEnd, type Signal } from "./signal";
 import type { Link, Refusal } from "./words";
 
+/** A sign-in that ends within this is worth a word. */
+const LAST_WORDS_S = 60;
 /** With a copy here, the server gets this long to say whether it is still the right one; later answers still count. */
 const HEAD_WAIT_MS = 1_200;
 /** IndexedDB can hang (another tab upgrades it, a full disk): the room then opens without its copy. */
@@ -290,15 +292,18 @@ export class RoomSession {
 
   /** The token of this connection ends in a minute: another one is sent over it, and nobody notices. */
   async #onSignal(provider: WebsocketProvider, signal: Signal): Promise<void> {
-    if (signal.kind !== "ending") return;
     const before = this.#identity.session;
     if (before?.user.id !== this.#user) return;
-    if (before.token === this.#standing && !before.final) await this.#identity.renew();
+    // The server asks once: a last token that ends as soon is not asked for again.
+    const endsSoon = signal.kind === "renewed" && signal.seconds <= LAST_WORDS_S && stepAtEnd(before, this.#standing) === "end";
+    if (signal.kind !== "ending" && !endsSoon) return;
+    if (stepAtEnd(before, this.#standing) === "renew") await this.#identity.renew();
     const session = this.#identity.session;
     if (session?.user.id !== this.#user || this.#closed || this.#state.open?.provider !== provider) return;
-    if (session.final) {
+    const step = stepAtEnd(session, this.#standing);
+    if (step === "end") {
       this.#complain("Your sign-in ends in a minute. What you draw is kept; sign in again to go on together.");
-    } else if (session.token !== this.#standing && sendToken(provider, session.token)) {
+    } else if (step === "send" && sendToken(provider, session.token)) {
       this.#standing = session.token;
     }
   }

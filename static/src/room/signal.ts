@@ -43,6 +43,18 @@ export function tokenMessage(token: string): Uint8Array<ArrayBuffer> {
   return encoding.toUint8Array(encoder).slice();
 }
 
+/** What is due when the token of an open connection, `standing`, is about to end. */
+export type Step = "renew" | "send" | "end";
+
+/**
+ * `session` is what this browser has now: a token that came since is sent, be it the last of its sign-in or not; the
+ * last one can't be renewed.
+ */
+export function stepAtEnd(session: { readonly token: string; readonly final?: boolean }, standing: string | null): Step {
+  if (session.token !== standing) return "send";
+  return session.final ? "end" : "renew";
+}
+
 /** Calls `onSignal` for each; call it before `connect()`. */
 export function hearSignals(provider: WebsocketProvider, onSignal: (signal: Signal) => void): void {
   provider.messageHandlers[SIGNAL] = (_encoder, decoder) => {

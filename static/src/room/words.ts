@@ -48,6 +48,9 @@ export interface RefusalWords {
   readonly reopen: boolean;
 }
 
+/** What an operator's order that keeps nobody out says (server/oversight.py). */
+const BACK = "you may open it again";
+
 /** Words for a close that stays, by its code. The server's reason is shown too when it adds something. */
 export function refusalWords({ code, reason }: Refusal): RefusalWords {
   const said = reason && !/^\d*$/.test(reason) ? ` The server says: “${reason}”` : "";
@@ -59,6 +62,7 @@ export function refusalWords({ code, reason }: Refusal): RefusalWords {
         reopen: false,
       };
     case 4403:
+      if (reason.includes(BACK)) return { title: "You were sent out of this room", detail: `It is open to you again.${said}`, reopen: true };
       return { title: "You can't draw here any more", detail: `Your access to this room was withdrawn.${said}`, reopen: false };
     case 4404:
       return {

@@ -3,7 +3,7 @@ import * as decoding from "lib0/decoding";
 import { describe, expect, it } from "vitest";
 import { readLanding, signInAddress } from "../../src/identity/landing";
 import { isFinal, isGuest } from "../../src/identity/token";
-import { readSignal, SIGNAL, tokenMessage } from "../../src/room/signal";
+import { readSignal, SIGNAL, stepAtEnd, tokenMessage } from "../../src/room/signal";
 
 function read(...bytes: number[]) {
   const decoder = decoding.createDecoder(new Uint8Array(bytes));
@@ -25,6 +25,15 @@ describe("signals (I6)", () => {
 
   it("writes what the server reads", () => {
     expect([...tokenMessage("a.b")]).toEqual([64, 0, 3, 0x61, 0x2e, 0x62]);
+  });
+});
+
+describe("the end of a token (I6, I9)", () => {
+  it("is met with the token that came since, the last of a sign-in too", () => {
+    expect(stepAtEnd({ token: "b" }, "a")).toBe("send");
+    expect(stepAtEnd({ token: "b", final: true }, "a")).toBe("send");
+    expect(stepAtEnd({ token: "a" }, "a")).toBe("renew");
+    expect(stepAtEnd({ token: "a", final: true }, "a")).toBe("end");
   });
 });
 

@@ -46,6 +46,10 @@ describe("refusalWords", () => {
   it("offers to open the room again only where that can help", () => {
     expect(refusalWords({ code: 4404, reason: "" }).reopen).toBe(false);
     expect(refusalWords({ code: 4403, reason: "" }).reopen).toBe(false);
+    expect(refusalWords({ code: 4403, reason: "The operator sent you out of this room; you may open it again." })).toMatchObject({
+      title: "You were sent out of this room",
+      reopen: true,
+    });
     expect(refusalWords({ code: 4413, reason: "" }).reopen).toBe(true);
     expect(refusalWords({ code: 4429, reason: "" }).reopen).toBe(true);
     expect(refusalWords({ code: 4422, reason: "" }).reopen).toBe(true);

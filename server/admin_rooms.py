@@ -94,6 +94,8 @@ class NodeOut(Out):
     """One process that serves rooms."""
 
     node: str
+    host: str = Field(description="The machine it runs on")
+    pid: int = Field(description="Its process there")
     is_this: bool = Field(description="It gave this answer")
     phase: Literal["starting", "ready", "draining"]
     started_at: datetime
@@ -271,6 +273,8 @@ async def list_nodes(call: Call) -> Response:
     items = [
         NodeOut(
             node=one.node,
+            host=one.host,
+            pid=one.pid,
             is_this=one.node == here,
             phase=one.phase,  # type: ignore[arg-type]
             started_at=datetime.fromtimestamp(one.started_at, UTC),

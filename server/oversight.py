@@ -215,7 +215,7 @@ class Oversight:
     def _heard_once(self, sender: str, data: bytes) -> None:
         try:
             room_id, user_id, message = orjson.loads(data)
-        except ValueError:
+        except (ValueError, TypeError):
             log.warning("a note can't be read", sender=sender, topic=ONCE)
             return
         error = RoomClosed if user_id == EVERYBODY else KeptOut

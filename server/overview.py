@@ -9,6 +9,8 @@ of the journal between two looks, and cost the rooms nothing. Keeps rule M4.
 """
 
 import asyncio
+import os
+import socket
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -38,11 +40,22 @@ class NodeReading:
     """One process: since when (seconds since 1970), and what it has in total."""
 
     node: str
+    host: str
+    pid: int
     started_at: float
     phase: str
     connections: int
     rooms: int
     edits_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One node's answer: each room with its edits a second."""
+
+    node: NodeReading
+    rooms: list[tuple[Reading, float | None]]
+    people: list[PersonReading]
 
 
 @dataclass(slots=True)
@@ -123,7 +136,7 @@ class Overview:
         self._started_at = time.time()
         self._rates = Rates()
         self._asked = 0
-        self._waiting: dict[int, tuple[set[str], list[dict[str, Any]], asyncio.Event]] = {}
+        self._waiting: dict[int, tuple[set[str], list[Told], asyncio.Event]] = {}
         notes.on_note(ASK, self._heard_ask)
         notes.on_note(TELL, self._heard_told)
 
@@ -132,7 +145,7 @@ class Overview:
         self._asked += 1
         number, here = self._asked, self._notes.node
         others = {node for node in self._notes.nodes() if node != here}
-        answers = [self._tell(number, room_id)]
+        answers = [_read(self._tell(number, room_id))]
         if others:
             done = asyncio.Event()
             self._waiting[number] = (set(others), answers, done)
@@ -157,6 +170,8 @@ class Overview:
             "node": asdict(
                 NodeReading(
                     node=self._notes.node,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
                     started_at=self._started_at,
                     phase=self._phase(),
                     connections=sum(len(room.sessions) for room in rooms),
@@ -171,7 +186,7 @@ class Overview:
     def _heard_ask(self, sender: str, data: bytes) -> None:
         try:
             number, room_id = orjson.loads(data)
-        except ValueError:
+        except (ValueError, TypeError):
             log.warning("a note can't be read", sender=sender, topic=ASK)
             return
         self._notes.note(TELL, orjson.dumps(self._tell(number, room_id)), to=sender)
@@ -180,25 +195,34 @@ class Overview:
         try:
             told = orjson.loads(data)
             missing, answers, done = self._waiting[told["number"]]
+            answer = _read(told)
         except (ValueError, KeyError, TypeError):
             # too late, or of a version that tells something else
             return
         if sender in missing:
             missing.discard(sender)
-            answers.append(told)
+            answers.append(answer)
         if not missing:
             done.set()
 
 
-def _put_together(answers: list[dict[str, Any]], silent: list[str]) -> Seen:
+def _read(told: dict[str, Any]) -> Told:
+    """Raises KeyError, TypeError, ValueError for what a node of another version tells."""
+    return Told(
+        NodeReading(**told["node"]),
+        [(Reading(**values), rate) for values, rate in told["rooms"]],
+        [PersonReading(**values) for values in told["people"]],
+    )
+
+
+def _put_together(answers: list[Told], silent: list[str]) -> Seen:
     rooms: dict[str, RoomView] = {}
     nodes: list[NodeReading] = []
     people: list[tuple[str, PersonReading]] = []
     for told in answers:
-        node = NodeReading(**told["node"])
+        node = told.node
         nodes.append(node)
-        for values, rate in told["rooms"]:
-            one = Reading(**values)
+        for one, rate in told.rooms:
             rooms.setdefault(one.room_id, RoomView(one.room_id)).take_in(node.node, one, rate)
-        people += [(node.node, PersonReading(**values)) for values in told["people"]]
+        people += [(node.node, one) for one in told.people]
     return Seen(rooms, sorted(nodes, key=lambda node: node.node), people, silent)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import orjson
 import pytest
 from pycrdt import Doc, Map
 from structlog.testing import capture_logs
@@ -337,10 +338,20 @@ async def test_notes_that_make_no_sense_are_passed_over(tmp_path: Path, empty_da
     """M4: of another version, cut off, too late."""
     async with two_nodes(tmp_path, empty_database) as (first, second, _):
         for topic in ("hold", "kick", "overview", "overview-told"):
-            for data in (b"", b"{", b"[]", b'{"number": 99}', b"\xff"):
+            for data in (b"", b"{", b"[]", b"1", b'{"number": 99}', b"\xff"):
                 second.notes.note(topic, data)
         await asyncio.sleep(0.05)
         assert (await first.overview.look()).silent == []
+        second.notes.is_muted = True
+        looking = asyncio.create_task(first.overview.look())
+        await asyncio.sleep(0)
+        told = {"number": 2, "rooms": [], "people": []}
+        for node in ({}, {"node": "b"}, {"node": "b", "moods": "of a newer version"}, []):
+            second.notes.note("overview-told", orjson.dumps({**told, "node": node}))
+        half = {"number": 2, "node": {}, "rooms": [[{"room_id": "x"}, 1]], "people": []}
+        second.notes.note("overview-told", orjson.dumps(half))
+        seen = await looking
+        assert ([node.node for node in seen.nodes], seen.silent) == (["a"], ["b"])
 
 
 async def test_another_node_is_told_to_drain(tmp_path: Path, empty_database: Path) -> None:

@@ -15,7 +15,7 @@ import { CloseDialog, DrainDialog, KickDialog, nameOf, PeopleDialog } from "./di
 import { RoomTable, type RoomOrders } from "./RoomTable";
 import { SignIn } from "./SignIn";
 import { useOperator, useOverview } from "./useOverview";
-import { rate, since } from "./words";
+import { rate, shortNode, uptime } from "./words";
 
 type Asked =
   | { readonly what: "people" | "close"; readonly room: LiveRoom }
@@ -29,9 +29,11 @@ function Nodes({ nodes, now, onDrain }: { nodes: readonly Node[]; now: number; o
         <li key={node.node} className="nodes__one">
           <span className={`nodes__light nodes__light--${node.phase}`} aria-hidden="true" />
           <span className="nodes__who">
-            <strong>{node.node}</strong>
+            <strong title={node.node}>
+              {node.host} <span className="nodes__name">{shortNode(node.node)}</span>
+            </strong>
             <small>
-              {node.phase}, up {since(node.started_at, now)}
+              {node.phase}, process {node.pid}, {uptime(node.started_at, now)}
               {node.is_this && nodes.length > 1 && ", this one answers"}
             </small>
           </span>
@@ -40,7 +42,7 @@ function Nodes({ nodes, now, onDrain }: { nodes: readonly Node[]; now: number; o
           </span>
           {nodes.length > 1 && (
             <button type="button" className="button" disabled={node.phase === "draining"} onClick={() => onDrain(node)}>
-              Drain<span className="only-read"> {node.node}</span>
+              Drain<span className="only-read"> {shortNode(node.node)} on {node.host}</span>
             </button>
           )}
         </li>
@@ -175,7 +177,7 @@ export default function AdminPage(): ReactNode {
           <p className="banner" role="status">
             <OfflineIcon />
             <span>
-              <strong>Not all nodes answer.</strong> What {seen.rooms?.silent_nodes.join(", ")} has open is missing here.
+              <strong>Not all nodes answer.</strong> What {seen.rooms?.silent_nodes.map(shortNode).join(", ")} has open is missing here.
             </span>
           </p>
         )}
@@ -223,7 +225,7 @@ export default function AdminPage(): ReactNode {
         <DrainDialog
           node={asked.node}
           onClose={() => setAsked(null)}
-          onOrder={() => api.admin.drain(token, asked.node.node).then(() => order.done(`${asked.node.node} is draining.`))}
+          onOrder={() => api.admin.drain(token, asked.node.node).then(() => order.done(`${shortNode(asked.node.node)} on ${asked.node.host} is draining.`))}
         />
       )}
     </div>

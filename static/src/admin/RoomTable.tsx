@@ -5,7 +5,7 @@ import { roomPath } from "../app/router";
 import { Menu, type MenuEntry } from "../ui/Menu";
 import { CloseIcon, EyeIcon, LockIcon, MoreIcon, RestoreIcon } from "../ui/icons";
 import { nameOf } from "./dialogs";
-import { badges, rate, size } from "./words";
+import { badges, rate, shortNode, size } from "./words";
 
 export interface RoomOrders {
   readonly people: (room: LiveRoom) => void;
@@ -65,7 +65,12 @@ const Row = memo(function Row({ room, now, orders }: { room: LiveRoom; now: numb
         )}
       </td>
       <td role="cell" data-label="Node" className="live__nodes">
-        {room.nodes.join(", ") || "not open"}
+        {room.nodes.length === 0 && "not open"}
+        {room.nodes.map((node) => (
+          <span key={node} title={node}>
+            {shortNode(node)}{" "}
+          </span>
+        ))}
       </td>
       <td role="cell" className="live__more">
         <Menu label={`Orders for ${nameOf(room)}`} trigger={<MoreIcon />} entries={entries} />

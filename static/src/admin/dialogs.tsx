@@ -6,7 +6,7 @@ import { useApi } from "../app/context";
 import { count } from "../app/time";
 import { Avatar } from "../ui/Avatar";
 import { Dialog } from "../ui/Dialog";
-import { TERMS } from "./words";
+import { shortNode, TERMS } from "./words";
 
 const EVERY_MS = 2_000;
 
@@ -97,7 +97,7 @@ export function KickDialog(props: {
 
 export function DrainDialog(props: { node: Node; onClose: () => void; onOrder: () => Promise<void> }): ReactNode {
   return (
-    <Ask title={`Drain ${props.node.node}?`} order="Drain it" onClose={props.onClose} onOrder={props.onOrder}>
+    <Ask title={`Drain ${shortNode(props.node.node)} on ${props.node.host}?`} order="Drain it" onClose={props.onClose} onOrder={props.onOrder}>
       <p>
         The process takes no new traffic, sends {count(props.node.connections, "connection", "connections")} on to the other nodes, saves, and ends.
         Whoever runs it decides whether it starts again.
@@ -148,7 +148,7 @@ export function PeopleDialog(props: { token: string; room: LiveRoom; onClose: ()
               <span className="inmates__who">
                 <strong>{person.user.name}</strong>
                 <small>
-                  {person.role}, {count(person.connections, "connection", "connections")} to {person.node}
+                  {person.role}, {count(person.connections, "connection", "connections")} to {shortNode(person.node)}
                 </small>
                 <code>{person.user.id}</code>
               </span>

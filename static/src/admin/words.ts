@@ -1,6 +1,11 @@
 /** Numbers and states of rooms and nodes in words. Pure. */
 import type { LiveRoom } from "../api/admin";
 
+/** A node's name as one can tell it from the others: the end of the long ones they give themselves. */
+export function shortNode(node: string): string {
+  return node.length > 12 ? `…${node.slice(-6)}` : node;
+}
+
 const UNITS = ["B", "kB", "MB", "GB", "TB"] as const;
 
 /** "0 B", "12.3 kB", "4 MB": three digits at most. */
@@ -30,6 +35,12 @@ export function since(iso: string, now: number): string {
   const hours = Math.floor(minutes / 60);
   if (hours < 48) return `${hours} h`;
   return `${Math.floor(hours / 24)} days`;
+}
+
+/** "just started", "up 5 min". */
+export function uptime(iso: string, now: number): string {
+  const words = since(iso, now);
+  return words === "just now" ? "just started" : `up ${words}`;
 }
 
 export interface Badge {

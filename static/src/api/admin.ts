@@ -44,6 +44,9 @@ export interface PersonInRoom {
 
 export interface Node {
   readonly node: string;
+  /** The machine, and the process there. */
+  readonly host: string;
+  readonly pid: number;
   readonly is_this: boolean;
   readonly phase: "starting" | "ready" | "draining";
   readonly started_at: string;

@@ -4,7 +4,7 @@ import * as encoding from "lib0/encoding";
 import { describe, expect, it } from "vitest";
 import type { WebsocketProvider } from "y-websocket";
 import { hearNotices } from "../../src/room/notices";
-import { badges, rate, since, size, until } from "../../src/admin/words";
+import { badges, rate, shortNode, since, size, until, uptime } from "../../src/admin/words";
 import { parseRoute } from "../../src/app/router";
 import type { LiveRoom } from "../../src/api/admin";
 
@@ -56,6 +56,9 @@ describe("the operator's words", () => {
     const now = Date.parse("2026-01-02T00:00:00Z");
     expect(since("2026-01-01T23:59:30Z", now)).toBe("just now");
     expect(since("2026-01-01T21:00:00Z", now)).toBe("3 h");
+    expect(uptime("2026-01-01T23:59:30Z", now)).toBe("just started");
+    expect(uptime("2026-01-01T21:00:00Z", now)).toBe("up 3 h");
+    expect([shortNode("01m7zwvrcbm79mhzs93ev9c7dg"), shortNode("one")]).toEqual(["…v9c7dg", "one"]);
     expect(until("2026-01-02T00:00:20Z", now)).toBe("for 1 min");
     expect(until("2026-01-12T00:00:00Z", now)).toBe("for 10 days");
   });

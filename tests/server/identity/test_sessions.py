@@ -314,7 +314,7 @@ def test_a_revoked_user_of_long_ago() -> None:
 
 
 def test_a_clock_that_was_far_ahead_for_a_while() -> None:
-    """I6: set right again it is the clock that counts: who comes then, and who was there, is told and closed."""
+    """I6: set right again the clock counts: who comes then, and who was there, is told and closed."""
     world = World()
     world.now += 86_400
     world.sessions.turn()

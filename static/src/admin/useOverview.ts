@@ -8,7 +8,7 @@ import { useCallback, useEffect, useState } from "react";
 import type { LiveRooms, Node } from "../api/admin";
 import { ApiError, wordsFor, type Words } from "../api/errors";
 import { useApi, useSession } from "../app/context";
-import { readClaims } from "../identity/token";
+import { isOperator } from "../identity/token";
 
 const EVERY_MS = 2_000;
 const KEY = "kanvas.operator";
@@ -17,7 +17,7 @@ const KEY = "kanvas.operator";
 export function useOperator(): Operator {
   const session = useSession();
   const [given, setGiven] = useState<string | null>(() => kept((store) => store.getItem(KEY)));
-  const own = session && readClaims(session.token)?.["admin"] === true ? session.token : null;
+  const own = session && isOperator(session.token) ? session.token : null;
   const give = useCallback((token: string) => {
     kept((store) => store.setItem(KEY, token));
     setGiven(token);

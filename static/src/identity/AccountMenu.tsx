@@ -7,7 +7,7 @@ import { choose, useChoice } from "../app/theme";
 import { clearUser } from "../room/caches";
 import { Avatar } from "../ui/Avatar";
 import { Dialog } from "../ui/Dialog";
-import { LeaveIcon, MoonIcon, PenIcon, SunIcon, SystemIcon } from "../ui/icons";
+import { EyeIcon, LeaveIcon, MoonIcon, PenIcon, SunIcon, SystemIcon } from "../ui/icons";
 import { Menu } from "../ui/Menu";
 import { useSay } from "../ui/toasts";
 import { NAME_MAX, parseName } from "./names";
@@ -125,6 +125,7 @@ export function SignOutDialog({ onClose }: { onClose: () => void }): ReactNode {
 }
 
 export function AccountMenu(): ReactNode {
+  const identity = useIdentity();
   const me = useMe();
   const chosen = useChoice();
   const [asked, setAsked] = useState<"rename" | "leave" | null>(null);
@@ -143,6 +144,7 @@ export function AccountMenu(): ReactNode {
         head={me.name}
         entries={[
           { label: "Change name", icon: <PenIcon />, run: () => setAsked("rename") },
+          ...(identity.isOperator ? [{ label: "Live rooms", icon: <EyeIcon />, run: () => navigate("/admin") }] : []),
           { label: "Light", icon: <SunIcon />, checked: chosen === "light", separated: true, run: () => choose("light") },
           { label: "Dark", icon: <MoonIcon />, checked: chosen === "dark", run: () => choose("dark") },
           { label: "Like the system", icon: <SystemIcon />, checked: chosen === "system", run: () => choose("system") },

@@ -9,7 +9,7 @@ import { ApiError, wordsFor } from "../api/errors";
 import type { Grant, Person } from "../api/types";
 import { forget, readJson, storage, writeJson } from "../app/storage";
 import { readLanding } from "./landing";
-import { isFinal, isGuest, lifeOf, renewDelay } from "./token";
+import { isFinal, isGuest, isOperator, lifeOf, renewDelay } from "./token";
 
 const KEY = "kanvas.session";
 /** After a renewal that found no server; the next one that is needed comes with a 401 or a 4401 anyway. */
@@ -187,6 +187,11 @@ export class Identity {
   /** True when nobody but this browser knows who I am. */
   get isGuest(): boolean {
     return this.#session !== null && isGuest(this.#session.token);
+  }
+
+  /** True for whom the provider's claim makes an operator. */
+  get isOperator(): boolean {
+    return this.#session !== null && isOperator(this.#session.token);
   }
 
   /**

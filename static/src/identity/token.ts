@@ -46,6 +46,10 @@ export function isGuest(token: string): boolean {
   return readClaims(token)?.["guest"] === true;
 }
 
+export function isOperator(token: string): boolean {
+  return readClaims(token)?.["admin"] === true;
+}
+
 /** How long to wait before renewing, in ms; 0 means now. */
 export function renewDelay(now: number, receivedAt: number, lifeMs: number): number {
   const due = receivedAt + lifeMs * RENEW_AT;

@@ -2,7 +2,7 @@
 import * as decoding from "lib0/decoding";
 import { describe, expect, it } from "vitest";
 import { readLanding, signInAddress } from "../../src/identity/landing";
-import { isFinal, isGuest } from "../../src/identity/token";
+import { isFinal, isGuest, isOperator } from "../../src/identity/token";
 import { readSignal, SIGNAL, stepAtEnd, tokenMessage } from "../../src/room/signal";
 
 function read(...bytes: number[]) {
@@ -67,5 +67,6 @@ describe("tokens", () => {
   it("of guests are known by their claim", () => {
     expect(isGuest(jwt({ guest: true }))).toBe(true);
     expect(isGuest(jwt({}))).toBe(false);
+    expect([jwt({ admin: true }), jwt({ admin: "true" }), "opaque"].map(isOperator)).toEqual([true, false, false]);
   });
 });

@@ -125,6 +125,11 @@ export class Api {
     await this.#call(`${BASE}/auth/${everywhere ? "signout-everywhere" : "signout"}`, { method: "POST" });
   }
 
+  /** Whom the session cookie belongs to. */
+  async signOutByCookie(): Promise<void> {
+    await this.#call(`${BASE}/auth/signout`, { method: "POST", token: null });
+  }
+
   renameMe(name: string): Promise<Grant> {
     return this.#json("/me", { method: "PATCH", json: { name } });
   }

@@ -21,7 +21,9 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
   const [provider, setProvider] = useState<NonNullable<ServerConfig["sign_in"]> | null>(null);
   const [withToken, setWithToken] = useState(false);
   const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<string | null>(identity.problem);
+  const [problem, setProblem] = useState<string | null>(null);
+  // It belongs to the provider's button, not to what is typed below.
+  const landed = busy || problem !== null ? null : identity.problem;
   const field = useRef<HTMLInputElement>(null);
   const problemId = useId();
 
@@ -76,7 +78,7 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
       : "Sign in to draw with the others.";
   const problemLine = (
     <p id={problemId} className="field__problem" role="alert">
-      {problem}
+      {problem ?? (provider ? null : landed)}
     </p>
   );
 
@@ -96,18 +98,20 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
             >
               {provider.text}
             </a>
+            {landed !== null && (
+              <p className="field__problem" role="alert">
+                {landed}
+              </p>
+            )}
             {guests && (
               <p className="welcome__or">
                 <span>or come in as a guest</span>
               </p>
             )}
             {!guests && !withToken && (
-              <>
-                {problemLine}
-                <button type="button" className="button button--quiet" onClick={() => setWithToken(true)}>
-                  I have a token
-                </button>
-              </>
+              <button type="button" className="button button--quiet" onClick={() => setWithToken(true)}>
+                I have a token
+              </button>
             )}
           </div>
         )}

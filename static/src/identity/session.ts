@@ -12,6 +12,8 @@ import { readLanding } from "./landing";
 import { isFinal, isGuest, isOperator, lifeOf, renewDelay } from "./token";
 
 const KEY = "kanvas.session";
+/** Somebody signed out while the server could not be told, which has to be made up for: the cookie is still here. */
+const LEAVING = "kanvas.leaving";
 /** After a renewal that found no server; the next one that is needed comes with a 401 or a 4401 anyway. */
 const RETRY_MS = 30_000;
 
@@ -65,6 +67,7 @@ export class Identity {
     window.addEventListener("storage", (event) => {
       if (event.key === KEY || event.key === null) this.#adopt(this.#stored());
     });
+    window.addEventListener("online", () => void this.#leave());
     // Timers sleep with the computer; look again when somebody is back.
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "visible") this.#schedule();
@@ -97,6 +100,8 @@ export class Identity {
   #keep(grant: Grant): void {
     const session = sessionOf(grant, Date.now());
     writeJson(KEY, session);
+    // The cookie is this one's now.
+    forget(LEAVING);
     this.#adopt(session);
   }
 
@@ -124,10 +129,17 @@ export class Identity {
   /** Takes what the server sent along on the way back from the identity provider; call it once, before anything shows. */
   async land(): Promise<void> {
     const landing = readLanding(window.location.hash);
+    const left = readJson(LEAVING) === true;
+    await this.#leave();
     if (!landing) return;
     history.replaceState(null, "", window.location.pathname + window.location.search);
     if (landing.kind === "failed") {
       this.problem = landing.words;
+      return;
+    }
+    if (left) {
+      // Whose cookie that was is not known: it may be of who left.
+      this.problem = "Somebody signed out here before. Press the button to sign in.";
       return;
     }
     try {
@@ -204,10 +216,21 @@ export class Identity {
       await this.api.signOut(everywhere);
     } catch (error) {
       if (everywhere) throw error;
-      // Without a network the token ends by itself.
+      if (error instanceof ApiError && error.status !== 401) writeJson(LEAVING, true);
     }
     forget(KEY);
     this.#adopt(null);
+  }
+
+  /** Tells the server of a sign-out it missed, by the cookie that it left here. */
+  async #leave(): Promise<void> {
+    if (readJson(LEAVING) !== true || this.#session) return;
+    try {
+      await this.api.signOutByCookie();
+      forget(LEAVING);
+    } catch {
+      // At the next start, or when the network is back.
+    }
   }
 
   /** The session can't be renewed any more (the server's secret changed, or 90 days went by). */

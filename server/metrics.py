@@ -24,8 +24,8 @@ from server.services import Services
 api = Api()
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
-"""Headers a proxy adds: then the connection's own address says nothing of who asks."""
+FORWARDED: Final = ("forwarded", "x-forwarded-", "x-real-ip", "via")
+"""How headers begin that a proxy adds: then the connection's own address says nothing of who asks."""
 
 
 def check_reader(request: Request, services: Services) -> None:
@@ -36,7 +36,7 @@ def check_reader(request: Request, services: Services) -> None:
         if given is None or not hmac.compare_digest(given.encode(), wanted.get_secret_value().encode()):
             raise Unauthenticated("Send KANVAS_METRICS_TOKEN as: Authorization: Bearer.")
         return
-    if any(name in request.headers for name in FORWARDED) or not _is_here(request):
+    if any(name.startswith(FORWARDED) for name in request.headers) or not _is_here(request):
         raise Unauthenticated(
             "Metrics are read from this machine only; set KANVAS_METRICS_TOKEN and send it as a bearer token."
         )

@@ -62,6 +62,7 @@ async def test_only_this_machine_reads_without_a_token(tmp_path: Path, empty_dat
             ("unix", {}),
             ("127.0.0.1", {"X-Forwarded-For": "192.0.2.7"}),
             ("127.0.0.1", {"Forwarded": "for=127.0.0.1"}),
+            ("127.0.0.1", {"X-Forwarded-Proto": "https"}),
         ):
             refused = await read(edge, client, **headers)
             assert refused.status_code == 401

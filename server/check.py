@@ -132,7 +132,9 @@ async def _try_database(settings: Settings) -> str:
     url = settings.effective_database_url
     current, head = current_revision(url), head_revision()
     if current is None:
-        raise Failed("There are no tables in it yet; `kanvas migrate`, or the first `kanvas serve`, makes them.")
+        raise Failed(
+            "There are no tables in it yet; `kanvas migrate`, or the first `kanvas serve`, makes them."
+        )
     if current != head:
         raise Failed(f"The database is at revision {current}, not at {head}; type: kanvas migrate")
     async with open_database(url) as database:

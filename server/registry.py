@@ -13,6 +13,7 @@ import inspect
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from typing import ClassVar, Final, Literal, TypeVar, get_type_hints
 
 import structlog
@@ -170,6 +171,7 @@ class Operation:
     query_model: type[Query] | None
     headers_model: type[RequestHeaders] | None
     body_model: type[Body] | None
+    page: str | None
 
     @property
     def name(self) -> str:
@@ -221,8 +223,13 @@ class Api:
         errors: Sequence[type[KanvasError]] = (),
         raw: RawBody | None = None,
         needs_user: bool = True,
+        page: str | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Declare a handler. Its docstring is the operation's description."""
+        """Declare a handler. Its docstring is the operation's description.
+
+        `page` is for addresses that people open themselves: where they are sent when that is too often,
+        instead of a problem in JSON.
+        """
 
         def declare(handler: Handler) -> Handler:
             hints = get_type_hints(handler)
@@ -251,6 +258,7 @@ class Api:
                     query_model=hints.get("query"),
                     headers_model=hints.get("headers"),
                     body_model=hints.get("body"),
+                    page=page,
                 )
             )
             return handler
@@ -301,7 +309,12 @@ async def answer_call(operation: Operation, request: Request) -> Response:
         identity = await _identify(request, services)
         structlog.contextvars.bind_contextvars(user_id=identity.user_id)
     # before the body is read, and whatever the answer will be
-    headers = await _count(operation, request, services, identity)
+    try:
+        headers = await _count(operation, request, services, identity)
+    except (RateLimited, AuthUnavailable) as refused:
+        if operation.page is None or "text/html" not in request.headers.get("accept", ""):
+            raise
+        return _to_page(operation.page, refused)
     arguments: dict[str, BaseModel] = {}
     wrong: list[FieldError] = []
     if operation.path_model is not None:
@@ -324,6 +337,12 @@ async def answer_call(operation: Operation, request: Request) -> Response:
     if all(reply.status != response.status_code for reply in operation.replies):
         log.error("undeclared answer", operation=operation.name, status=response.status_code)
     return response
+
+
+def _to_page(page: str, refused: RateLimited | AuthUnavailable) -> Response:
+    wait = str(ceil(getattr(refused, "retry_after_s", 2.0)))
+    headers = {"Location": page, "Cache-Control": "no-store", "Retry-After": wait}
+    return Response(status_code=303, headers=headers)
 
 
 async def _identify(request: Request, services: Services) -> Identity:

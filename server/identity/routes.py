@@ -67,6 +67,7 @@ class UserPath(Path):
     needs_user=False,
     replies=[Reply(303, "On to the provider, or back with an error", headers=WAY_ON)],
     errors=[OidcOff],
+    page="/" + FAILED + "busy",
 )
 async def start_oidc(call: Call, query: StartQuery) -> Response:
     """For browsers: a page links here. Afterwards the browser has the session cookie, and a page exchanges it
@@ -104,10 +105,11 @@ async def start_oidc(call: Call, query: StartQuery) -> Response:
     needs_user=False,
     replies=[Reply(303, "On to the page one came from, signed in or with an error", headers=WAY_ON)],
     errors=[OidcOff],
+    page="/" + FAILED + "busy",
 )
 async def finish_oidc(call: Call, query: CallbackQuery) -> Response:
     """For browsers: the provider sends them here. The page they are sent on to reads how it went from the
-    fragment: `#signed-in`, or `#sign-in-failed=` and one of provider_down, denied, expired, refused, down."""
+    fragment: `#signed-in`, or `#sign-in-failed=` and one of provider_down, denied, expired, refused, busy."""
     services = call.services
     if services.provider is None:
         raise OidcOff

@@ -10,6 +10,7 @@ const WORDS: Readonly<Record<string, string>> = {
   provider_down: "The sign-in service can't be reached. Try again in a moment.",
   denied: "You were not signed in. Press the button to try again.",
   expired: "That took too long, or was begun in another browser. Press the button to begin anew.",
+  busy: "Too many people sign in just now, or a part of the server is away. Try again in a minute.",
   refused: "The sign-in service's answer was not valid. If it happens again, tell the owner of this server.",
 };
 const SIGNED_IN = "#signed-in";

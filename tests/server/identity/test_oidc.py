@@ -345,6 +345,17 @@ async def test_a_provider_that_is_away(tmp_path: Path, empty_database: Path, idp
         assert (await edge.guest()).user_id
 
 
+async def test_a_person_who_may_not_now_sees_a_page(tmp_path: Path, empty_database: Path, idp: Idp) -> None:
+    """I5: a browser that is over the limit is sent to the sign-in page, with a word; a script is told 429."""
+    async with site(tmp_path, empty_database, idp.url, rate_limits="auth=1/600") as edge:
+        assert (await edge.http.get(START)).status_code == 303
+        for path in (START, CALLBACK):
+            answer = await edge.http.get(path, headers={"Accept": "text/html,*/*;q=0.8"})
+            assert (answer.status_code, answer.headers["location"]) == (303, "/#sign-in-failed=busy")
+            assert int(answer.headers["retry-after"]) > 0
+            assert (await edge.http.get(path)).status_code == 429
+
+
 async def test_it_must_name_itself_when_it_says_it_does(
     tmp_path: Path, empty_database: Path, idp: Idp
 ) -> None:

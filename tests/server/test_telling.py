@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -63,6 +64,21 @@ async def test_requests_and_commits_are_traced(tmp_path: Path, empty_database: P
     told = receiver.everything()
     for secret in (ada.token, "Secret", "secretkey"):
         assert secret.encode() not in told
+
+
+async def test_a_failed_span_tells_what_failed_and_no_words(tmp_path: Path, empty_database: Path) -> None:
+    """M10: messages of errors quote what people sent."""
+    with Receiver() as receiver:
+        url = f"http://127.0.0.1:{receiver.port}/v1/traces"
+        async with open_edge(tmp_path, empty_database, otlp_url=url) as edge:
+            tracer = edge.services.tracer
+            assert isinstance(tracer, OtlpTracer)
+            for span in (tracer.span("join", room_id="r"), tracer.request("GET", {})):
+                with pytest.raises(ValueError, match="Secret"), span:
+                    raise ValueError("Secret plans")
+        found = spans(receiver)
+        assert [(span.status.code, span.status.message) for span in found] == [(2, "ValueError")] * 2
+        assert b"Secret" not in receiver.everything()
 
 
 async def test_a_collector_that_hangs_costs_nobody_anything(tmp_path: Path, empty_database: Path) -> None:

@@ -21,6 +21,9 @@ LIFE_S: Final = 600
 SKEW_S: Final = 30
 MAX_NEXT_CHARS: Final = 512
 OWN_PATH: Final = re.compile(r"/(?![/\\])[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
+DOTS: Final = re.compile(r"/(\.|%2e){0,2}/|/(\.|%2e){1,2}$", re.IGNORECASE)
+"""Empty and dotted parts of a path: browsers take them out, and then it is another one."""
+
 STATE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -83,9 +86,10 @@ def cookie_name(state: str, *, is_https: bool) -> str:
 
 def own_path(given: str) -> str:
     """The path if it is one of our pages, else the lobby: nobody is sent on to another site."""
-    if len(given) > MAX_NEXT_CHARS or not OWN_PATH.fullmatch(given) or given.startswith("/api/"):
+    if len(given) > MAX_NEXT_CHARS or not OWN_PATH.fullmatch(given):
         return "/"
-    return given
+    is_ours = not given.startswith("/api/") and not DOTS.search(given.partition("?")[0])
+    return given if is_ours else "/"
 
 
 def _encode(raw: bytes) -> str:

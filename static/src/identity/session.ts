@@ -132,7 +132,8 @@ export class Identity {
     const left = readJson(LEAVING) === true;
     await this.#leave();
     if (!landing) return;
-    history.replaceState(null, "", window.location.pathname + window.location.search);
+    // Whole, for a path that begins with // would be another site's.
+    history.replaceState(null, "", window.location.href.split("#")[0]);
     if (landing.kind === "failed") {
       this.problem = landing.words;
       return;

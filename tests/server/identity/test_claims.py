@@ -103,6 +103,11 @@ def test_own_paths_are_kept(path: str) -> None:
         "/r/a#signed-in",
         "/r/é",
         "/api/v1/auth/oidc/start",
+        "/./api/v1/auth/oidc/start",
+        "/r/../api/v1/auth/oidc/start",
+        "/r/%2e%2E/api/v1/auth/oidc/start",
+        "/..//evil.example",
+        "/r//x",
         "/" + "x" * 600,
     ],
 )

@@ -15,6 +15,7 @@ EVERYBODY: Final = ""
 """Stands where a user id would: the room is closed. Nobody has an empty id."""
 
 FROZEN: Final = "The operator froze this room: you may look; what you draw stays with you until it is thawed."
+THAWED: Final = "The operator thawed this room: what you drew meanwhile is taken now."
 
 
 @dataclass(frozen=True, slots=True)

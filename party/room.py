@@ -30,7 +30,7 @@ from party.limits import Limits
 from party.outstanding import Outstanding
 from party.ports import SERVER, Principal, StoredRoom
 from party.presence import Presence
-from party.restraints import FROZEN
+from party.restraints import FROZEN, THAWED
 from party.session import LIVE, Closed, Joining, Lagging, Live, Session
 from party.tally import Tally
 from party.view import CommittedView
@@ -421,9 +421,10 @@ class Room:
             self._tell(session, FROZEN, now)
 
     def thaw(self, now: float) -> None:
-        """It is not frozen any more: everybody is asked for what they drew meanwhile (M6)."""
+        """It is not frozen any more: everybody is told, and asked for what they drew meanwhile (M6)."""
         for session in list(self.sessions):
-            session.notices.discard(FROZEN)
+            session.notices -= {FROZEN, THAWED}
+            self._tell(session, THAWED, now)
             if not session.is_closed and not session.asked:
                 self._ask(session, now)
 

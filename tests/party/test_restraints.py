@@ -11,7 +11,7 @@ from party.guard import Guard
 from party.hub import open_hub
 from party.limits import Limits
 from party.memory import MemoryJournal
-from party.restraints import EVERYBODY, FROZEN, Exclusion
+from party.restraints import EVERYBODY, FROZEN, THAWED, Exclusion
 from tests.party.peers import ANNA, BERT, Peer, quiet
 
 
@@ -64,7 +64,7 @@ async def test_a_frozen_room_takes_no_edits_and_loses_none() -> None:
         # a second freeze is told again
         guard.restraints.replace({"r"}, ())
         room.tell_frozen(hub.now())
-        assert anna.wire.notices == [FROZEN, FROZEN]
+        assert anna.wire.notices == [FROZEN, THAWED, FROZEN]
 
 
 async def test_nothing_is_purged_from_a_frozen_room() -> None:

@@ -165,7 +165,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
           <BackIcon />
         </a>
         <RoomTitle room={room} onRename={(title) => session.rename(title)} />
-        <SavedIndicator saved={open.saved} link={state.link} />
+        <SavedIndicator saved={open.saved} link={state.link} frozen={state.frozen} />
         <span className="room__space" />
         <People me={me} peers={peers} following={following} most={narrow ? 2 : 7} onFollow={(peer) => handle.current?.follow.toggle(peer)} />
         <button

@@ -7,6 +7,16 @@
 import * as decoding from "lib0/decoding";
 import type { WebsocketProvider } from "y-websocket";
 
+/** How the server's sentences about a freeze begin (party/restraints.py). */
+const FROZEN = "The operator froze this room";
+const THAWED = "The operator thawed this room";
+
+/** Whether the room is frozen after this sentence; null when it is about something else. */
+export function readFreeze(words: string): boolean | null {
+  if (words.startsWith(FROZEN)) return true;
+  return words.startsWith(THAWED) ? false : null;
+}
+
 const MESSAGE_AUTH = 2;
 const PERMISSION_DENIED = 0;
 

@@ -16,7 +16,7 @@ import { type Binding, Losses, Saved, sendOwnAwarenessOnly } from "../binding";
 import type { Identity } from "../identity/session";
 import { Assets } from "./assets";
 import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
-import { hearNotices } from "./notices";
+import { hearNotices, readFreeze } from "./notices";
 import { bePatient } from "./patience";
 import { hearSignals, sendToken, stepAtEnd, type Signal } from "./signal";
 import type { Link, Refusal } from "./words";
@@ -57,6 +57,8 @@ export interface RoomState {
   readonly link: Link;
   readonly words: Words | null;
   readonly refusal: Refusal | null;
+  /** The operator froze it: what is drawn waits here. */
+  readonly frozen: boolean;
   /** Of a large drawing that is on its way while the room opens. */
   readonly progress: Progress | null;
 }
@@ -73,7 +75,7 @@ export class RoomSession {
   readonly #user: string;
   readonly #complain: (words: string) => void;
   readonly #listeners = new Set<() => void>();
-  #state: RoomState = { stage: "opening", room: null, open: null, link: "connecting", words: null, refusal: null, progress: null };
+  #state: RoomState = { stage: "opening", room: null, open: null, link: "connecting", words: null, refusal: null, frozen: false, progress: null };
   #persistence: IndexeddbPersistence | null = null;
   #binding: Binding | null = null;
   #unsubscribe: () => void = () => undefined;
@@ -113,7 +115,7 @@ export class RoomSession {
   async open(): Promise<void> {
     const turn = ++this.#opening;
     this.#letGo();
-    this.#set({ stage: "opening", open: null, words: null, refusal: null, progress: null, link: navigator.onLine ? "connecting" : "offline" });
+    this.#set({ stage: "opening", open: null, words: null, refusal: null, frozen: false, progress: null, link: navigator.onLine ? "connecting" : "offline" });
 
     const kept = keptHead(this.#user, this.#id);
     const head = this.#identity.api.getRoom(this.#id).then(
@@ -181,7 +183,7 @@ export class RoomSession {
     sendOwnAwarenessOnly(provider);
     bePatient(provider);
     hearSignals(provider, (signal) => void this.#onSignal(provider, signal));
-    hearNotices(provider, this.#complain);
+    hearNotices(provider, this.#onNotice);
     const saved = new Saved(provider);
     const losses = new Losses(doc, saved);
     const assets = new Assets({ api: this.#identity.api, room: room.id, user: this.#user, complain: this.#complain });
@@ -263,10 +265,17 @@ export class RoomSession {
     return token ? ["kanvas", token] : ["kanvas"];
   }
 
+  readonly #onNotice = (words: string): void => {
+    const frozen = readFreeze(words);
+    if (frozen !== null) this.#set({ frozen });
+    this.#complain(words);
+  };
+
   #onStatus(status: "connected" | "connecting" | "disconnected"): void {
     if (status === "connected") {
       this.#standing = this.#state.open?.provider.protocols[1] ?? null;
-      this.#set({ link: "connected" });
+      // The server says so again to who joins a frozen room.
+      this.#set({ link: "connected", frozen: false });
     }
     else if (status === "disconnected") this.#set({ link: navigator.onLine ? "waiting" : "offline" });
   }

@@ -12,8 +12,12 @@ export interface SavedWords {
   readonly detail: string;
 }
 
-export function savedWords(saved: SavedStatus, link: Link): SavedWords {
+export function savedWords(saved: SavedStatus, link: Link, frozen = false): SavedWords {
   const waiting = saved.waiting > 0 ? count(saved.waiting, "change waiting", "changes waiting") : saved.unconfirmed ? "changes waiting" : "";
+  if (frozen && link === "connected") {
+    const detail = "The operator froze this room. You may look; what you draw stays in this browser until it is thawed.";
+    return { status: "offline", label: waiting ? `frozen, ${waiting}` : "frozen", detail };
+  }
   if (saved.kind === "saved" && link === "connected") {
     return { status: "saved", label: "saved", detail: "The server has written every one of your changes to disk." };
   }

@@ -3,7 +3,7 @@ import * as decoding from "lib0/decoding";
 import * as encoding from "lib0/encoding";
 import { describe, expect, it } from "vitest";
 import type { WebsocketProvider } from "y-websocket";
-import { hearNotices } from "../../src/room/notices";
+import { hearNotices, readFreeze } from "../../src/room/notices";
 import { badges, rate, shortNode, since, size, until, uptime } from "../../src/admin/words";
 import { parseRoute } from "../../src/app/router";
 import type { LiveRoom } from "../../src/api/admin";
@@ -75,5 +75,13 @@ describe("the operator's words", () => {
   it("has an address of its own", () => {
     expect(parseRoute("/admin")).toEqual({ page: "admin" });
     expect(parseRoute("/admins")).toEqual({ page: "unknown" });
+  });
+});
+
+describe("a freeze (M5, M6)", () => {
+  it("is told from other notices", () => {
+    expect(readFreeze("The operator froze this room: you may look.")).toBe(true);
+    expect(readFreeze("The operator thawed this room: what you drew meanwhile is taken now.")).toBe(false);
+    expect(readFreeze("You may look at this room, not edit it.")).toBeNull();
   });
 });

@@ -36,6 +36,14 @@ describe("savedWords", () => {
   });
 });
 
+describe("savedWords of a frozen room (M5)", () => {
+  it("says so for as long as it lasts", () => {
+    expect(savedWords({ kind: "saving", waiting: 2, unconfirmed: false }, "connected", true).label).toBe("frozen, 2 changes waiting");
+    expect(savedWords({ kind: "saved", waiting: 0, unconfirmed: false }, "connected", true)).toMatchObject({ status: "offline", label: "frozen" });
+    expect(savedWords({ kind: "offline", waiting: 0, unconfirmed: false }, "offline", true).label).toBe("offline");
+  });
+});
+
 describe("refusalWords", () => {
   it.each([4400, 4401, 4403, 4404, 4409, 4413, 4422, 4429, 4499])("has words for %i", (code) => {
     const words = refusalWords({ code, reason: "Because." });

@@ -42,7 +42,7 @@ function useRoomSession(id: string): RoomSession | null {
   const say = useSay();
   const [session, setSession] = useState<RoomSession | null>(null);
   useEffect(() => {
-    const made = new RoomSession({ identity, id, user: me.id, complain: (text) => say({ text, tone: "bad" }) });
+    const made = new RoomSession({ identity, id, user: me.id, complain: (text) => say({ text, tone: "bad" }), tell: say });
     setSession(made);
     return () => {
       made.destroy();

@@ -74,6 +74,7 @@ export class RoomSession {
   readonly #id: string;
   readonly #user: string;
   readonly #complain: (words: string) => void;
+  readonly #tell: (words: string) => void;
   readonly #listeners = new Set<() => void>();
   #state: RoomState = { stage: "opening", room: null, open: null, link: "connecting", words: null, refusal: null, frozen: false, progress: null };
   #persistence: IndexeddbPersistence | null = null;
@@ -87,11 +88,18 @@ export class RoomSession {
   /** Raised at each opening; work of an earlier one stops when it sees another number. */
   #opening = 0;
 
-  constructor(options: { identity: Identity; id: string; user: string; complain: (words: string) => void }) {
+  constructor(options: {
+    identity: Identity;
+    id: string;
+    user: string;
+    complain: (words: string) => void;
+    tell: (words: string) => void;
+  }) {
     this.#identity = options.identity;
     this.#id = options.id;
     this.#user = options.user;
     this.#complain = options.complain;
+    this.#tell = options.tell;
     this.#name = options.identity.session?.user.name ?? "";
     this.#unsubscribe = this.#identity.subscribe(this.#onSession);
     window.addEventListener("online", this.#onNetwork);
@@ -268,7 +276,8 @@ export class RoomSession {
   readonly #onNotice = (words: string): void => {
     const frozen = readFreeze(words);
     if (frozen !== null) this.#set({ frozen });
-    this.#complain(words);
+    if (frozen === false) this.#tell(words);
+    else this.#complain(words);
   };
 
   #onStatus(status: "connected" | "connecting" | "disconnected"): void {

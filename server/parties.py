@@ -104,7 +104,6 @@ async def party_socket(websocket: WebSocket) -> None:
 async def _identify_or_count(
     websocket: WebSocket, services: Services, offered: list[str], host: str
 ) -> Identity:
-    services.rates.check_failures(host)
     try:
         return await _identify(websocket, services, offered)
     except Unauthenticated:

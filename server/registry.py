@@ -346,12 +346,10 @@ def _to_page(page: str, refused: RateLimited | AuthUnavailable) -> Response:
 
 
 async def _identify(request: Request, services: Services) -> Identity:
-    host = host_of(request)
-    services.rates.check_failures(host)
     try:
         return await identify(request, services.tokens, services.settings, method=request.method)
     except Unauthenticated:
-        await services.rates.note_failure(host)
+        await services.rates.note_failure(host_of(request))
         raise
 
 

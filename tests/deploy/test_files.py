@@ -2,6 +2,7 @@
 
 import configparser
 import http.server
+import ipaddress
 import json
 import os
 import re
@@ -154,11 +155,15 @@ def test_the_unit_says_how_it_is_stopped_and_what_it_may() -> None:
 
 def test_compose_believes_its_own_proxy() -> None:
     """Else everybody is one address: one who sends wrong tokens locks all others out."""
-    ours = yaml.safe_load(text("compose.yaml"))["services"]["kanvas"]["environment"]
-    trusted = read_settings({"KANVAS_TRUSTED_PROXIES": ours["KANVAS_TRUSTED_PROXIES"]}).trusted_proxies
-    for caddy in ("172.18.0.6", "192.168.16.6", "10.10.0.6"):
-        headers = Headers({"x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https"})
-        assert find_origin(caddy, headers, trusted) == Origin("198.51.100.7", "https")
+    compose = yaml.safe_load(text("compose.yaml"))
+    ours = compose["services"]["kanvas"]["environment"]
+    assert ours["KANVAS_TRUSTED_PROXIES"] == "${SUBNET:?}"
+    assert "${SUBNET:?}" in str(compose["networks"])
+    (subnet,) = re.findall(r"^SUBNET=(\S+)$", text("compose.env"), re.MULTILINE)
+    trusted = read_settings({"KANVAS_TRUSTED_PROXIES": subnet}).trusted_proxies
+    headers = Headers({"x-forwarded-for": "198.51.100.7", "x-forwarded-proto": "https"})
+    caddy = str(ipaddress.ip_network(subnet)[6])
+    assert find_origin(caddy, headers, trusted) == Origin("198.51.100.7", "https")
 
 
 def test_compose_builds_our_image_and_keeps_what_must_be_kept() -> None:

@@ -177,21 +177,3 @@ async def test_a_process_that_slept_over_checkpoints_of_another_harms_nothing(
         for node in (awake, asleep):
             assert not shown - keys_of((await node.state(scene.token, scene.room_id))[1])
         print(f"after {FROZEN_S:g} s of sleep they agree within {took_s:.2f} s")
-
-
-async def test_a_rolling_restart_loses_nothing_and_keeps_nobody_waiting(cluster: Cluster) -> None:
-    """N1: SIGTERM to one after the other under load; whoever is sent away goes on elsewhere."""
-    async with open_scene(cluster, stay=False) as scene:
-        for node in scene.cluster.nodes:
-            for one in scene.drawers:
-                one.stalls_s.clear()
-            code = await node.stop()
-            assert code in (0, -15), code
-            await node.start()
-            await asyncio.gather(*(scene.until_shown(one, 5, 30) for one in scene.drawers))
-        await scene.converge()
-        shown, stalls_s = scene.shown(), [s for one in scene.drawers for s in one.stalls_s]
-        for node in scene.cluster.nodes:
-            assert not shown - keys_of((await node.state(scene.token, scene.room_id))[1])
-        print(f"longest wait {max(stalls_s, default=0.0):.2f} s")
-        assert max(stalls_s, default=0.0) < 10

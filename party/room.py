@@ -559,10 +559,15 @@ class Room:
             if now - session.sent_at_s > self._limits.quiet_s:
                 session.send(now, wire.NO_AWARENESS)
 
+    @property
+    def shown_by(self) -> int:
+        """How many processes show the room: what each of them takes in, all send on."""
+        return 1
+
     def set_pace(self, now: float, late_s: float = 0.0) -> None:
         """It has just sent: when it may again (H8). A crowd and a late process make it longer."""
         limits = self._limits
-        readers = len(self.sessions) - self._lagging
+        readers = (len(self.sessions) - self._lagging) * self.shown_by
         crowd_s = min(readers * limits.pace_per_connection_s, limits.crowd_pace_s)
         pace_s = max(limits.pace_s, crowd_s)
         self.due_s = now + min(pace_s + late_s, self._limits.max_pace_s)

@@ -55,6 +55,10 @@ class SharedRoom(Room):
         """Another node has it open too."""
         return self.presence.is_shared
 
+    @property
+    def shown_by(self) -> int:
+        return 1 + max(len(self.others), 1) if self.is_shared else 1
+
     def share(self, is_shared: bool) -> None:
         self.presence.is_shared = is_shared
         if not is_shared:

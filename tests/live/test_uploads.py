@@ -15,7 +15,7 @@ import pytest
 from tests.server.assets.pictures import gif, noise, photo, png, sha256
 from tests.servers import LiveServer, bearer
 
-CYCLES = int(os.environ.get("TEST_UPLOAD_KILL_CYCLES", "5"))
+CYCLES = int(os.environ.get("TEST_UPLOAD_KILL_CYCLES", "3"))
 SEED = int(os.environ.get("TEST_SEED", "20"))
 MIB = 1024 * 1024
 MOST_GROWTH_BYTES = 10 * MIB

@@ -102,6 +102,11 @@ SCENARIOS: Final = {
             _of(rooms, count=2000, per_s=1.0),
             0.20,
         ),
+        Scenario(
+            "rooms-busy",
+            "2,000 rooms with 2 clients, 3 updates/s each: cores",
+            _of(rooms, count=2000, per_s=3.0),
+        ),
         Scenario("latency", "one writer, ten clients: p50 and p99", latency, 1.5, is_default=True),
         Scenario(
             "join",

@@ -3,7 +3,9 @@
 import asyncio
 
 from party.limits import Limits
+from party.ports import StoredRoom
 from party.room import Room
+from party.shared import SharedRoom
 from party.ticker import Ticker
 from tests.party.peers import ANNA, Peer, open_room, settle
 
@@ -130,6 +132,27 @@ def test_the_pace_follows_the_crowd_and_the_lateness() -> None:
     assert round(room.due_s - 1, 3) == 0.150
     room.set_pace(1.0, 5.0)
     assert room.due_s - 1 == Limits().max_pace_s
+
+
+def test_at_two_nodes_a_connection_counts_twice() -> None:
+    """H8: each node sends what both take in; without this one room at two cost 2.5 times one process."""
+    room = SharedRoom(
+        StoredRoom("r", "canvas", 1, 0, 0, None, ()), Limits(pace_per_connection_s=0.012), now=0.0
+    )
+    for _ in range(2):
+        Peer(ANNA).enter(room)
+    room.set_pace(1.0)
+    assert round(room.due_s - 1, 3) == 0.024
+    room.share(True)
+    room.set_pace(1.0)
+    assert round(room.due_s - 1, 3) == 0.048
+    room.others = {"one": (), "two": ()}
+    room.set_pace(1.0)
+    # a crowd makes it no slower than this
+    assert round(room.due_s - 1, 3) == 0.050
+    room.share(False)
+    room.set_pace(1.0)
+    assert round(room.due_s - 1, 3) == 0.024
 
 
 def test_who_never_reads_does_not_slow_the_room_down() -> None:

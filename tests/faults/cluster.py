@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx2
 
+from db.database import open_database
+from db.journal import open_journal
 from tests.backends.postgres import Postgres, open_postgres
 from tests.backends.valkey import Valkey, open_valkey
 from tests.faults.proxy import FaultProxy, open_proxy
@@ -70,7 +72,8 @@ class Node:
 class Cluster:
     """All of it while it runs."""
 
-    def __init__(self, postgres: Postgres, valkey: Valkey, nodes: list[Node]) -> None:
+    def __init__(self, postgres: Postgres, valkey: Valkey, nodes: list[Node], database: str) -> None:
+        self._database = database
         self.postgres = postgres
         self.valkey = valkey
         self.nodes = nodes
@@ -91,6 +94,12 @@ class Cluster:
         server = self.nodes[0].server
         token = await asyncio.to_thread(server.guest)
         return token, await asyncio.to_thread(partial(server.room, token, schema="open"))
+
+    async def journalled(self, room_id: str) -> list[bytes]:
+        """The room's checkpoint and rows as they lie in the database, past all nodes and proxies."""
+        async with open_database(self._database) as database:
+            stored = await open_journal(database).load(room_id)
+        return [*([stored.checkpoint] if stored.checkpoint else []), *stored.updates]
 
     def lines(self) -> list[FaultProxy]:
         return [line for node in self.nodes for line in (node.database, node.redis, node.front)]
@@ -122,4 +131,4 @@ async def open_cluster(folder: Path, count: int = 2, **settings: str) -> AsyncIt
             await asyncio.to_thread(server.start)
             front = await stack.enter_async_context(open_proxy(server.port))
             nodes.append(Node(server, to_database, to_redis, front))
-        yield Cluster(postgres, valkey, nodes)
+        yield Cluster(postgres, valkey, nodes, postgres.url(database))

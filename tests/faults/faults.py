@@ -4,6 +4,7 @@ Owns: each fault and its cure. Does not own: which comes when (storm).
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 
@@ -42,12 +43,15 @@ async def cut_redis(cluster: Cluster, dice: random.Random) -> None:
 
 async def killed_pubsub(cluster: Cluster, dice: random.Random) -> None:
     for _ in range(dice.randint(1, 4)):
-        await asyncio.to_thread(cluster.valkey.command, "CLIENT", "KILL", "TYPE", "pubsub")
+        # another fault may have taken it away just now
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(cluster.valkey.command, "CLIENT", "KILL", "TYPE", "pubsub")
         await asyncio.sleep(dice.uniform(0.0, 0.3))
 
 
 async def flushed_redis(cluster: Cluster, dice: random.Random) -> None:
-    await asyncio.to_thread(cluster.valkey.command, "FLUSHALL")
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(cluster.valkey.command, "FLUSHALL")
     await asyncio.sleep(dice.uniform(0.1, 0.3))
 
 

@@ -53,9 +53,10 @@ class Report:
         return told
 
 
-def keys_of(state: bytes) -> set[str]:
+def keys_of(*updates: bytes) -> set[str]:
     doc: Doc[Any] = Doc()
-    doc.apply_update(state)
+    for update in updates:
+        doc.apply_update(update)
     found: Map[Any] = doc.get("map", type=Map)
     return set(found.keys())
 
@@ -117,6 +118,8 @@ async def storm(
                 for drawer in drawers:
                     drawer.is_drawing = False
                 shown = set[str]().union(*(one.durable for one in drawers))
+                # at once: a client that came back would send again what was lost
+                report.lost |= shown - keys_of(*await cluster.journalled(room_id))
                 took_s = await converge(cluster, drawers, token, room_id)
             except BaseException as error:
                 error.add_note(f"fault {number} of seed {seed}: {name}")

@@ -21,6 +21,7 @@ from party.committer import Committer
 from party.document import Document
 from party.errors import (
     DocumentBroken,
+    IncompleteUpdate,
     KanvasError,
     RoomMoved,
     RoomNotFound,
@@ -102,17 +103,27 @@ class Hub:
         """Apply one update and return the room's version once it is durable (R9).
 
         Where the room has to be loaded anew meanwhile (B4) it is repeated: bringing it twice is harmless.
+        So it is where something is missing, after a look at the journal: another node may have it (B13).
 
         Raises BadUpdate, IncompleteUpdate (with the state vector), TooLarge, Forbidden, RoomNotFound,
         Unavailable, ShuttingDown. Cancel-safe: a cancelled update may still be applied.
         """
         self._guard.check_kept_out(room_id, principal.user_id)
-        for _ in range(SUBMIT_TRIES - 1):
+        has_read = False
+        for tries_left in reversed(range(SUBMIT_TRIES)):
             try:
                 return await self._submit(room_id, principal, update)
             except RoomMoved:
-                continue
-        return await self._submit(room_id, principal, update)
+                if not tries_left:
+                    raise
+            except IncompleteUpdate:
+                if has_read or not tries_left:
+                    raise
+                has_read = True
+                room = await self._open(room_id)
+                room.read_first()
+                self.relay.look(room)
+        raise Unavailable
 
     async def _submit(self, room_id: str, principal: Principal, update: bytes) -> str:
         room = await self._open(room_id)

@@ -91,6 +91,10 @@ class SharedRoom(Room):
         """The journal has to be read."""
         return self._must_read or self._sequence.since_s is not None
 
+    def read_first(self) -> None:
+        """Nothing is taken in before the journal was read (B13)."""
+        self._must_read = True
+
     # -- the batch --------------------------------------------------------------------------------
 
     def landed(self, seq: int, now: float) -> None:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
 from pycrdt import Doc, Map
 
+from party.errors import IncompleteUpdate
 from party.hub import open_hub
 from party.memory import MemoryJournal
 from party.ports import Principal
@@ -33,3 +35,23 @@ async def test_a_room_that_finds_rows_of_somebody_else_shows_them_first() -> Non
     seen.apply_update(state)
     assert version == "1-2"
     assert set(seen.get("map", type=Map).keys()) == {"one", "other"}
+
+
+async def test_an_update_that_builds_on_what_the_news_has_not_told_yet_is_taken() -> None:
+    """B13: the author saw it saved at the other process a moment ago; only what nobody has is incomplete."""
+    journal = MemoryJournal()
+    journal.create("room", "open")
+    doc: Doc[Any] = Doc()
+    shared = doc.get("map", type=Map)
+    edits = []
+    for key in ("one", "other", "lost", "late"):
+        before = doc.get_state()
+        shared[key] = True
+        edits.append(doc.get_update(before))
+    async with open_hub(journal) as one, open_hub(journal) as other:
+        await other.join("room", ADA, Wire())
+        assert await one.submit("room", ADA, edits[0]) == "1-1"
+        assert await other.submit("room", ADA, edits[1]) == "1-2"
+        with pytest.raises(IncompleteUpdate):
+            await other.submit("room", ADA, edits[3])
+        assert await other.submit("room", ADA, edits[2]) == "1-3"

@@ -27,8 +27,6 @@ from party.errors import (
     Unauthenticated,
     Unavailable,
 )
-from party.hub import Hub
-from party.ports import Principal
 from server.auth import Identity, check_cookie_origin, check_origin, find_token, host_of
 from server.conditions import is_known_to_client, make_etag
 from server.identity.desk import Desk
@@ -49,9 +47,6 @@ BINARY: Final = "application/octet-stream"
 JSON: Final = "application/json"
 SIZE: Final = "Kanvas-Document-Bytes"
 """Content-Length counts compressed bytes, and browsers hand out uncompressed ones."""
-
-LATE_S: Final = (0.05, 0.1, 0.2)
-"""For what another process took; asked for at once, it comes in less, most of the time."""
 
 
 async def party_socket(websocket: WebSocket) -> None:
@@ -261,18 +256,4 @@ async def apply_update(call: Call, path: RoomPath) -> Response:
             wrong = FieldError(pointer="/update", code="base64", message="Send base64 (RFC 4648).")
             raise InvalidFields([wrong]) from exc
     principal = call.identity.principal()
-    return answer(VersionOut(version=await _submit(call.services.hub, path.room_id, principal, update)))
-
-
-async def _submit(hub: Hub, room_id: str, principal: Principal, update: bytes) -> str:
-    """As `Hub.submit`. What builds on an edit that another process took a moment ago waits until that is here
-    (N1): who sends one after the other may meet both."""
-    for pause_s in LATE_S:
-        try:
-            return await hub.submit(room_id, principal, update)
-        except IncompleteUpdate:
-            if len(hub.nodes()) == 1:
-                raise
-        hub.relay.poll_soon()
-        await asyncio.sleep(pause_s)
-    return await hub.submit(room_id, principal, update)
+    return answer(VersionOut(version=await call.services.hub.submit(path.room_id, principal, update)))

@@ -1,6 +1,6 @@
 """The engine's limits: frozen numbers, units in their names.
 
-Owns: every bound the engine keeps. Does not own: limits of the HTTP edge (server/settings.py).
+Owns: every bound the engine keeps. Does not own: limits of the HTTP edge (server/settings/).
 """
 
 from dataclasses import dataclass

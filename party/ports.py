@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, Protocol
 
 Schema = Literal["canvas", "open"]
-Role = Literal["owner", "editor", "viewer"]
+Role = Literal["owner", "editor", "commenter", "viewer"]
 Stage = Literal["load", "edit", "read"]
 """What the document library is asked to do: open a room, take edits in, encode."""
 

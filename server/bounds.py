@@ -1,7 +1,7 @@
 """The transport's limits: frozen numbers, units in their names.
 
 Owns: every bound a socket keeps before and beside the engine. Does not own: the engine's limits
-(party/limits.py), what an operator may set (settings.py).
+(party/limits.py), what an operator may set (settings/).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """How an address is shown: without what could be a secret.
 
 Owns: the one way to mask an address, a right one in `kanvas check` or a wrong one in an error. Does not own:
-which settings are secret as a whole (settings.py). Pure.
+which settings are secret as a whole (settings/). Pure.
 Rule: what can't be read is masked rather than shown, since a wrong address is mostly one with a password that
 was not escaped: up to the last @ everything may be a part of it.
 """

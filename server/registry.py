@@ -16,13 +16,17 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import ClassVar, Final, Literal, TypeVar, get_type_hints
 
+import orjson
 import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from db.audit import Event, append
+from db.scopes import Actor, Transactions, as_user
 from party.errors import (
     Invalid,
     KanvasError,
@@ -132,6 +136,39 @@ class Call:
         return self._identity
 
     @property
+    def actor(self) -> Actor:
+        """Who is asking, as the database knows them."""
+        return Actor(self.identity.user_id, self.identity.is_admin)
+
+    @property
+    def database(self) -> Transactions:
+        """The database as who is asking may see it."""
+        return as_user(self.services.database, self.actor)
+
+    def record(
+        self,
+        connection: Connection,
+        action: str,
+        *,
+        room_id: str | None = None,
+        target: str = "",
+        details: Mapping[str, JsonValue] | None = None,
+    ) -> None:
+        """Note in the audit log what this request does, in the transaction that does it."""
+        event = Event(
+            at=self.services.now(),
+            actor_id=self.identity.user_id,
+            actor_name=self.identity.name,
+            action=action,
+            room_id=room_id,
+            target=target,
+            address=host_of(self.request),
+            request_id=request_id_of(self.request) or "",
+            details=orjson.dumps(details or {}).decode(),
+        )
+        append(connection, event)
+
+    @property
     def content_type(self) -> str:
         """The media type of the body, lower case, without parameters."""
         return media_type(self.request)
@@ -172,6 +209,7 @@ class Operation:
     headers_model: type[RequestHeaders] | None
     body_model: type[Body] | None
     page: str | None
+    audit: str | None
 
     @property
     def name(self) -> str:
@@ -224,11 +262,12 @@ class Api:
         raw: RawBody | None = None,
         needs_user: bool = True,
         page: str | None = None,
+        audit: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare a handler. Its docstring is the operation's description.
 
         `page` is for addresses that people open themselves: where they are sent when that is too often,
-        instead of a problem in JSON.
+        instead of a problem in JSON. `audit` is the action it is in the audit log.
         """
 
         def declare(handler: Handler) -> Handler:
@@ -259,6 +298,7 @@ class Api:
                     headers_model=hints.get("headers"),
                     body_model=hints.get("body"),
                     page=page,
+                    audit=audit,
                 )
             )
             return handler

@@ -101,7 +101,7 @@ class ParticipantOut(Out):
     """Somebody who is or was in the room."""
 
     user: UserOut
-    role: Literal["owner", "editor", "viewer"]
+    role: Literal["owner", "editor", "commenter", "viewer"]
     present: bool
     first_seen_at: datetime
     last_seen_at: datetime

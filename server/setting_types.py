@@ -1,11 +1,13 @@
 """What a setting may be: one function for each kind of value, from text to what the code uses.
 
 Owns: checking and normalising single values, and the shape of one row of the table. Does not own: the table
-and how a wrong value is told (`settings.py`). Rule: a wrong value is a ValueError, whose words nobody sees.
+and how a wrong value is told (`settings/`). Rule: a wrong value is a ValueError, whose words nobody sees.
 """
 
+import base64
 import ipaddress
 import re
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ HOST_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_-]{1,63})*", re.I
 )
 OWN_ISSUER: Final = "kanvas"
+KEY_BYTES: Final = 32
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -184,6 +187,44 @@ def dsn(value: SecretStr | None) -> SecretStr | None:
         if not is_dsn or not re.fullmatch(r"(/[\w.-]+)*/\d+", parts.path):
             raise ValueError("not a DSN")
     return value
+
+
+def smtp_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        parts = urlsplit(value.get_secret_value())
+        # the port is read for its ValueError
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.port == 0:
+            raise ValueError("not the address of a mail server")
+        host(parts.hostname.removesuffix("."))
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ValueError("not the address of a mail server")
+    return value
+
+
+def mail_from(value: str) -> str:
+    name, address = parseaddr(value)
+    is_line = value.isprintable() and len(value) <= 320
+    if not is_line or not re.fullmatch(r"[^@\s<>\",;:]+@[^@\s<>\",;:]+", address) or "@" in name:
+        raise ValueError("not an address")
+    return value
+
+
+def encryption_keys(value: SecretStr | None) -> SecretStr | None:
+    if value is not None:
+        read_keys(value.get_secret_value())
+    return value
+
+
+def read_keys(text: str) -> dict[str, bytes]:
+    """Master keys by id, the one in use first. Raises ValueError."""
+    keys: dict[str, bytes] = {}
+    for part in text.split(","):
+        key_id, _, encoded = part.strip().partition(":")
+        raw = base64.b64decode(encoded, validate=True)
+        if not re.fullmatch(r"[a-z0-9_-]{1,32}", key_id) or len(raw) != KEY_BYTES or key_id in keys:
+            raise ValueError("not a key")
+        keys[key_id] = raw
+    return keys
 
 
 def secret(value: SecretStr | None) -> SecretStr | None:

@@ -12,7 +12,7 @@ import pytest
 
 from server.auth import Tokens
 from server.cli import main
-from server.settings import MASK
+from server.masks import MASK
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from server.masks import MASK
 from server.setting_types import normal_origin
 from server.settings import (
-    MASK,
     Settings,
     SettingsError,
     effective_rows,
@@ -145,8 +145,10 @@ def test_the_table_has_a_row_for_each_and_marks_the_secret() -> None:
     rows = settings_table()
     assert [row.name for row in rows] == [f"KANVAS_{name.upper()}" for name in Settings.model_fields]
     assert [row.name for row in rows if row.secret] == [
+        "KANVAS_ENCRYPTION_KEYS",
         "KANVAS_SECRET",
         "KANVAS_OIDC_CLIENT_SECRET",
+        "KANVAS_SMTP_URL",
         "KANVAS_METRICS_TOKEN",
         "KANVAS_SENTRY_DSN",
     ]
@@ -172,5 +174,5 @@ def test_the_object_is_frozen() -> None:
 
 def test_units_are_in_the_names_of_numbers() -> None:
     numbers = [row.name for row in settings_table() if row.type == "integer"]
-    units = r"(_S|_BYTES|_PORT|_CONNECTIONS|_AT_ONCE|_POOL|_COMMITTERS|_WORKERS)$"
+    units = r"(_S|_BYTES|_PORT|_CONNECTIONS|_AT_ONCE|_POOL|_COMMITTERS|_WORKERS|_DAYS)$"
     assert all(re.search(units, name) for name in numbers)

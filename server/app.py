@@ -13,7 +13,19 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
 
 from party.errors import KanvasError
-from server import active, admin, admin_rooms, docs, documents, health, metrics, parties, rooms, sign_in
+from server import (
+    active,
+    admin,
+    admin_rooms,
+    docs,
+    documents,
+    health,
+    metrics,
+    parties,
+    rooms,
+    sign_in,
+    tokens,
+)
 from server.assets import admin as assets_admin
 from server.assets import reading, straight, uploads
 from server.blobs import routes as blob_routes
@@ -40,6 +52,7 @@ def all_operations() -> Api:
     for module in (
         sign_in,
         identity_routes,
+        tokens,
         active,
         rooms,
         documents,

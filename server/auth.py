@@ -66,6 +66,12 @@ class Identity:
     session_began_at: datetime | None = None
     """When the first of its renewals was issued; None: it is the first."""
 
+    scopes: frozenset[str] | None = None
+    """What a personal access token is good for; None: no such token, all that its roles allow."""
+
+    last_used_at: datetime | None = None
+    """Of a personal access token."""
+
     @property
     def signed_in_at(self) -> datetime:
         """What "all sessions until now" goes by: a renewal under way at that moment is no new sign-in."""

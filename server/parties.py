@@ -35,6 +35,7 @@ from server.packs import share, takes_gzip
 from server.problems import FieldError, InvalidFields
 from server.registry import Api, Body, Call, Out, RawBody, Reply, RequestHeaders, answer
 from server.rooms import RoomPath
+from server.scopes import lower, most_role
 from server.services import Services, services_of
 from server.transport import EXTENSION, KanvasProtocol
 
@@ -66,6 +67,7 @@ async def party_socket(websocket: WebSocket) -> None:
             await services.rates.connect(host)
             identity = await _identify_or_count(websocket, services, offered, host)
             structlog.contextvars.bind_contextvars(user_id=identity.user_id)
+            await services.tokens.personal.note_use(identity, host)
             await services.rates.join(host, identity.user_id, identity.plan)
             line.pace = services.rates.pace_of(identity.plan)
             place = services.places.take(identity.user_id, room_id)
@@ -74,7 +76,8 @@ async def party_socket(websocket: WebSocket) -> None:
             sitting = services.sessions.open(identity, line, place, wants_warning=is_ours)
             line.keep(sitting)
             with services.tracer.span("join", room_id=room_id):
-                seat: Receiver = await services.hub.join(room_id, identity.principal(), line)
+                principal = identity.principal(lower("editor", most_role(identity.scopes)))
+                seat: Receiver = await services.hub.join(room_id, principal, line)
             if is_ours:
                 seat = Desk(seat, sitting, services.sessions, services.tokens.verify)
     except KanvasError as error:

@@ -101,6 +101,12 @@ class UnsupportedMedia(KanvasError):
     close_code = 4400
 
 
+class ScopeMissing(Forbidden):
+    """The personal token is not good for this; make one with the scope it takes at /account."""
+
+    code = "scope_missing"
+
+
 class GuestsOff(Forbidden):
     """This server takes no guests; the operator can allow them with KANVAS_GUESTS=on."""
 

@@ -43,6 +43,7 @@ from server.problems import (
     FieldError,
     InvalidFields,
     MethodNotAllowed,
+    ScopeMissing,
     UnsupportedMedia,
     field_errors,
     problem_response,
@@ -51,6 +52,7 @@ from server.problems import (
 from server.rates.actions import ACTIONS, action_name
 from server.rates.base import AuthUnavailable, RateLimited
 from server.rates.headers import rate_headers
+from server.scopes import check_scope
 from server.services import Services, services_of
 
 log = structlog.get_logger("kanvas.api")
@@ -228,7 +230,7 @@ class Operation:
             if ACTIONS[self.action].is_auth:
                 found.append(AuthUnavailable)
         if self.needs_user:
-            found.append(Unauthenticated)
+            found += [Unauthenticated, ScopeMissing]
             if self.method not in SAFE_METHODS:
                 found.append(OriginRefused)
         if self.path_model is not None:
@@ -348,6 +350,7 @@ async def answer_call(operation: Operation, request: Request) -> Response:
     if operation.needs_user:
         identity = await _identify(request, services)
         structlog.contextvars.bind_contextvars(user_id=identity.user_id)
+        check_scope(identity.scopes, operation.tag, operation.method)
     # before the body is read, and whatever the answer will be
     try:
         headers = await _count(operation, request, services, identity)
@@ -387,10 +390,12 @@ def _to_page(page: str, refused: RateLimited | AuthUnavailable) -> Response:
 
 async def _identify(request: Request, services: Services) -> Identity:
     try:
-        return await identify(request, services.tokens, services.settings, method=request.method)
+        identity = await identify(request, services.tokens, services.settings, method=request.method)
     except Unauthenticated:
         await services.rates.note_failure(host_of(request))
         raise
+    await services.tokens.personal.note_use(identity, host_of(request))
+    return identity
 
 
 async def _count(

@@ -124,6 +124,16 @@ class Revocations:
         self._take_in([Revocation(identity.session_id, identity.user_id, None, now)])
         self._tell()
 
+    async def end_token(self, token_id: str, user_id: str) -> None:
+        """Close what stands on a personal token that counts no more, everywhere. Raises Unavailable."""
+        now = self._now()
+        kept = now + timedelta(days=1)
+        await self._database.write(
+            partial(put_token, token_id=token_id, user_id=user_id, now=now, expires_at=kept)
+        )
+        self._take_in([Revocation(token_id, user_id, None, now)])
+        self._tell()
+
     async def end_user(self, user_id: str) -> None:
         """End all tokens the user has now, everywhere. Durable when it returns. Raises Unavailable."""
         now = self._now()

@@ -16,6 +16,8 @@ from pydantic import ConfigDict, Field
 from starlette.datastructures import URL
 from starlette.responses import Response
 
+from db.personal_tokens import revoke_tokens_of
+from db.scopes import as_system
 from db.users import add_user, find_user
 from party.errors import OriginRefused, Unauthenticated, Unavailable
 from server.admin import check_admin
@@ -205,9 +207,11 @@ async def sign_out_everywhere(call: Call) -> Response:
     errors=[AdminsOnly],
 )
 async def revoke_user(call: Call, path: UserPath) -> Response:
-    """Closes all connections of the user within a second. It does not keep them from signing in again: that
-    is for the identity provider to say."""
+    """Closes all connections of the user within a second, and ends their personal tokens. It does not keep
+    them from signing in again: that is for the identity provider to say."""
     check_admin(call)
+    now = call.services.now()
+    await as_system(call.services.database).write(partial(revoke_tokens_of, user_id=path.user_id, now=now))
     await call.services.revocations.end_user(path.user_id)
     log.info("user revoked", user=path.user_id)
     return no_content()

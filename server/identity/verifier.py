@@ -17,6 +17,7 @@ from db.database import Database
 from db.users import add_user
 from party.errors import Unauthenticated
 from server.auth import Identity, IssuedToken, Tokens, Verifier
+from server.identity.personal import PersonalTokens, is_personal
 from server.identity.revocations import Revocations
 from server.identity.signed import read_head
 
@@ -47,8 +48,14 @@ class Passports:
     """The Verifier of the edge, and the issuer of our own tokens."""
 
     def __init__(
-        self, own: Tokens, outside: Verifier | None, revocations: Revocations, newcomers: Newcomers
+        self,
+        own: Tokens,
+        outside: Verifier | None,
+        revocations: Revocations,
+        newcomers: Newcomers,
+        personal: PersonalTokens,
     ) -> None:
+        self.personal = personal
         self._own = own
         self._outside = outside
         self._revocations = revocations
@@ -56,6 +63,8 @@ class Passports:
 
     async def verify(self, token: str) -> Identity:
         """Who the token speaks for. Raises Unauthenticated; Unavailable when that can't be known now."""
+        if is_personal(token):
+            return await self.personal.verify(token)
         outside = self._outside_for(token)
         if outside is None:
             identity = await self._own.verify(token)
@@ -67,7 +76,12 @@ class Passports:
         return identity
 
     async def verify_for_refresh(self, token: str) -> Identity:
-        """As `verify`, but a guest's may have expired; and what ended is looked up in the table itself."""
+        """As `verify`, but a guest's may have expired; and what ended is looked up in the table itself.
+
+        A personal token is not renewed, nor does it become a session.
+        """
+        if is_personal(token):
+            raise Unauthenticated("A personal token is not renewed; it is good until it ends or is revoked.")
         outside = self._outside_for(token)
         if outside is None:
             identity = await self._own.verify_for_refresh(token)

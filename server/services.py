@@ -29,6 +29,7 @@ from party.hub import Hub, open_hub
 from party.limits import Limits
 from party.ports import Bus, Recorder
 from party.tally import Tally
+from server.access import Access
 from server.assets.intake import Intake, open_intake
 from server.assets.keeping import SWEEP, let_rooms_go
 from server.auth import Tokens
@@ -130,6 +131,7 @@ class Services:
     tracer: Tracer
     post: Post
     readiness: Readiness = field(default_factory=Readiness)
+    access: Access = field(default_factory=Access)
 
     @property
     def bus(self) -> Bus:

@@ -19,6 +19,11 @@ def lock_user(connection: Connection, user_id: str) -> None:
     _lock(connection, f"user:{user_id}")
 
 
+def lock_mailbox(connection: Connection, email: str) -> None:
+    """Nobody else counts what is mailed to this address; waits."""
+    _lock(connection, f"mailbox:{email}")
+
+
 def lock_answer(connection: Connection, user_id: str, key: str) -> None:
     """Nobody else is at the request of this Idempotency-Key; waits."""
     _lock(connection, f"answer:{user_id}:{key}")

@@ -22,6 +22,7 @@ REF: Final = "#/components/schemas/{model}"
 TAGS: Final = {
     "sign-in": "Who you are: guest names, tokens, the session cookie.",
     "rooms": "Rooms, who is in them, and the trash.",
+    "sharing": "Members of a room, invitations into it, links that let people in.",
     "assets": "Images and files of a room: uploaded, checked, read, listed.",
     "parties": "The way into a room's document: WebSocket, and the same over HTTP.",
     "jobs": "Work that is done after the answer: how far it is.",

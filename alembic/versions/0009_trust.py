@@ -119,12 +119,16 @@ def _make_members() -> None:
         sa.Column("user_id", sa.Text, nullable=False),
         sa.Column("role", sa.Text, nullable=False),
         sa.Column("link_id", sa.Text, nullable=True),
+        sa.Column("own_role", sa.Text, nullable=True),
         sa.Column("invited_by", sa.Text, nullable=True),
         sa.Column("room_created_at", AT, nullable=False),
         sa.Column("created_at", AT, nullable=False),
         sa.PrimaryKeyConstraint("room_id", "user_id", name="pk_room_members"),
         sa.CheckConstraint(
             "role IN ('owner', 'editor', 'commenter', 'viewer')", name=op.f("ck_room_members_role")
+        ),
+        sa.CheckConstraint(
+            "own_role IN ('editor', 'commenter', 'viewer')", name=op.f("ck_room_members_own_role")
         ),
         sa.ForeignKeyConstraint(
             ["room_id"], ["rooms.id"], name="fk_room_members_room_id_rooms", ondelete="CASCADE"

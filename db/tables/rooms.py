@@ -112,7 +112,8 @@ room_participants = Table(
 # "My rooms".
 Index("ix_room_participants_user", room_participants.c.user_id, room_participants.c.room_id)
 
-# Who has a role of their own in a room. A link's id: who came by it loses the role when it is revoked.
+# Who has a role of their own in a room. A link's id: when it is revoked, who came by it falls back to
+# `own_role`, or loses the role.
 room_members = Table(
     "room_members",
     metadata,
@@ -120,12 +121,14 @@ room_members = Table(
     Column("user_id", Text, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("role", Text, nullable=False),
     Column("link_id", Text, nullable=True),
+    Column("own_role", Text, nullable=True),
     Column("invited_by", Text, nullable=True),
     # of the room: "my rooms" are read newest first, without a look at the rooms
     Column("room_created_at", UtcDateTime, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("room_id", "user_id"),
     CheckConstraint("role IN ('owner', 'editor', 'commenter', 'viewer')", name="role"),
+    CheckConstraint("own_role IN ('editor', 'commenter', 'viewer')", name="own_role"),
     sqlite_with_rowid=False,
 )
 # "My rooms", newest first.

@@ -18,7 +18,7 @@ from server.rates.base import Rate
 
 MINUTE_S: Final = 60
 
-Who = Literal["user", "address", "connection"]
+Who = Literal["user", "address", "connection", "link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ CONNECT: Final = "connect"
 JOIN: Final = "join"
 MESSAGES: Final = "messages"
 BYTES: Final = "bytes"
+UNLOCK: Final = "sharing.password"
+GUESS: Final = "sharing.guess"
 
 ACTIONS: Final[Mapping[str, Action]] = {
     one.name: one
@@ -59,6 +61,14 @@ ACTIONS: Final[Mapping[str, Action]] = {
         _a_minute("rooms.change", 120),
         _a_minute("party.read", 600),
         _a_minute("party.write", 600),
+        _a_minute("sharing", 120),
+        # each may be a mail to a stranger
+        Action("sharing.invite", Rate(100, 3600)),
+        _a_minute("sharing.look", 300, "address"),
+        _a_minute("sharing.enter", 60),
+        # each costs 50 ms and 16 MiB; a class behind one address enters when the lesson begins
+        Action(UNLOCK, Rate(100, 600), "address"),
+        Action(GUESS, Rate(1000, 3600), "link"),
         # each is read in a process of its own
         _a_minute("document", 30),
         _a_minute("admin", 300),
@@ -79,6 +89,19 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "change_room": "rooms.change",
     "delete_room": "rooms.change",
     "restore_room": "rooms.change",
+    "change_member": "sharing",
+    "remove_room_member": "sharing",
+    "transfer_room": "sharing",
+    "invite": "sharing.invite",
+    "withdraw_invitation": "sharing",
+    "decline_invitation": "sharing",
+    "accept_invitation": "sharing.enter",
+    "accept_mailed_invitation": "sharing.enter",
+    "look_at_invitation": "sharing.look",
+    "make_link": "sharing",
+    "revoke_room_link": "sharing",
+    "look_at_link": "sharing.look",
+    "redeem_link": "sharing.enter",
     "export_document": "document",
     "announce_asset": "assets.upload",
     "put_asset": "assets.upload",
@@ -172,8 +195,8 @@ def read_table(limits: str = "", plans: str = "") -> Table:
             if factor is None or float(factor[1]) == 0:
                 raise ValueError(f"{value} is no factor")
             factors[plan] = float(factor[1])
-        elif action not in ACTIONS or ACTIONS[action].who == "address":
-            # who has no token has no plan
+        elif action not in ACTIONS or ACTIONS[action].who in ("address", "link"):
+            # neither has a token, where a plan would be
             raise ValueError(f"no action of a user is called {action}")
         else:
             own[plan, action] = _rate(value)

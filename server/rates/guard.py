@@ -86,13 +86,15 @@ class Rates:
     ) -> tuple[Rate, Verdict] | None:
         """Count one of `action` by its address or its user; None when it is not limited.
 
+        What is counted by link takes the link's id in the place of the user's.
+
         Raises RateLimited, and AuthUnavailable for signing in while Redis is away.
         """
         known = ACTIONS[action]
         rate = self.table.rate(action, plan)
         if rate is None:
             return None
-        by_user = known.who == "user" and user_id is not None
+        by_user = known.who in ("user", "link") and user_id is not None
         who = key_of_user(user_id) if by_user and user_id is not None else key_of_address(host)
         key = f"{who}:{action}"
         limiter = self._limiter

@@ -19,7 +19,9 @@ from starlette.requests import HTTPConnection
 
 from db.database import Database, open_database
 from db.idempotency import purge_answers
+from db.invitations import purge_invitations
 from db.journal import SqlJournal, open_journal
+from db.links import purge_links
 from db.postgres_url import is_postgres
 from db.queue import enqueue, purge_finished
 from db.restraints import purge_exclusions
@@ -75,8 +77,11 @@ TRASH_KEPT: Final = timedelta(days=30)
 ANSWERS_KEPT: Final = timedelta(days=1)
 DONE_JOBS_KEPT: Final = timedelta(days=7)
 DEAD_JOBS_KEPT: Final = timedelta(days=90)
+WAYS_IN_KEPT: Final = timedelta(days=30)
+"""Invitations and links, after their end."""
+
 JOBS_PURGED: Final = 1000
-"""In one transaction, for edits wait for the same writer."""
+"""In one transaction, for edits wait for the same writer; of invitations and links as many."""
 
 POLL_S: Final = 1.0
 """How often a journal that other processes may write too is asked what is new (B5); the bus is faster."""
@@ -306,6 +311,7 @@ async def clean_up(services: Services) -> None:
         gone += some
     await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
     await services.database.write(lambda conn: purge_exclusions(conn, now))
+    await _purge_ways_in(services.database, now - WAYS_IN_KEPT)
     await services.keeper.clean_up()
     await services.revocations.clean_up()
     await services.intake.tidy()
@@ -329,6 +335,12 @@ async def _purge_jobs(database: Database, now: datetime) -> None:
         )
     ):
         pass
+
+
+async def _purge_ways_in(database: Database, before: datetime) -> None:
+    for purge in (purge_invitations, purge_links):
+        while await database.write(partial(purge, before=before, limit=JOBS_PURGED)):
+            pass
 
 
 async def _every(pause_s: float, work: Callable[[], Awaitable[None]]) -> None:

@@ -58,8 +58,8 @@ async def test_a_link_lets_people_in(tmp_path: Path, empty_database: Path) -> No
 
 
 async def test_what_opens_nothing_says_the_same(tmp_path: Path, empty_database: Path) -> None:
-    """E4: unknown, expired, revoked, used up, of a room in the trash; to look and to enter, with a password or
-    without."""
+    """E4: unknown, expired, revoked, used up, of a room in the trash; to look and to enter, with a password
+    or without."""
     async with open_edge(tmp_path, empty_database) as edge:
         ada, ben, eve = await edge.guest(), await edge.guest("Ben"), await edge.guest("Eve")
         room_id, trashed = await private_room(edge, ada), await private_room(edge, ada)

@@ -31,6 +31,18 @@ include-operation-id = ["change_room", "delete_room", "restore_room"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 403, 404, 412, 422]
 
 [[operations]]
+include-operation-id = ["list_my_invitations"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 422]
+
+[[operations]]
+include-operation-id = ["list_room_members", "list_room_invitations", "list_room_links", "make_link"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 422]
+
+[[operations]]
+include-operation-id = ["invite"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 409, 422, 429]
+
+[[operations]]
 include-operation-id = ["export_document"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 422]
 

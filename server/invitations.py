@@ -25,10 +25,12 @@ from db.queue import enqueue
 from db.rooms import Room, find_room
 from db.scopes import as_system
 from party.errors import Forbidden
+from server.auth import host_of
 from server.cursors import PageQuery, decode_cursor, encode_cursor
 from server.emails import Email
 from server.letters import MAIL, invitation_letter
 from server.origin import NoPublicUrl, mailed_origin
+from server.rates.actions import MAILED
 from server.rates.base import RateLimited
 from server.registry import Api, Body, Call, Out, Path, Reply, answer, no_content
 from server.rooms import RoomPath, check_kept_out
@@ -180,7 +182,10 @@ async def invite(call: Call, path: RoomPath, body: NewInvitation) -> Response:
     find the invitation in their list. A second invitation for the same takes the place of the first."""
     services, identity, now = call.services, call.identity, call.services.now()
     token, token_hash = make_token(PREFIX)
-    origin = mailed_origin(call.request, services.settings) if body.email is not None else ""
+    origin = ""
+    if body.email is not None:
+        origin = mailed_origin(call.request, services.settings)
+        await services.rates.take(MAILED, host=host_of(call.request))
     until = now + OPEN_FOR
 
     def ask_in(conn: Connection) -> Invitation:

@@ -43,6 +43,7 @@ CONNECT: Final = "connect"
 JOIN: Final = "join"
 MESSAGES: Final = "messages"
 BYTES: Final = "bytes"
+MAILED: Final = "sharing.mail"
 UNLOCK: Final = "sharing.password"
 GUESS: Final = "sharing.guess"
 
@@ -62,8 +63,9 @@ ACTIONS: Final[Mapping[str, Action]] = {
         _a_minute("party.read", 600),
         _a_minute("party.write", 600),
         _a_minute("sharing", 120),
-        # each may be a mail to a stranger
         Action("sharing.invite", Rate(100, 3600)),
+        # guests cost nothing, mails are in the name of the server
+        Action(MAILED, Rate(200, 3600), "address"),
         _a_minute("sharing.look", 300, "address"),
         _a_minute("sharing.enter", 60),
         # each costs 50 ms and 16 MiB; a class behind one address enters when the lesson begins

@@ -251,6 +251,18 @@ async def test_an_invitation_is_no_way_to_flood_a_mailbox(
         assert (await invite(ada, rooms[0], user_id="b")).status_code == 201
 
 
+async def test_guests_are_no_way_to_send_more_mails(tmp_path: Path, empty_database: Path) -> None:
+    """E9: whoever asks from one network address; inviting by id goes on."""
+    async with open_edge(tmp_path, empty_database, rate_limits="sharing.mail=2/60") as edge:
+        for n in range(3):
+            guest = await edge.guest(f"Guest {n}")
+            room_id = await private_room(edge, guest)
+            answer = await invite(guest, room_id, email=f"guest{n}@example.org")
+            assert answer.status_code == (201 if n < 2 else 429)
+        assert (await invite(guest, room_id, user_id="b")).status_code == 201
+        assert len(await mails(edge)) == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "host", "address"),
     [

@@ -1,9 +1,10 @@
 """Members of a room over HTTP: who sees them, roles, leaving, removing, handing over."""
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from db.tables import room_members, rooms
 from tests.server.edge import ROOMS, Edge, Person, open_edge
@@ -164,6 +165,36 @@ async def test_many_hand_over_at_once_and_one_owns_it(tmp_path: Path, empty_data
         assert sorted(one.status_code for one in answers) == [200] + [403] * 5
         roles = await members(others[0], room_id)
         assert sorted(roles.values()) == ["editor", "owner", *["viewer"] * 5]
+
+
+async def test_what_changes_a_role_is_noted_and_nothing_else(tmp_path: Path, empty_database: Path) -> None:
+    """So that every process looks at who is in the room."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada, ben = await edge.guest(), await edge.guest("Ben")
+        room_id = await private_room(edge, ada)
+        link = await make_link(ada, room_id)
+        member = f"{ROOMS}/{room_id}/members/{ben.user_id}"
+
+        async def noted() -> datetime | None:
+            statement = select(rooms.c.access_at).where(rooms.c.id == room_id)
+            at: datetime | None = await edge.services.database.read(
+                lambda conn: conn.execute(statement).scalar_one()
+            )
+            return at
+
+        assert await noted() is None
+        for is_noted, ask in (
+            (True, lambda: redeem(ben, link)),
+            (False, lambda: redeem(ben, link)),
+            (True, lambda: ada.ask("PATCH", member, json={"role": "editor"})),
+            (False, lambda: ada.ask("PATCH", member, json={"role": "editor"})),
+            (False, lambda: ada.ask("DELETE", f"{ROOMS}/{room_id}/links/{link['id']}")),
+            (True, lambda: ada.ask("POST", f"{ROOMS}/{room_id}/transfer", json={"user_id": ben.user_id})),
+            (True, lambda: ada.ask("DELETE", f"{ROOMS}/{room_id}/members/{ada.user_id}")),
+        ):
+            before = await noted()
+            assert (await ask()).status_code in (200, 204)
+            assert (await noted() != before) == is_noted
 
 
 async def test_a_room_of_an_older_version_has_its_creator_for_owner(

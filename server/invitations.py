@@ -27,8 +27,8 @@ from db.scopes import as_system
 from party.errors import Forbidden
 from server.auth import host_of
 from server.cursors import PageQuery, decode_cursor, encode_cursor
-from server.emails import Email
 from server.letters import MAIL, invitation_letter
+from server.mail.addresses import Email
 from server.origin import NoPublicUrl, mailed_origin
 from server.rates.actions import MAILED
 from server.rates.base import RateLimited
@@ -175,7 +175,7 @@ def _out_to_invited(one: Invitation) -> MyInvitationOut:
     tag="sharing",
     replies=[Reply(201, "The open invitation", InvitationOut)],
     errors=[Forbidden, AlreadyMember, TooManyInvitations, NoPublicUrl],
-    audit="invitation.make",
+    audit="invitation.create",
 )
 async def invite(call: Call, path: RoomPath, body: NewInvitation) -> Response:
     """By e-mail: the mail holds a link that lets whoever has it in, once, within 14 days. By user id: they
@@ -210,7 +210,7 @@ async def invite(call: Call, path: RoomPath, body: NewInvitation) -> Response:
         if body.email is not None:
             _mail(conn, call, room, body.email, made, f"{origin}/i/{token}", body.message)
         details = {"role": body.role, "email": body.email, "user_id": body.user_id}
-        call.record(conn, "invitation.make", room_id=room.id, target=made.id, details=details)
+        call.record(conn, "invitation.create", room_id=room.id, target=made.id, details=details)
         return made
 
     made = await call.database.write(ask_in)

@@ -29,10 +29,17 @@ class Letter:
     subject: str
     text: str
     html: str
+    until: datetime
 
     def payload(self) -> dict[str, str]:
-        """For the job."""
-        return {"to": self.to, "subject": self.subject, "text": self.text, "html": self.html}
+        """For the job, which does not send it later than `until`."""
+        return {
+            "to": self.to,
+            "subject": self.subject,
+            "text": self.text,
+            "html": self.html,
+            "until": self.until.isoformat(),
+        }
 
 
 def invitation_letter(
@@ -54,4 +61,4 @@ def invitation_letter(
         f'<p><a href="{escape(address)}">Open the room</a></p>'
         f"<p>{escape(kept)}</p></body></html>"
     )
-    return Letter(to, f"{inviter} invites you to “{title}”", text, html)
+    return Letter(to, f"{inviter} invites you to “{title}”", text, html, until)

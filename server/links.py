@@ -164,7 +164,7 @@ def _normal(password: str) -> str:
     tag="sharing",
     replies=[Reply(201, "The link; its token is shown this once", MadeLink)],
     errors=[Forbidden, TooManyLinks],
-    audit="link.make",
+    audit="link.create",
 )
 async def make_link(call: Call, path: RoomPath, body: NewLink) -> Response:
     """Whoever has it may enter with its role, until it expires, is used up or revoked. Only a hash of the
@@ -200,7 +200,7 @@ async def make_link(call: Call, path: RoomPath, body: NewLink) -> Response:
             now=now,
         )
         details = {"role": body.role, "max_uses": body.max_uses, "has_password": password_hash is not None}
-        call.record(conn, "link.make", room_id=room.id, target=made.id, details=details)
+        call.record(conn, "link.create", room_id=room.id, target=made.id, details=details)
         return made
 
     made = await call.database.write(make)

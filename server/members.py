@@ -193,8 +193,9 @@ async def remove_room_member(call: Call, path: MemberPath) -> Response:
         if not is_leaving:
             withdraw_all_for(conn, room.id, member.user_id, now)
         touch_access(conn, room.id, now)
-        details = {"role": member.seat.role, "left": is_leaving}
-        call.record(conn, "member.remove", room_id=room.id, target=member.user_id, details=details)
+        done = "member.leave" if is_leaving else "member.remove"
+        details = {"role": member.seat.role}
+        call.record(conn, done, room_id=room.id, target=member.user_id, details=details)
 
     await call.database.write(remove)
     await call.services.access.changed(path.room_id)

@@ -54,7 +54,7 @@ async def test_a_link_lets_people_in(tmp_path: Path, empty_database: Path) -> No
         entered = await redeem(ben, link, password="sesame AB")
         assert (entered.status_code, entered.json()) == (200, {"room_id": room_id, "role": "commenter"})
         assert await role_of(edge, room_id, ben) == "commenter"
-        assert await audited(edge, room_id) == ["link.make", "link.redeem"]
+        assert await audited(edge, room_id) == ["link.create", "link.redeem"]
 
 
 async def test_what_opens_nothing_says_the_same(tmp_path: Path, empty_database: Path) -> None:

@@ -93,7 +93,7 @@ async def test_only_who_may_share_changes_roles(tmp_path: Path, empty_database: 
         nobody = await ada.ask("PATCH", f"{path}/{eve.user_id}", json={"role": "viewer"})
         assert code(nobody) == (404, "member_not_found")
         assert (await ada.ask("PATCH", f"{path}/{ben.user_id}", json={"role": "owner"})).status_code == 422
-        assert await audited(edge, room_id) == ["invitation.make", "invitation.accept", "member.change"]
+        assert await audited(edge, room_id) == ["invitation.create", "invitation.accept", "member.change"]
 
 
 async def test_everybody_may_leave_but_the_owner(tmp_path: Path, empty_database: Path) -> None:
@@ -112,6 +112,7 @@ async def test_everybody_may_leave_but_the_owner(tmp_path: Path, empty_database:
         assert code(await ada.ask("DELETE", f"{path}/{cy.user_id}")) == (404, "member_not_found")
         assert code(await ada.ask("DELETE", f"{path}/{ada.user_id}")) == (409, "owner_stays")
         assert await members(ada, room_id) == {ada.user_id: "owner"}
+        assert (await audited(edge, room_id))[-2:] == ["member.leave", "member.remove"]
 
 
 async def test_who_was_removed_has_no_open_invitation_left(tmp_path: Path, empty_database: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from db.chains import Seal
 from db.postgres_url import is_postgres
 from db.sqlite import SqliteDatabase
 from party.errors import Invalid
@@ -49,13 +50,18 @@ class Database(Protocol):
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, pool: int | None = None, committers: int | None = None, timeout_s: float | None = None
+    url: str,
+    *,
+    pool: int | None = None,
+    committers: int | None = None,
+    timeout_s: float | None = None,
+    seal: Seal | None = None,
 ) -> AsyncIterator[Database]:
     """The database that `url` names, closed at the end. Raises Invalid (not a URL we know), Unavailable.
 
     "sqlite:///<absolute path>" or "postgresql://…". The tables must be there already:
     db.migrate.upgrade(url). The numbers are PostgreSQL's: connections for closures and for the journal, and
-    how long a transaction may take.
+    how long a transaction may take. Without `seal` nothing can be appended to the audit log.
     """
     if is_postgres(url):
         try:
@@ -68,8 +74,9 @@ async def open_database(
             pool=pool or postgres.POOL,
             lanes=committers or postgres.LANES,
             timeout_s=timeout_s or postgres.TIMEOUT_S,
+            seal=seal,
         ) as server:
             yield server
         return
-    async with SqliteDatabase(url) as database:
+    async with SqliteDatabase(url, seal=seal) as database:
         yield database

@@ -28,6 +28,7 @@ import asyncpg
 from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from db.chains import Seal
 from db.deadlines import MORE_TIME
 from db.errors import DatabaseDown
 from db.postgres_errors import MESSAGES, NO_MORE, READ_ONLY, SPOILT, sqlstate, translate
@@ -95,7 +96,13 @@ class PostgresDatabase:
     """One database on a server, opened by `async with`. The contract of read and write is Database's."""
 
     def __init__(
-        self, url: str, *, pool: int = POOL, lanes: int = LANES, timeout_s: float = TIMEOUT_S
+        self,
+        url: str,
+        *,
+        pool: int = POOL,
+        lanes: int = LANES,
+        timeout_s: float = TIMEOUT_S,
+        seal: Seal | None = None,
     ) -> None:
         """Raises Invalid for a URL that can't be one. Opens nothing yet."""
         self.url = url
@@ -109,6 +116,8 @@ class PostgresDatabase:
             poolclass=NullPool,
             # What people draw does not belong into error texts.
             hide_parameters=True,
+            # for db/audit.py, the one that reads it
+            execution_options={"audit_seal": seal},
         )
         self._idle: list[_Slot] = []
         self._lanes: list[Any | None] = [None] * lanes

@@ -25,6 +25,7 @@ from typing import Any, Literal, Self, TypeVar
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from db.chains import Seal
 from db.errors import DatabaseDown
 from db.threads import TransactionThreads
 from party.errors import Invalid, Unavailable
@@ -81,6 +82,7 @@ def sqlite_engine(
     foreign_keys: bool = True,
     query_only: bool = False,
     busy_s: float = BUSY_S,
+    seal: Seal | None = None,
 ) -> Engine:
     """An engine over one file. Connections are not pooled; transactions start with `begin`."""
     if sqlite3.sqlite_version_info < OLDEST:
@@ -91,6 +93,8 @@ def sqlite_engine(
         connect_args={"isolation_level": None, "timeout": busy_s},
         # What people draw does not belong into error texts.
         hide_parameters=True,
+        # for db/audit.py, the one that reads it
+        execution_options={"audit_seal": seal},
     )
     pragmas = {
         "journal_mode": "WAL",
@@ -138,12 +142,12 @@ def translate(error: BaseException) -> BaseException:
 class SqliteDatabase:
     """One SQLite file, opened by `async with`. The contract of read and write is db.database.Database."""
 
-    def __init__(self, url: str, *, busy_s: float = BUSY_S) -> None:
+    def __init__(self, url: str, *, busy_s: float = BUSY_S, seal: Seal | None = None) -> None:
         """Raises Invalid for a URL that is not sqlite:///<absolute path>. Opens nothing yet."""
         self.url = url
         path = sqlite_path(url)
         self._writer = TransactionThreads(
-            sqlite_engine(path, begin="BEGIN IMMEDIATE", busy_s=busy_s),
+            sqlite_engine(path, begin="BEGIN IMMEDIATE", busy_s=busy_s, seal=seal),
             name="db-writer",
             count=1,
             translate=translate,

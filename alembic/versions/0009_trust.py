@@ -16,6 +16,58 @@ depends_on = None
 
 AT = sa.DateTime(timezone=True)
 
+# The audit log takes new rows only, and its ends only move on; what left a chain may go (db/tables/audit.py).
+KEPT = {
+    "sqlite": (
+        """CREATE TRIGGER audit_events_insert BEFORE INSERT ON audit_events
+WHEN EXISTS (SELECT 1 FROM audit_events WHERE (chain = NEW.chain AND seq = NEW.seq) OR id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'audit_events takes new rows only'); END""",
+        """CREATE TRIGGER audit_events_update BEFORE UPDATE ON audit_events
+BEGIN SELECT RAISE(ABORT, 'audit_events takes new rows only'); END""",
+        """CREATE TRIGGER audit_events_delete BEFORE DELETE ON audit_events
+WHEN NOT EXISTS (SELECT 1 FROM audit_heads
+WHERE chain = OLD.chain AND first_seq > OLD.seq)
+BEGIN SELECT RAISE(ABORT, 'audit_events takes new rows only'); END""",
+        """CREATE TRIGGER audit_heads_insert BEFORE INSERT ON audit_heads
+WHEN EXISTS (SELECT 1 FROM audit_heads WHERE chain = NEW.chain)
+BEGIN SELECT RAISE(IGNORE); END""",
+        """CREATE TRIGGER audit_heads_update BEFORE UPDATE ON audit_heads
+WHEN NEW.chain <> OLD.chain OR NEW.seq < OLD.seq
+OR (NEW.seq = OLD.seq AND NEW.hash <> OLD.hash)
+OR NEW.first_seq < OLD.first_seq OR (NEW.first_seq = OLD.first_seq AND NEW.first_hash <> OLD.first_hash)
+OR (NEW.first_seq > OLD.first_seq AND NOT EXISTS (SELECT 1 FROM audit_events
+WHERE chain = NEW.chain AND seq = NEW.seq AND action = 'audit.expire'))
+BEGIN SELECT RAISE(ABORT, 'audit_heads only moves on'); END""",
+        """CREATE TRIGGER audit_heads_delete BEFORE DELETE ON audit_heads
+BEGIN SELECT RAISE(ABORT, 'audit_heads only moves on'); END""",
+    ),
+    "postgresql": (
+        """CREATE FUNCTION kanvas_keep_audit_events() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+IF TG_OP = 'DELETE' THEN
+IF EXISTS (SELECT 1 FROM audit_heads
+WHERE chain = OLD.chain AND first_seq > OLD.seq) THEN RETURN OLD; END IF;
+END IF;
+RAISE EXCEPTION USING MESSAGE = 'audit_events takes new rows only'; END $$""",
+        """CREATE TRIGGER audit_events_kept BEFORE UPDATE OR DELETE ON audit_events
+FOR EACH ROW EXECUTE FUNCTION kanvas_keep_audit_events()""",
+        """CREATE TRIGGER audit_events_whole BEFORE TRUNCATE ON audit_events
+FOR EACH STATEMENT EXECUTE FUNCTION kanvas_keep_audit_events()""",
+        """CREATE FUNCTION kanvas_keep_audit_heads() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+IF TG_OP = 'UPDATE' THEN
+IF NOT (NEW.chain <> OLD.chain OR NEW.seq < OLD.seq
+OR (NEW.seq = OLD.seq AND NEW.hash <> OLD.hash)
+OR NEW.first_seq < OLD.first_seq OR (NEW.first_seq = OLD.first_seq AND NEW.first_hash <> OLD.first_hash)
+OR (NEW.first_seq > OLD.first_seq AND NOT EXISTS (SELECT 1 FROM audit_events
+WHERE chain = NEW.chain AND seq = NEW.seq AND action = 'audit.expire'))) THEN RETURN NEW; END IF;
+END IF;
+RAISE EXCEPTION USING MESSAGE = 'audit_heads only moves on'; END $$""",
+        """CREATE TRIGGER audit_heads_kept BEFORE UPDATE OR DELETE ON audit_heads
+FOR EACH ROW EXECUTE FUNCTION kanvas_keep_audit_heads()""",
+        """CREATE TRIGGER audit_heads_whole BEFORE TRUNCATE ON audit_heads
+FOR EACH STATEMENT EXECUTE FUNCTION kanvas_keep_audit_heads()""",
+    ),
+}
+
 
 def upgrade() -> None:
     _extend()
@@ -248,6 +300,8 @@ def _make_records() -> None:
         sa.PrimaryKeyConstraint("chain", name="pk_audit_heads"),
         sa.CheckConstraint("first_seq >= 1 AND first_seq <= seq + 1", name=op.f("ck_audit_heads_order")),
     )
+    for statement in KEPT[op.get_bind().dialect.name]:
+        op.execute(statement)
     op.create_table(
         "comment_threads",
         sa.Column("id", sa.Text, nullable=False),
@@ -337,6 +391,9 @@ def downgrade() -> None:
     op.drop_table("comment_threads")
     op.drop_table("audit_heads")
     op.drop_table("audit_events")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION kanvas_keep_audit_heads()")
+        op.execute("DROP FUNCTION kanvas_keep_audit_events()")
     op.drop_table("data_keys")
     op.drop_table("share_links")
     op.drop_table("invitations")

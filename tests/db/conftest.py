@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from db.chains import Seal
 from db.database import Database, open_database
 from db.migrate import upgrade
 from db.postgres import PostgresDatabase
@@ -15,6 +16,7 @@ from db.rooms import insert_room
 from db.users import put_user
 from party.ports import Schema
 
+SEAL = Seal(b"a secret of thirty-two bytes ....")
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 
 
@@ -37,20 +39,20 @@ def url(path: Path) -> str:
 
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
-    async with open_database(url) as database:
+    async with open_database(url, seal=SEAL) as database:
         yield database
 
 
 @pytest.fixture
 async def server_database(server_url: str) -> AsyncIterator[PostgresDatabase]:
-    async with PostgresDatabase(server_url) as database:
+    async with PostgresDatabase(server_url, seal=SEAL) as database:
         yield database
 
 
 @pytest.fixture(params=["url", "server_url"], ids=["sqlite", "postgresql"])
 async def both(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """The test runs twice, on SQLite and on PostgreSQL."""
-    async with open_database(request.getfixturevalue(request.param)) as database:
+    async with open_database(request.getfixturevalue(request.param), seal=SEAL) as database:
         yield database
 
 

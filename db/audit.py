@@ -66,7 +66,8 @@ def append(connection: Connection, event: Event) -> None:
         actor_id=event.actor_id,
         actor_name=event.actor_name,
         action=event.action,
-        target=event.target,
+        # from an address, perhaps; PostgreSQL's text holds none of these (J11)
+        target=event.target.replace("\0", "\ufffd"),
         result=event.result,
         address=event.address,
         request_id=event.request_id,

@@ -89,6 +89,11 @@ def purge_exclusions(connection: Connection, now: datetime) -> int:
     return connection.execute(delete(room_exclusions).where(room_exclusions.c.until <= now)).rowcount
 
 
+def check_room(connection: Connection, room_id: str) -> None:
+    """Raises RoomNotFound when it is not there, or in the trash."""
+    _find(connection, room_id)
+
+
 def _find(connection: Connection, room_id: str) -> datetime | None:
     # locked, so that two operators do not each find it unfrozen
     row = connection.execute(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from party.ports import Stage
@@ -106,10 +107,15 @@ async def list_quarantine(call: Call) -> Response:
     tag="admin",
     replies=[Reply(204, "It is lifted and forgotten")],
     errors=[AdminsOnly],
+    audit="quarantine.lift",
 )
 async def lift_quarantine(call: Call, path: HoldPath) -> Response:
     """From now on what it held back is taken again."""
     check_admin(call)
-    if not await call.services.keeper.lift(path.hold_id):
+
+    def note(conn: Connection) -> None:
+        call.record(conn, "quarantine.lift", target=path.hold_id)
+
+    if not await call.services.keeper.lift(path.hold_id, note):
         raise HoldNotFound
     return no_content()

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, JsonValue
 from starlette.responses import Response
 
 from db.rooms import find_names
@@ -17,6 +17,7 @@ from party.errors import Conflict, RoomNotFound
 from party.quarantine import Hold
 from party.restraints import EVERYBODY, Exclusion
 from server.admin import check_admin
+from server.audit.notes import Note
 from server.overview import RoomView, Seen
 from server.problems import AdminsOnly, NodeNotFound
 from server.registry import Api, Body, Call, Out, Path, Query, Reply, answer, no_content
@@ -184,6 +185,7 @@ async def read_live_room(call: Call, path: RoomPath) -> Response:
     tag="admin",
     replies=[Reply(200, "He was sent out", KickedOut)],
     errors=[AdminsOnly],
+    audit="room.kick",
 )
 async def kick(call: Call, path: RoomPath, body: KickBody) -> Response:
     """All his connections to the room are closed with 4403 and a sentence. With `for_s` he is not let in
@@ -191,7 +193,8 @@ async def kick(call: Call, path: RoomPath, body: KickBody) -> Response:
     at once. A guest can come back under another name: to keep everybody from drawing freeze the room, or
     close it."""
     check_admin(call)
-    closed = await call.services.oversight.kick(path.room_id, body.user_id, body.for_s, call.identity)
+    note = _note(call, "room.kick", path.room_id, target=body.user_id, for_s=body.for_s)
+    closed = await call.services.oversight.kick(path.room_id, body.user_id, body.for_s, call.identity, note)
     return answer(KickedOut(closed=closed))
 
 
@@ -202,12 +205,15 @@ async def kick(call: Call, path: RoomPath, body: KickBody) -> Response:
     tag="admin",
     replies=[Reply(200, "It takes no edits", FrozenOut)],
     errors=[AdminsOnly],
+    audit="room.freeze",
 )
 async def freeze_room(call: Call, path: RoomPath) -> Response:
     """From now on nobody's edits are taken, on any node, through restarts, until it is thawed. People stay in
     it, see each other, and may read; what they draw stays with them and is asked for when it is thawed."""
     check_admin(call)
-    return answer(FrozenOut(frozen_at=await call.services.oversight.freeze(path.room_id, call.identity)))
+    note = _note(call, "room.freeze", path.room_id)
+    since = await call.services.oversight.freeze(path.room_id, call.identity, note)
+    return answer(FrozenOut(frozen_at=since))
 
 
 @api.route(
@@ -217,11 +223,13 @@ async def freeze_room(call: Call, path: RoomPath) -> Response:
     tag="admin",
     replies=[Reply(204, "It takes edits again")],
     errors=[AdminsOnly],
+    audit="room.thaw",
 )
 async def thaw_room(call: Call, path: RoomPath) -> Response:
     """Everybody in it is asked for what they drew meanwhile, and it is taken like any edit."""
     check_admin(call)
-    await call.services.oversight.thaw(path.room_id, call.identity)
+    note = _note(call, "room.thaw", path.room_id)
+    await call.services.oversight.thaw(path.room_id, call.identity, note)
     return no_content()
 
 
@@ -232,13 +240,15 @@ async def thaw_room(call: Call, path: RoomPath) -> Response:
     tag="admin",
     replies=[Reply(204, "Everybody was sent out")],
     errors=[AdminsOnly],
+    audit="room.close",
 )
 async def close_room(call: Call, path: RoomPath, body: CloseBody) -> Response:
     """Everybody is sent out with 4403 and a sentence. With `for_s` nobody is let in and no edit is taken
     before that time has passed or it is opened again; without it whoever wants may open it at once. Nothing
     of the drawing is lost, and its owner keeps it."""
     check_admin(call)
-    await call.services.oversight.close(path.room_id, body.for_s, call.identity)
+    note = _note(call, "room.close", path.room_id, for_s=body.for_s)
+    await call.services.oversight.close(path.room_id, body.for_s, call.identity, note)
     return no_content()
 
 
@@ -249,11 +259,13 @@ async def close_room(call: Call, path: RoomPath, body: CloseBody) -> Response:
     tag="admin",
     replies=[Reply(204, "Everybody is let in")],
     errors=[AdminsOnly],
+    audit="room.open",
 )
 async def open_room(call: Call, path: RoomPath) -> Response:
     """Ends a closing, and lets everybody in who was kicked for a time. A frozen room stays frozen."""
     check_admin(call)
-    await call.services.oversight.open(path.room_id, call.identity)
+    note = _note(call, "room.open", path.room_id)
+    await call.services.oversight.open(path.room_id, call.identity, note)
     return no_content()
 
 
@@ -294,14 +306,20 @@ async def list_nodes(call: Call) -> Response:
     tag="admin",
     replies=[Reply(204, "It was told")],
     errors=[AdminsOnly, Conflict],
+    audit="node.drain",
 )
 async def drain_node(call: Call, path: NodePath) -> Response:
     """The process stops taking traffic, sends its people to the others (1012), writes its checkpoints and
     ends, as with SIGTERM; whoever runs it decides whether it starts again. The last one is not drained:
     409."""
     check_admin(call)
-    call.services.oversight.drain(path.node, call.identity)
+    note = _note(call, "node.drain", None, target=path.node)
+    await call.services.oversight.drain(path.node, call.identity, note)
     return no_content()
+
+
+def _note(call: Call, action: str, room_id: str | None, target: str = "", **details: JsonValue) -> Note:
+    return lambda conn: call.record(conn, action, room_id=room_id, target=target, details=details)
 
 
 def _exclusions(call: Call) -> list[Exclusion]:

@@ -31,6 +31,7 @@ from server import (
 )
 from server.assets import admin as assets_admin
 from server.assets import reading, straight, uploads
+from server.audit import routes as audit_routes
 from server.blobs import routes as blob_routes
 from server.blobs.open import storage_origin
 from server.identity import routes as identity_routes
@@ -63,6 +64,7 @@ def all_operations() -> Api:
         links,
         documents,
         *assets,
+        audit_routes,
         parties,
         jobs,
         admin,

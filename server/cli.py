@@ -1,4 +1,4 @@
-"""The command line: kanvas serve | worker | jobs | migrate | token | check | backup | blobs | assets.
+"""The command line: kanvas serve | worker | jobs | migrate | token | check | backup | blobs | assets | audit.
 
 Owns: commands, their words and exit codes. Does not own: what they do.
 Rules: a wrong setting ends with 2 and every problem in one go, anything else that a person can mend with 1
@@ -44,6 +44,15 @@ blobs_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(blobs_app)
+audit_app = typer.Typer(name="audit", help="The audit log: check it, write it out.", no_args_is_help=True)
+app.add_typer(audit_app)
+
+
+class Form(StrEnum):
+    """The forms of an export, as an option takes them."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
 
 
 def say(text: str) -> None:
@@ -305,6 +314,45 @@ def sweep_assets(
     configure_logs(settings)
     for line in asyncio.run(sweep_alone(settings, is_dry=dry_run)):
         say(line)
+
+
+@audit_app.command("verify")
+def verify_audit(
+    room: Annotated[str | None, typer.Option(help="Only this room's.")] = None,
+    old_secret_file: Annotated[
+        list[Path] | None, typer.Option(help="A secret that the server had before; may be given often.")
+    ] = None,
+    ends: Annotated[
+        Path | None, typer.Option(help="Compare with the ends noted in this file, and note the new ones.")
+    ] = None,
+) -> None:
+    """Say which entries were changed, removed, moved or made up; ends with 1 when there are any."""
+    settings = load()
+    from server.audit.commands import run_verify  # noqa: PLC0415
+
+    if not run_verify(settings, say, room=room, old_secrets=old_secret_file or [], ends=ends):
+        raise typer.Exit(1)
+
+
+@audit_app.command("export")
+def export_audit(
+    form: Annotated[Form, typer.Option("--format", help="JSON Lines, or CSV.")] = Form.JSONL,
+    room: Annotated[str | None, typer.Option(help="Only this room's.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Only what the user with this id did.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action, or all of one noun.")] = None,
+    since: Annotated[str | None, typer.Option(help="From then on, as 2026-01-31T12:00:00Z.")] = None,
+    until: Annotated[str | None, typer.Option(help="Before then.")] = None,
+) -> None:
+    """Write the log to the standard output, the oldest entries first."""
+    settings = load()
+    from server.audit.commands import read_options, run_export  # noqa: PLC0415
+
+    wanted = read_options(room=room, actor=actor, action=action, since=since, until=until)
+
+    def write(raw: bytes) -> None:
+        sys.stdout.buffer.write(raw)
+
+    run_export(settings, write, wanted, form.value)
 
 
 @blobs_app.command("check")

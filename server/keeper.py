@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, cast
 
 import orjson
 import structlog
+from sqlalchemy import Connection
 
 from db.database import Database
 from db.quarantine import HoldRow, Mark, delete_hold, list_holds, purge_holds, put_holds, read_mark
@@ -26,6 +27,7 @@ from party.errors import KanvasError
 from party.guard import Guard
 from party.ports import Recorder, Stage
 from party.quarantine import QUIET_S, Crash, Hold, Kind, Quarantine, Reason
+from server.audit.notes import Note, note_nothing
 from server.link import ALL_CRASHES
 
 log = structlog.get_logger("kanvas.quarantine")
@@ -87,13 +89,23 @@ class Keeper:
         """Everything that is remembered, the latest first."""
         return self._quarantine.holds(self._clock())
 
-    async def lift(self, hold_id: str) -> bool:
-        """Forget one hold and its strikes at once; False when there is no such. Raises Unavailable."""
+    async def lift(self, hold_id: str, and_note: Note = note_nothing) -> bool:
+        """Forget one hold and its strikes at once; False when there is no such. Raises Unavailable.
+
+        `and_note` writes in the same transaction when there was one.
+        """
         async with self._writing:
             # from memory first: what strikes while the database is busy is a new hold, stored after this
             self._changed.pop(hold_id, None)
             hold = self._quarantine.lift(hold_id)
-            is_deleted = await self._database.write(lambda conn: delete_hold(conn, hold_id))
+
+            def forget(conn: Connection) -> bool:
+                is_deleted = delete_hold(conn, hold_id)
+                if is_deleted or hold is not None:
+                    and_note(conn)
+                return is_deleted
+
+            is_deleted = await self._database.write(forget)
             self._stored.pop(hold_id, None)
         self._tell()
         if hold is not None:

@@ -14,10 +14,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import orjson
 import structlog
+from sqlalchemy import Connection
 
 from db import restraints as stored
 from db.database import Database
@@ -25,6 +26,7 @@ from party.errors import Conflict, KanvasError, KeptOut, RoomClosed
 from party.guard import Guard
 from party.hub import Hub
 from party.restraints import EVERYBODY, Exclusion
+from server.audit.notes import Note, note_nothing
 from server.auth import Identity
 from server.problems import NodeNotFound
 
@@ -39,6 +41,7 @@ DRAIN: Final = "drain"
 """The topics of our notes: look at what is stored; send these out now; end."""
 
 NoteHandler = Callable[[str, bytes], None]
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -86,64 +89,83 @@ class Oversight:
 
     # -- orders ---------------------------------------------------------------------------------
 
-    async def freeze(self, room_id: str, by: Identity) -> datetime:
-        """Take no edits in this room until it is thawed; since when. Raises RoomNotFound, Unavailable."""
+    async def freeze(self, room_id: str, by: Identity, and_note: Note = note_nothing) -> datetime:
+        """Take no edits in this room until it is thawed; since when. Raises RoomNotFound, Unavailable.
+
+        `and_note` writes in the transaction of the order; so with all orders.
+        """
         now = self._now()
-        since = await self._database.write(lambda conn: stored.freeze_room(conn, room_id, now))
+        since = await self._store(lambda conn: stored.freeze_room(conn, room_id, now), and_note)
         await self._has_changed("freeze", by, room_id=room_id)
         return since
 
-    async def thaw(self, room_id: str, by: Identity) -> None:
+    async def thaw(self, room_id: str, by: Identity, and_note: Note = note_nothing) -> None:
         """Take edits again, and ask everybody for what they drew meanwhile. Raises as `freeze` does."""
-        await self._database.write(lambda conn: stored.thaw_room(conn, room_id))
+        await self._store(lambda conn: stored.thaw_room(conn, room_id), and_note)
         await self._has_changed("thaw", by, room_id=room_id)
 
-    async def kick(self, room_id: str, user_id: str, for_s: int, by: Identity) -> int:
+    async def kick(
+        self, room_id: str, user_id: str, for_s: int, by: Identity, and_note: Note = note_nothing
+    ) -> int:
         """Send one user out, and keep him out for so long (0: he may come back); how many connections it were
         on this node. Raises as `freeze` does."""
         if for_s:
             until = self._now() + timedelta(seconds=for_s)
-            await self._database.write(lambda conn: stored.exclude(conn, room_id, user_id, until))
+            await self._store(lambda conn: stored.exclude(conn, room_id, user_id, until), and_note)
             message = KeptOut.words(until.timestamp())
         else:
+            await self._store(lambda conn: stored.check_room(conn, room_id), and_note)
             message = "The operator sent you out of this room; you may open it again."
         gone = self._expel(room_id, user_id, KeptOut(message))
         self._tell_once(room_id, user_id, message)
         await self._has_changed("kick", by, room_id=room_id, user_id=user_id, for_s=for_s)
         return gone
 
-    async def close(self, room_id: str, for_s: int, by: Identity) -> None:
+    async def close(self, room_id: str, for_s: int, by: Identity, and_note: Note = note_nothing) -> None:
         """Send everybody out, and let nobody in for so long (0: they may come back). Raises as `freeze`
         does."""
         if for_s:
             until = self._now() + timedelta(seconds=for_s)
-            await self._database.write(lambda conn: stored.exclude(conn, room_id, EVERYBODY, until))
+            await self._store(lambda conn: stored.exclude(conn, room_id, EVERYBODY, until), and_note)
             message = RoomClosed.words(until.timestamp())
         else:
+            await self._store(lambda conn: stored.check_room(conn, room_id), and_note)
             message = "The operator sent everybody out of this room; you may open it again."
         self._expel(room_id, EVERYBODY, RoomClosed(message))
         self._tell_once(room_id, EVERYBODY, message)
         await self._has_changed("close", by, room_id=room_id, for_s=for_s)
 
-    async def open(self, room_id: str, by: Identity) -> int:
+    async def open(self, room_id: str, by: Identity, and_note: Note = note_nothing) -> int:
         """Let everybody in again, also those who were kicked; how many restraints that lifts. Raises as
         `freeze` does."""
-        lifted = await self._database.write(lambda conn: stored.let_in(conn, room_id))
+        lifted = await self._store(lambda conn: stored.let_in(conn, room_id), and_note)
         await self._has_changed("open", by, room_id=room_id)
         return lifted
 
-    def drain(self, node: str, by: Identity) -> None:
-        """End this node gracefully: its people are sent on to the others. Raises NodeNotFound, Conflict."""
+    async def drain(self, node: str, by: Identity, and_note: Note = note_nothing) -> None:
+        """End this node gracefully: its people are sent on to the others.
+
+        Raises NodeNotFound, Conflict, Unavailable.
+        """
         nodes = self._notes.nodes()
         if node not in nodes:
             raise NodeNotFound
         if len(nodes) == 1:
             raise Conflict("This is the only node, and nobody would be left to serve; stop it where it runs.")
+        await self._database.write(and_note)
         log.warning("operator ordered", order="drain", target=node, **_who(by))
         if node == self._notes.node:
             self._drain_here(by.user_id)
         else:
             self._notes.note(DRAIN, b"", to=node)
+
+    async def _store(self, order: Callable[[Connection], T], and_note: Note) -> T:
+        def write(connection: Connection) -> T:
+            done = order(connection)
+            and_note(connection)
+            return done
+
+        return await self._database.write(write)
 
     # -- what others ordered --------------------------------------------------------------------
 

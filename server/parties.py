@@ -60,6 +60,7 @@ async def party_socket(websocket: WebSocket) -> None:
     line = protocol.take_over(services.traffic)
     room_id = websocket.path_params["room_id"]
     structlog.contextvars.bind_contextvars(room_id=room_id)
+    identity: Identity | None = None
     try:
         # a journal that hangs must not keep people waiting without a word
         async with asyncio.timeout(services.traffic.bounds.join_s):
@@ -83,6 +84,7 @@ async def party_socket(websocket: WebSocket) -> None:
     except KanvasError as error:
         services.tally.rejected.bump(error.code)
         log.info("party refused", code=error.code)
+        services.refusals.note_join(websocket, identity, error)
         line.fail(error)
         return
     except TimeoutError:
@@ -239,6 +241,7 @@ async def read_base(call: Call, path: RoomPath, headers: BaseHeaders) -> Respons
     tag="parties",
     replies=(Reply(200, "Durable, and on its way to everybody in the room", VersionOut),),
     errors=(BadUpdate, IncompleteUpdate, TooLarge, Forbidden),
+    audit="document.edit",
     raw=RawBody({BINARY: None, JSON: UpdateBody}),
 )
 async def apply_update(call: Call, path: RoomPath) -> Response:

@@ -155,12 +155,17 @@ class Call:
         room_id: str | None = None,
         target: str = "",
         details: Mapping[str, JsonValue] | None = None,
+        by: tuple[str, str] | None = None,
     ) -> None:
-        """Note in the audit log what this request does, in the transaction that does it."""
+        """Note in the audit log what this request does, in the transaction that does it, late in it.
+
+        `by` is the id and name of who does it, where the request begins without anybody: sign-in.
+        """
+        actor_id, actor_name = by or (self.identity.user_id, self.identity.name)
         event = Event(
             at=self.services.now(),
-            actor_id=self.identity.user_id,
-            actor_name=self.identity.name,
+            actor_id=actor_id,
+            actor_name=actor_name,
             action=action,
             room_id=room_id,
             target=target,
@@ -347,10 +352,20 @@ async def answer_call(operation: Operation, request: Request) -> Response:
     """Authenticate, decode, call the handler. Raises KanvasError."""
     services = services_of(request)
     identity: Identity | None = None
-    if operation.needs_user:
-        identity = await _identify(request, services)
-        structlog.contextvars.bind_contextvars(user_id=identity.user_id)
-        check_scope(identity.scopes, operation.tag, operation.method)
+    try:
+        if operation.needs_user:
+            identity = await _identify(request, services)
+            structlog.contextvars.bind_contextvars(user_id=identity.user_id)
+            check_scope(identity.scopes, operation.tag, operation.method)
+        return await _answer(operation, request, services, identity)
+    except KanvasError as error:
+        services.refusals.note_answer(operation, request, identity, error)
+        raise
+
+
+async def _answer(
+    operation: Operation, request: Request, services: Services, identity: Identity | None
+) -> Response:
     # before the body is read, and whatever the answer will be
     try:
         headers = await _count(operation, request, services, identity)

@@ -7,11 +7,12 @@ stored in the transaction of the change.
 """
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import Field
+from pydantic import Field, JsonValue
 from sqlalchemy import Connection
 from starlette.responses import Response
 from ulid import ULID
@@ -165,6 +166,15 @@ def room_out(room: Room, identity: Identity, present: list[Principal]) -> RoomOu
     )
 
 
+def what_changed(before: Room, after: Room, names: Sequence[str]) -> dict[str, JsonValue]:
+    """For the audit log: those of these fields that are others now, with what they were and are."""
+    return {
+        name: {"from": getattr(before, name), "to": getattr(after, name)}
+        for name in names
+        if getattr(before, name) != getattr(after, name)
+    }
+
+
 async def _show(call: Call, room: Room) -> Response:
     present = (await find_people(call.services, [room.id]))[room.id]
     return answer(room_out(room, call.identity, present), headers={"ETag": make_etag(room.revision)})
@@ -211,6 +221,7 @@ def _get_own(
         )
     ],
     errors=[Conflict, IdempotencyConflict],
+    audit="room.create",
 )
 async def create_room(call: Call, body: NewRoom, headers: CreateHeaders) -> Response:
     """You become its owner. With an Idempotency-Key a repeated request gets the first answer again."""
@@ -241,6 +252,8 @@ async def create_room(call: Call, body: NewRoom, headers: CreateHeaders) -> Resp
             made = _created(room, identity)
             told = orjson.dumps(_stored_headers(made)).decode()
             store_answer(conn, identity.user_id, key, request_hash, 201, told, bytes(made.body), now)
+        details: dict[str, JsonValue] = {"title": room.title, "visibility": room.visibility}
+        call.record(conn, "room.create", room_id=room.id, target=room.id, details=details)
         return room
 
     done = await services.database.write(create)
@@ -313,6 +326,7 @@ async def read_room(call: Call, path: RoomPath) -> Response:
     tag="rooms",
     replies=[Reply(200, "The room as it is now", RoomOut, headers=ETAG)],
     errors=[Forbidden, PreconditionFailed],
+    audit="room.change",
 )
 async def change_room(call: Call, path: RoomPath, headers: ChangeHeaders, body: RoomChange) -> Response:
     """Only its owner may, and not while the operator keeps him out."""
@@ -323,7 +337,7 @@ async def change_room(call: Call, path: RoomPath, headers: ChangeHeaders, body: 
         check_kept_out(call, room.id)
         if body.title is None and body.visibility is None:
             return room
-        return db_rooms.update_room(
+        changed = db_rooms.update_room(
             conn,
             room.id,
             title=body.title,
@@ -331,6 +345,9 @@ async def change_room(call: Call, path: RoomPath, headers: ChangeHeaders, body: 
             revision=room.revision,
             now=now,
         )
+        details = what_changed(room, changed, ("title", "visibility"))
+        call.record(conn, "room.change", room_id=room.id, target=room.id, details=details)
+        return changed
 
     return await _show(call, await call.services.database.write(change))
 
@@ -342,6 +359,7 @@ async def change_room(call: Call, path: RoomPath, headers: ChangeHeaders, body: 
     tag="rooms",
     replies=[Reply(204, "It is in the trash, for 30 days")],
     errors=[Forbidden, PreconditionFailed],
+    audit="room.delete",
 )
 async def delete_room(call: Call, path: RoomPath, headers: ChangeHeaders) -> Response:
     """Only its owner may. Everybody in it is sent out."""
@@ -350,6 +368,7 @@ async def delete_room(call: Call, path: RoomPath, headers: ChangeHeaders) -> Res
     def trash(conn: Connection) -> None:
         room = _get_own(conn, call, path.room_id, headers.if_match)
         db_rooms.trash_room(conn, room.id, revision=room.revision, now=now)
+        call.record(conn, "room.delete", room_id=room.id, target=room.id)
 
     await services.database.write(trash)
     await services.hub.evict(path.room_id, RoomNotFound("The owner put this room into the trash."))
@@ -363,6 +382,7 @@ async def delete_room(call: Call, path: RoomPath, headers: ChangeHeaders) -> Res
     tag="rooms",
     replies=[Reply(200, "The room, as it was", RoomOut, headers=ETAG)],
     errors=[Forbidden, PreconditionFailed],
+    audit="room.restore",
 )
 async def restore_room(call: Call, path: RoomPath, headers: ChangeHeaders) -> Response:
     """Only its owner may. A room that is not in the trash stays as it is."""
@@ -370,7 +390,10 @@ async def restore_room(call: Call, path: RoomPath, headers: ChangeHeaders) -> Re
 
     def restore(conn: Connection) -> Room:
         room = _get_own(conn, call, path.room_id, headers.if_match, deleted=True)
-        return db_rooms.restore_room(conn, room.id, revision=room.revision, now=now)
+        restored = db_rooms.restore_room(conn, room.id, revision=room.revision, now=now)
+        if room.deleted_at is not None:
+            call.record(conn, "room.restore", room_id=room.id, target=room.id)
+        return restored
 
     return await _show(call, await call.services.database.write(restore))
 

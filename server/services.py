@@ -15,8 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
+from sqlalchemy import Connection
 from starlette.requests import HTTPConnection
 
+from db.chains import Seal
 from db.database import Database, open_database
 from db.idempotency import purge_answers
 from db.invitations import purge_invitations
@@ -26,6 +28,7 @@ from db.postgres_url import is_postgres
 from db.queue import enqueue, purge_finished
 from db.restraints import purge_exclusions
 from db.rooms import purge_trash
+from db.scopes import as_system
 from party.errors import KanvasError
 from party.hub import Hub, open_hub
 from party.limits import Limits
@@ -34,6 +37,8 @@ from party.tally import Tally
 from server.access import Access
 from server.assets.intake import Intake, open_intake
 from server.assets.keeping import SWEEP, let_rooms_go
+from server.audit.keeping import keep_recent, note_purged
+from server.audit.refusals import Refusals, open_refusals
 from server.auth import Tokens
 from server.backplane import Backplane, open_backplane
 from server.blobs.base import Blobs
@@ -126,6 +131,7 @@ class Services:
     places: Places
     rates: Rates
     visits: Visits
+    refusals: Refusals
     keeper: Keeper
     jobs: Runner
     backplane: Backplane
@@ -204,6 +210,7 @@ async def open_services(
         pool=settings.database_pool,
         committers=settings.database_committers,
         timeout_s=settings.database_timeout_s,
+        seal=Seal(secret),
     ) as adapter:
         database = MeteredDatabase(adapter, tally)
         journal = open_journal(database)
@@ -212,6 +219,7 @@ async def open_services(
             open_tracer(settings) as tracer,
             open_blobs(settings, secret) as stored,
             open_visits(database, Services.now) as visits,
+            open_refusals(as_system(database), Services.now) as refusals,
             open_traffic(bounds or Bounds.of(limits), tally) as traffic,
             open_keeper(
                 database,
@@ -273,6 +281,7 @@ async def open_services(
                 places=places,
                 rates=rates,
                 visits=visits,
+                refusals=refusals,
                 keeper=keeper,
                 backplane=backplane,
                 jobs=jobs,
@@ -305,7 +314,11 @@ async def clean_up(services: Services) -> None:
     """Remove for good the rooms and elements deleted 30 days ago, answers nobody will repeat, and what killed
     processes left."""
     now = services.now()
-    release = partial(let_rooms_go, now=now)
+
+    def release(conn: Connection, room_ids: list[str]) -> None:
+        let_rooms_go(conn, room_ids, now=now)
+        note_purged(conn, room_ids, now)
+
     gone: list[str] = []
     while some := await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT, release)):
         gone += some
@@ -317,6 +330,7 @@ async def clean_up(services: Services) -> None:
     await services.intake.tidy()
     await services.blobs.tidy()
     await _purge_jobs(services.database, now)
+    await keep_recent(as_system(services.database), timedelta(days=services.settings.audit_days), now)
     due = partial(
         enqueue, kind=SWEEP, payload={"is_dry": False}, now=now, run_at=now + SWEEP_EVERY, key="daily"
     )

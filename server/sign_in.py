@@ -6,10 +6,12 @@ cookie outlives the token, so that an expired one can be renewed.
 """
 
 from datetime import datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from pydantic import Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 from ulid import ULID
 
@@ -108,6 +110,7 @@ def _check_page(call: Call) -> None:
     needs_user=False,
     replies=[Reply(201, "You are in", SignedIn, headers=COOKIE_HEADER)],
     errors=[GuestsOff, OriginRefused],
+    audit="sign_in.guest",
 )
 async def sign_in_guest(call: Call, body: NewName) -> Response:
     """Gives a new identity with this name, as a bearer token for scripts and as a cookie for pages."""
@@ -117,7 +120,12 @@ async def sign_in_guest(call: Call, body: NewName) -> Response:
     _check_page(call)
     user_id = str(ULID()).lower()
     now = services.now()
-    await services.database.write(lambda conn: put_user(conn, user_id, body.name, now))
+
+    def come_in(conn: Connection) -> None:
+        put_user(conn, user_id, body.name, now)
+        call.record(conn, "sign_in.guest", by=(user_id, body.name))
+
+    await services.database.write(come_in)
     token = services.tokens.issue(user_id, body.name, is_guest=True)
     return _signed_in(call, user_id, body.name, token, 201)
 
@@ -130,6 +138,7 @@ async def sign_in_guest(call: Call, body: NewName) -> Response:
     needs_user=False,
     replies=[Reply(200, "A fresh token for the same identity", SignedIn, headers=COOKIE_HEADER)],
     errors=[Unauthenticated, GuestsOff, OriginRefused],
+    audit="sign_in.renew",
 )
 async def refresh_token(call: Call) -> Response:
     """Send the old token, as a bearer or as the cookie. A guest's may have expired, up to 90 days after it
@@ -163,6 +172,7 @@ async def refresh_token(call: Call) -> Response:
     needs_user=False,
     replies=[Reply(204, "The token has ended, and the cookie is gone", headers=COOKIE_HEADER)],
     errors=[OriginRefused],
+    audit="sign_out.here",
 )
 async def sign_out(call: Call) -> Response:
     """Ends the token you send, and all it was renewed from or to, and closes their connections within a
@@ -177,7 +187,8 @@ async def sign_out(call: Call) -> Response:
         except Unauthenticated:
             # it has ended already
             continue
-        await services.revocations.end_session(identity)
+        note = partial(call.record, action="sign_out.here", by=(identity.user_id, identity.name))
+        await services.revocations.end_session(identity, note)
     return drop_cookie(call, no_content())
 
 
@@ -201,11 +212,17 @@ async def read_me(call: Call) -> Response:
     summary="Change your name",
     tag="sign-in",
     replies=[Reply(200, "A token with the new name", SignedIn, headers=COOKIE_HEADER)],
+    audit="user.rename",
 )
 async def rename_me(call: Call, body: NewName) -> Response:
     """Others see the new name when you connect with the new token."""
     services, identity, now = call.services, call.identity, call.services.now()
-    await services.database.write(lambda conn: put_user(conn, identity.user_id, body.name, now))
+
+    def rename(conn: Connection) -> None:
+        put_user(conn, identity.user_id, body.name, now)
+        call.record(conn, "user.rename", target=identity.user_id, details={"name": body.name})
+
+    await services.database.write(rename)
     token = services.tokens.reissue(identity, body.name)
     return _signed_in(call, identity.user_id, body.name, token, 200)
 

@@ -117,4 +117,4 @@ for _table, _dialect, _statements in (
     (audit_heads, "postgresql", POSTGRES_HEADS),
 ):
     for _statement in _statements:
-        event.listen(_table, "after_create", DDL(_statement).execute_if(dialect=_dialect))
+        event.listen(_table, "after_create", DDL(_statement).execute_if(dialect=_dialect))  # type: ignore[no-untyped-call]

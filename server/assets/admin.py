@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from pydantic import Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from db.queue import enqueue, find_job
@@ -36,22 +37,27 @@ class SweepOrder(Body):
     tag="admin",
     replies=[Reply(202, "A job; its result is the report", JobOut, headers={"Location": "The job"})],
     errors=[AdminsOnly],
+    audit="asset.sweep",
 )
 async def sweep_now(call: Call, body: SweepOrder) -> Response:
     """Assets that nobody has referred to for 7 days, uploads never completed, and bytes without a row. It
     happens every day by itself; here it can be asked for, and with `dry_run` looked at first."""
     check_admin(call)
     services = call.services
-    job_id = await services.database.write(
-        partial(
-            enqueue,
+
+    def order(conn: Connection) -> str:
+        job_id = enqueue(
+            conn,
             kind=SWEEP,
             payload={"is_dry": body.dry_run},
             now=services.now(),
             user_id=call.identity.user_id,
             key="dry" if body.dry_run else "now",
         )
-    )
+        call.record(conn, "asset.sweep", target=job_id, details={"dry_run": body.dry_run})
+        return job_id
+
+    job_id = await services.database.write(order)
     services.jobs.wake()
     job = await services.database.read(partial(find_job, id=job_id))
     if job is None:

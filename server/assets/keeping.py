@@ -32,6 +32,7 @@ from db.assets import (
     release_rooms,
 )
 from db.queue import enqueue
+from server.audit.notes import Note, note_nothing
 from server.media.kinds import RASTER
 from server.problems import QuotaExceeded, TooManyUploads, UploadNotFound
 
@@ -126,12 +127,18 @@ def find_unfinished(connection: Connection, room_id: str, id: str, user_id: str)
 
 
 def keep(
-    connection: Connection, asset: Asset, now: datetime, *, upload: Upload | None = None, space: Space
+    connection: Connection,
+    asset: Asset,
+    now: datetime,
+    *,
+    upload: Upload | None = None,
+    space: Space,
+    and_note: Note = note_nothing,
 ) -> tuple[Asset, bool]:
     """Make what was checked an asset of its room; with False: the room has these bytes, and ours are let go.
 
-    With `upload` it must still be there, and its space is the asset's. Raises RoomNotFound, UploadNotFound,
-    QuotaExceeded.
+    With `upload` it must still be there, and its space is the asset's. `and_note` writes in the transaction
+    of what is new. Raises RoomNotFound, UploadNotFound, QuotaExceeded.
     """
     lock_space(connection, asset.room_id, asset.user_id)
     if upload is not None and not delete_upload(connection, upload.id):
@@ -154,6 +161,7 @@ def keep(
         let_go_upload(connection, upload, now)
     if asset.content_type in RASTER:
         enqueue_render(connection, asset, now)
+    and_note(connection)
     return asset, True
 
 

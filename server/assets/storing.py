@@ -9,6 +9,7 @@ them.
 from functools import partial
 from typing import Final
 
+from pydantic import JsonValue
 from starlette.responses import Response
 from ulid import ULID
 
@@ -32,7 +33,7 @@ from server.problems import (
     SvgRefused,
     UploadNotFound,
 )
-from server.registry import Reply, answer
+from server.registry import Call, Reply, answer
 from server.services import Services
 
 AT: Final = "/api/v1/rooms/{room_id}/assets"
@@ -110,16 +111,22 @@ async def store(services: Services, key: str, checked: Checked) -> None:
     )
 
 
-async def keep_checked(services: Services, asset: Asset, upload: Upload | None) -> Response:
+async def keep_checked(call: Call, asset: Asset, upload: Upload | None) -> Response:
     """Record it, and say so. Raises what `keep` raises, Unavailable.
 
     What was stored for it is removed when it is refused, and stays when the database fails: the commit may
     have happened all the same.
     """
-    now = services.now()
+    services, now = call.services, call.services.now()
+    told: dict[str, JsonValue] = {
+        "filename": asset.filename,
+        "content_type": asset.content_type,
+        "size_bytes": asset.size_bytes,
+    }
+    note = partial(call.record, action="asset.add", room_id=asset.room_id, target=asset.id, details=told)
     try:
         kept, is_new = await services.database.write(
-            partial(keep, asset=asset, now=now, upload=upload, space=space_of(services))
+            partial(keep, asset=asset, now=now, upload=upload, space=space_of(services), and_note=note)
         )
     except (QuotaExceeded, RoomNotFound, UploadNotFound):
         if upload is None or asset.key != upload.key:

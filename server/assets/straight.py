@@ -63,6 +63,7 @@ class StraightQuery(Query):
     raw=RawBody(dict.fromkeys(ACCEPTED), too_large=AssetTooLarge),
     replies=STORED,
     errors=[*REFUSALS, Forbidden, RoomNotFound, AssetHashMismatch, UploadStalled],
+    audit="asset.add",
 )
 async def put_asset(call: Call, path: HashPath, query: StraightQuery) -> Response:
     """Send the bytes as they are, up to 32 MiB; the last part of the address is their SHA-256. Its type is
@@ -86,6 +87,7 @@ async def put_asset(call: Call, path: HashPath, query: StraightQuery) -> Respons
     tag="assets",
     replies=STORED,
     errors=[*REFUSALS, Forbidden, RoomNotFound, ImportUrlInvalid, ImportAddressRefused, ImportFailed],
+    audit="asset.add",
 )
 async def import_asset(call: Call, path: RoomPath, body: ImportedAsset) -> Response:
     """The server fetches it within half a minute, up to 100 MiB, from public addresses only, and checks it
@@ -137,4 +139,4 @@ async def _take_in(
     # asked again where the row is written; here it saves storing what can't stay
     await services.database.read(partial(check_space_for, wanted=wanted, space=space_of(services)))
     await store(services, wanted.key, checked)
-    return await keep_checked(services, make_asset(services, wanted, wanted.key, checked), None)
+    return await keep_checked(call, make_asset(services, wanted, wanted.key, checked), None)

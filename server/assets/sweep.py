@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
+import orjson
 import structlog
 from sqlalchemy import Connection
 
@@ -30,6 +31,7 @@ from db.assets import (
     mark_referenced,
     mark_unreferenced,
 )
+from db.audit import SERVER, Event, append
 from db.users import find_first_created
 from party.errors import KanvasError, RoomNotFound
 from server.assets.keeping import SIGNED_S, UPLOAD_KEPT, cancel, let_go
@@ -203,7 +205,15 @@ def _slices(ids: list[str]) -> Iterator[list[str]]:
 def _remove(connection: Connection, room_id: str, ids: list[str], seq: int, now: datetime) -> list[Asset]:
     gone = delete_unreferenced(connection, room_id, ids, now - UNREFERENCED_KEPT, seq)
     let_go(connection, [key for asset in gone for key in asset.blob_keys()], now)
+    if gone:
+        append(connection, _event_of(room_id, gone, now))
     return gone
+
+
+def _event_of(room_id: str, gone: list[Asset], now: datetime) -> Event:
+    told = {"files": len(gone), "size_bytes": sum(one.size_bytes for one in gone)}
+    details = orjson.dumps(told).decode()
+    return Event(now, *SERVER, "asset.expire", room_id, target=f"{len(gone)} files", details=details)
 
 
 async def _sweep_unknown(services: Services, report: Report, now: datetime) -> None:

@@ -9,6 +9,8 @@ server that is killed between any two of them leaves an upload that can be compl
 from functools import partial
 from typing import Final
 
+from pydantic import JsonValue
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from db.assets import Asset, Upload, set_parts
@@ -42,6 +44,7 @@ from server.assets.storing import (
     space_of,
     store,
 )
+from server.audit.notes import Note, note_nothing
 from server.blobs.base import Signed
 from server.blobs.errors import BlobExists, BlobMismatch, BlobNotFound
 from server.problems import (
@@ -88,6 +91,7 @@ def measure_part(size_bytes: int, part_bytes: int, number: int) -> int:
         Reply(201, "Send them to the address in the answer, then complete the upload", AnnouncedOut),
     ],
     errors=[Forbidden, RoomNotFound, AssetTooLarge, QuotaExceeded, TooManyUploads],
+    audit="asset.add",
 )
 async def announce_asset(call: Call, path: RoomPath, body: NewAsset) -> Response:
     """Say what will come, and be told where it goes.
@@ -209,6 +213,7 @@ async def list_parts(call: Call, path: RoomAssetPath) -> Response:
     tag="assets",
     replies=[Reply(200, "Where they go", SignedPartsOut)],
     errors=[Conflict, Forbidden],
+    audit="asset.add",
 )
 async def sign_parts(call: Call, path: RoomAssetPath, body: WantedParts) -> Response:
     """Each is good for an hour and for exactly that part's length. A part may be sent again."""
@@ -233,6 +238,7 @@ async def sign_parts(call: Call, path: RoomAssetPath, body: WantedParts) -> Resp
     tag="assets",
     replies=STORED,
     errors=[*REFUSALS, Forbidden, RoomNotFound, UploadIncomplete, AssetSizeMismatch, AssetHashMismatch],
+    audit="asset.add",
 )
 async def complete_upload(call: Call, path: RoomAssetPath) -> Response:
     """What arrived is checked: its length, SHA-256, type, and whether it can be drawn. From then on it can be
@@ -246,7 +252,7 @@ async def complete_upload(call: Call, path: RoomAssetPath) -> Response:
             return answer_stored(found, is_new=False)
         try:
             async with services.intake.completing.take(found.user_id):
-                return await _complete(services, found)
+                return await _complete(call, found)
         except (BlobNotFound, Unavailable) as error:
             # another process may have completed it, and removed what had arrived
             now = await _find(call, path)
@@ -262,7 +268,8 @@ async def complete_upload(call: Call, path: RoomAssetPath) -> Response:
             raise
 
 
-async def _complete(services: Services, upload: Upload) -> Response:
+async def _complete(call: Call, upload: Upload) -> Response:
+    services = call.services
     if upload.parts_id is not None:
         await _join_parts(services, upload, upload.parts_id)
     info = await services.blobs.find(upload.key)
@@ -282,7 +289,7 @@ async def _complete(services: Services, upload: Upload) -> Response:
             # another key: what is stored never changes, and the address that was given out still writes there
             key = make_key(upload.user_id, new_id(), upload.filename, checked.verdict.content_type)
             await store(services, key, checked)
-    return await keep_checked(services, make_asset(services, upload, key, checked), upload)
+    return await keep_checked(call, make_asset(services, upload, key, checked), upload)
 
 
 async def _join_parts(services: Services, upload: Upload, parts_id: str) -> None:
@@ -318,6 +325,7 @@ async def _join_parts(services: Services, upload: Upload, parts_id: str) -> None
     tag="assets",
     replies=[Reply(204, "It is over, and what had arrived is removed")],
     errors=[Conflict],
+    audit="asset.cancel",
 )
 async def cancel_upload(call: Call, path: RoomAssetPath) -> Response:
     """For an upload of yours that is not complete. An asset stays as long as somebody refers to it."""
@@ -325,12 +333,23 @@ async def cancel_upload(call: Call, path: RoomAssetPath) -> Response:
     found = await _find(call, path)
     if isinstance(found, Asset):
         raise Conflict("The upload is complete; the file goes by itself when nothing refers to it any more.")
-    if not await _cancel(services, found):
+
+    def note(conn: Connection) -> None:
+        told: dict[str, JsonValue] = {"filename": found.filename}
+        call.record(conn, "asset.cancel", room_id=found.room_id, target=found.id, details=told)
+
+    if not await _cancel(services, found, note):
         raise UploadNotFound
     return no_content()
 
 
-async def _cancel(services: Services, upload: Upload) -> bool:
-    is_canceled = await services.database.write(partial(cancel, upload=upload, now=services.now()))
+async def _cancel(services: Services, upload: Upload, and_note: Note = note_nothing) -> bool:
+    def over(conn: Connection) -> bool:
+        is_canceled = cancel(conn, upload, services.now())
+        if is_canceled:
+            and_note(conn)
+        return is_canceled
+
+    is_canceled = await services.database.write(over)
     services.jobs.wake()
     return is_canceled

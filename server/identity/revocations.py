@@ -16,10 +16,12 @@ from functools import partial
 from typing import Final, Protocol, runtime_checkable
 
 import structlog
+from sqlalchemy import Connection
 
 from db.database import Database
 from db.revocations import Revocation, find_since, is_revoked, purge_revocations, put_token, put_user_until
 from party.errors import KanvasError, Unauthenticated
+from server.audit.notes import Note, note_nothing
 from server.auth import REFRESHABLE_S, Identity
 
 log = structlog.get_logger("kanvas.identity")
@@ -32,8 +34,19 @@ WIDE_EVERY: Final = 20
 look or at each twentieth."""
 
 MOST_KEPT: Final = 50_000
-SIGNED_OUT: Final = "This sign-in was ended; sign in again."
 TOPIC: Final = "revoke"
+
+
+SIGNED_OUT: Final = "This sign-in was ended; sign in again."
+
+
+class SignedOut(Unauthenticated):
+    """This sign-in was ended; sign in again."""
+
+    def __init__(self, identity: Identity) -> None:
+        super().__init__()
+        self.identity = identity
+        """Whose it was: the audit log tells of it."""
 
 
 class Voidable(Protocol):
@@ -98,7 +111,7 @@ class Revocations:
     async def check(self, identity: Identity) -> None:
         """Raises Unauthenticated when the token ended."""
         if self.is_void(identity):
-            raise Unauthenticated(SIGNED_OUT)
+            raise SignedOut(identity)
         if not self._is_whole:
             await self.check_written(identity)
 
@@ -109,18 +122,21 @@ class Revocations:
             is_revoked, token_ids=ids, user_id=identity.user_id, signed_in_at=identity.signed_in_at
         )
         if await self._database.read(asked):
-            raise Unauthenticated(SIGNED_OUT)
+            raise SignedOut(identity)
 
     # -- ending ---------------------------------------------------------------------------------
 
-    async def end_session(self, identity: Identity) -> None:
-        """End the token and all its renewals, everywhere. Durable when it returns. Raises Unavailable."""
+    async def end_session(self, identity: Identity, and_note: Note = note_nothing) -> None:
+        """End the token and all its renewals, everywhere. Durable when it returns. Raises Unavailable.
+
+        `and_note` writes in the same transaction.
+        """
         now = self._now()
         kept = max(identity.expires_at, now + timedelta(seconds=REFRESHABLE_S)) + timedelta(days=1)
         ended = partial(
             put_token, token_id=identity.session_id, user_id=identity.user_id, now=now, expires_at=kept
         )
-        await self._database.write(ended)
+        await self._write(ended, and_note)
         self._take_in([Revocation(identity.session_id, identity.user_id, None, now)])
         self._tell()
 
@@ -134,12 +150,20 @@ class Revocations:
         self._take_in([Revocation(token_id, user_id, None, now)])
         self._tell()
 
-    async def end_user(self, user_id: str) -> None:
+    async def end_user(self, user_id: str, and_note: Note = note_nothing) -> None:
         """End all tokens the user has now, everywhere. Durable when it returns. Raises Unavailable."""
         now = self._now()
-        await self._database.write(partial(put_user_until, user_id=user_id, now=now))
+        ended = partial(put_user_until, user_id=user_id, now=now)
+        await self._write(ended, and_note)
         self._take_in([Revocation(user_id, user_id, now, now)])
         self._tell()
+
+    async def _write(self, end: Note, and_note: Note) -> None:
+        def write(connection: Connection) -> None:
+            end(connection)
+            and_note(connection)
+
+        await self._database.write(write)
 
     def _tell(self) -> None:
         if self._notes is not None:

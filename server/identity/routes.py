@@ -13,12 +13,12 @@ from typing import Annotated, Final
 
 import structlog
 from pydantic import ConfigDict, Field
+from sqlalchemy import Connection
 from starlette.datastructures import URL
 from starlette.responses import Response
 
 from db.personal_tokens import revoke_tokens_of
-from db.scopes import as_system
-from db.users import add_user, find_user
+from db.users import User, add_user, find_user
 from party.errors import OriginRefused, Unauthenticated, Unavailable
 from server.admin import check_admin
 from server.auth import COOKIE, REFRESHABLE_S, Identity, IssuedToken, is_https
@@ -108,6 +108,7 @@ async def start_oidc(call: Call, query: StartQuery) -> Response:
     replies=[Reply(303, "On to the page one came from, signed in or with an error", headers=WAY_ON)],
     errors=[OidcOff],
     page="/" + FAILED + "busy",
+    audit="sign_in.provider",
 )
 async def finish_oidc(call: Call, query: CallbackQuery) -> Response:
     """For browsers: the provider sends them here. The page they are sent on to reads how it went from the
@@ -126,13 +127,15 @@ async def finish_oidc(call: Call, query: CallbackQuery) -> Response:
         await services.provider.check_sender(query.iss)
         if query.error is not None or not query.code:
             log.info("sign-in denied", error=(query.error or "")[:100])
+            services.refusals.note("sign_in.provider", call.request, None, Unauthenticated())
             response = _go(flow.next_path + FAILED + "denied")
         else:
             identity = await services.provider.redeem(
                 query.code, _callback(call), flows.nonce(flow), flows.verifier(flow)
             )
             response = _signed_in(await _admit(call, identity), flow.next_path, secure=secure)
-    except Unauthenticated:
+    except Unauthenticated as error:
+        services.refusals.note("sign_in.provider", call.request, None, error)
         response = _go(flow.next_path + FAILED + "refused")
     except Unavailable as error:
         log.warning("sign-in failed", reason=error.message)
@@ -147,8 +150,15 @@ async def _admit(call: Call, identity: Identity) -> IssuedToken:
     services = call.services
     now = services.now()
     user_id = identity.user_id
-    await services.database.write(partial(add_user, id=user_id, name=identity.name, now=now))
-    known = await services.database.read(partial(find_user, id=user_id))
+
+    def admit(conn: Connection) -> User | None:
+        add_user(conn, user_id, identity.name, now)
+        known = find_user(conn, user_id)
+        name = known.name if known is not None else identity.name
+        call.record(conn, "sign_in.provider", by=(user_id, name))
+        return known
+
+    known = await services.database.write(admit)
     return services.tokens.issue(
         user_id,
         known.name if known is not None else identity.name,
@@ -190,11 +200,13 @@ def _go(address: str) -> Response:
     tag="sign-in",
     replies=[Reply(204, "All your tokens have ended", headers={"Set-Cookie": "The cookie is gone"})],
     errors=[OriginRefused],
+    audit="sign_out.everywhere",
 )
 async def sign_out_everywhere(call: Call) -> Response:
     """Ends every token you have now, on every device, and closes their connections within a second. A guest
     can't come back as the same person."""
-    await call.services.revocations.end_user(call.identity.user_id)
+    note = partial(call.record, action="sign_out.everywhere")
+    await call.services.revocations.end_user(call.identity.user_id, note)
     return drop_cookie(call, no_content())
 
 
@@ -205,14 +217,18 @@ async def sign_out_everywhere(call: Call) -> Response:
     tag="admin",
     replies=[Reply(204, "They have ended")],
     errors=[AdminsOnly],
+    audit="user.revoke",
 )
 async def revoke_user(call: Call, path: UserPath) -> Response:
     """Closes all connections of the user within a second, and ends their personal tokens. It does not keep
     them from signing in again: that is for the identity provider to say."""
     check_admin(call)
-    now = call.services.now()
-    await as_system(call.services.database).write(partial(revoke_tokens_of, user_id=path.user_id, now=now))
-    await call.services.revocations.end_user(path.user_id)
+
+    def note(conn: Connection) -> None:
+        revoke_tokens_of(conn, path.user_id, call.services.now())
+        call.record(conn, "user.revoke", target=path.user_id)
+
+    await call.services.revocations.end_user(path.user_id, note)
     log.info("user revoked", user=path.user_id)
     return no_content()
 

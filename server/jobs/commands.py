@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from db import queue
+from db.audit import OPERATOR, Event, append
+from db.chains import Seal
 from db.database import open_database
 from db.migrate import current_revision, head_revision
 from db.queue import Job, State
 from party.errors import Unavailable
 from server.problems import JobNotDead, JobNotFound
+from server.secret import load_secret
 from server.settings import Settings
 
 
@@ -24,7 +27,7 @@ def show_jobs(settings: Settings, state: State | None, kind: str | None, limit: 
 
 def revive_job(settings: Settings, job_id: str) -> None:
     """Queue a dead job again. Raises JobNotFound, JobNotDead, Unavailable."""
-    asyncio.run(_revive(_url(settings), job_id))
+    asyncio.run(_revive(_url(settings), job_id, Seal(load_secret(settings))))
 
 
 def _url(settings: Settings) -> str:
@@ -45,12 +48,14 @@ async def _show(url: str, state: State | None, kind: str | None, limit: int) -> 
     return [*map(_line, jobs), f"There are {told}." if told else "There are no jobs."]
 
 
-async def _revive(url: str, job_id: str) -> None:
+async def _revive(url: str, job_id: str, seal: Seal) -> None:
     def revive(connection: Connection) -> None:
-        if not queue.revive(connection, job_id, now=datetime.now(UTC)):
+        now = datetime.now(UTC)
+        if not queue.revive(connection, job_id, now=now):
             raise JobNotFound if queue.find_job(connection, job_id) is None else JobNotDead
+        append(connection, Event(now, *OPERATOR, "job.revive", target=job_id))
 
-    async with open_database(url) as database:
+    async with open_database(url, seal=seal) as database:
         await database.write(revive)
 
 

@@ -124,6 +124,7 @@ async def list_jobs(call: Call, query: JobQuery) -> Response:
     tag="admin",
     replies=[Reply(200, "It is queued", JobOut)],
     errors=[AdminsOnly, JobNotDead],
+    audit="job.revive",
 )
 async def revive_job(call: Call, path: JobPath) -> Response:
     """It is tried again at once, with all its attempts."""
@@ -137,6 +138,7 @@ async def revive_job(call: Call, path: JobPath) -> Response:
             raise JobNotFound
         if not is_revived:
             raise JobNotDead
+        call.record(conn, "job.revive", target=path.job_id, details={"kind": job.kind})
         return job
 
     job = await call.services.database.write(revive)

@@ -360,15 +360,15 @@ async def test_another_node_is_told_to_drain(tmp_path: Path, empty_database: Pat
         ended: list[str] = []
         first.oversight.stop = lambda: ended.append("a")
         second.oversight.stop = lambda: ended.append("b")
-        first.oversight.drain("b", BY)
+        await first.oversight.drain("b", BY)
         await until(lambda: ended == ["b"])
-        first.oversight.drain("a", BY)
+        await first.oversight.drain("a", BY)
         assert ended == ["b", "a"]
         with pytest.raises(NodeNotFound):
-            first.oversight.drain("c", BY)
+            await first.oversight.drain("c", BY)
         second.notes._all.pop("b")
         with pytest.raises(Conflict):
-            first.oversight.drain("a", BY)
+            await first.oversight.drain("a", BY)
 
 
 def test_rates_are_differences_between_two_looks() -> None:

@@ -20,6 +20,12 @@ from tests.server.assets.test_uploads import (  # noqa: F401
     test_an_upload_goes_on_where_it_was,
     test_canceled_it_takes_no_more_bytes,
 )
+from tests.server.audit.test_reading import (  # noqa: F401
+    test_each_reads_what_is_theirs,
+    test_pages_and_filters,
+)
+from tests.server.audit.test_recording import test_a_room_from_its_beginning_to_its_end  # noqa: F401
+from tests.server.audit.test_refusals import test_rooms_that_are_not_there_make_no_chains  # noqa: F401
 from tests.server.edge import open_edge
 from tests.server.jobs.test_routes import test_the_operator_lists_and_revives  # noqa: F401
 from tests.server.test_documents import test_a_drawing_comes_as_an_excalidraw_file  # noqa: F401

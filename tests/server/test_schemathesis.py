@@ -22,6 +22,15 @@ CONFIG = """
 include-operation-id = ["list_rooms", "list_own_assets"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 422]
 
+# moments of a calendar that goes further than ours
+[[operations]]
+include-operation-id = ["list_all_audit", "list_my_audit", "export_all_audit", "export_my_audit"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 422]
+
+[[operations]]
+include-operation-id = ["list_room_audit", "export_room_audit"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 403, 404, 422]
+
 [[operations]]
 include-operation-id = ["list_room_assets"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 422]

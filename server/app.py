@@ -34,6 +34,7 @@ from server.assets import reading, straight, uploads
 from server.audit import routes as audit_routes
 from server.blobs import routes as blob_routes
 from server.blobs.open import storage_origin
+from server.comments import routes as comments
 from server.identity import routes as identity_routes
 from server.jobs import routes as jobs
 from server.middleware import Gzip, LastNet, RequestContext, SecurityHeaders
@@ -65,6 +66,7 @@ def all_operations() -> Api:
         documents,
         *assets,
         audit_routes,
+        comments,
         parties,
         jobs,
         admin,

@@ -83,6 +83,7 @@ class Line(asyncio.Protocol):
         "_spent_s",
         "_traffic",
         "_transport",
+        "is_ours",
         "pace",
     )
 
@@ -100,6 +101,7 @@ class Line(asyncio.Protocol):
         self._is_lost = False
         self._controls_at = 0.0
         self.pace = NO_PACE
+        self.is_ours = False
         self._spent_s = self._paced_at_s = 0.0
         self._silent_turns = 0
         self._buffered_then = 0

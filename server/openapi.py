@@ -25,6 +25,7 @@ TAGS: Final = {
     "sharing": "Members of a room, invitations into it, links that let people in.",
     "assets": "Images and files of a room: uploaded, checked, read, listed.",
     "audit": "Who did what, and who was refused what.",
+    "comments": "What people write about a drawing, beside it: threads, replies, mentions.",
     "parties": "The way into a room's document: WebSocket, and the same over HTTP.",
     "jobs": "Work that is done after the answer: how far it is.",
     "admin": "For the operator: a token made by `kanvas token --admin`.",

@@ -73,7 +73,7 @@ async def party_socket(websocket: WebSocket) -> None:
             line.pace = services.rates.pace_of(identity.plan)
             place = services.places.take(identity.user_id, room_id)
             # our own client is told before its token ends, and may renew it here
-            is_ours = SUBPROTOCOL in offered
+            is_ours = line.is_ours = SUBPROTOCOL in offered
             sitting = services.sessions.open(identity, line, place, wants_warning=is_ours)
             line.keep(sitting)
             with services.tracer.span("join", room_id=room_id):

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from starlette.requests import HTTPConnection
 
 from db.chains import Seal
+from db.comments import purge_threads
 from db.database import Database, open_database
 from db.idempotency import purge_answers
 from db.invitations import purge_invitations
@@ -44,6 +45,7 @@ from server.backplane import Backplane, open_backplane
 from server.blobs.base import Blobs
 from server.blobs.open import open_blobs, storage_origin
 from server.bounds import Bounds
+from server.comments.live import Comments, open_comments
 from server.compactor import open_compactor
 from server.directory import Directory
 from server.identity.opening import open_identity
@@ -80,6 +82,8 @@ log = structlog.get_logger("kanvas.services")
 
 TRASH_KEPT: Final = timedelta(days=30)
 ANSWERS_KEPT: Final = timedelta(days=1)
+REMOVED_THREADS_KEPT: Final = timedelta(days=30)
+"""That a thread is gone, for pages that were open all the while."""
 DONE_JOBS_KEPT: Final = timedelta(days=7)
 DEAD_JOBS_KEPT: Final = timedelta(days=90)
 WAYS_IN_KEPT: Final = timedelta(days=30)
@@ -133,6 +137,7 @@ class Services:
     visits: Visits
     refusals: Refusals
     keeper: Keeper
+    comments: Comments
     jobs: Runner
     backplane: Backplane
     tally: Tally
@@ -248,6 +253,7 @@ async def open_services(
             ) as hub,
             open_identity(settings, tokens, database, Services.now) as identity,
             open_oversight(database, keeper.guard, hub, hub, Services.now) as oversight,
+            open_comments(database, hub) as comments,
         ):
             identity.revocations.connect(hub)
             keeper.connect(hub)
@@ -283,6 +289,7 @@ async def open_services(
                 visits=visits,
                 refusals=refusals,
                 keeper=keeper,
+                comments=comments,
                 backplane=backplane,
                 jobs=jobs,
                 tally=tally,
@@ -325,6 +332,8 @@ async def clean_up(services: Services) -> None:
     await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
     await services.database.write(lambda conn: purge_exclusions(conn, now))
     await _purge_ways_in(services.database, now - WAYS_IN_KEPT)
+    while await services.database.write(lambda conn: purge_threads(conn, now - REMOVED_THREADS_KEPT, 500)):
+        pass
     await services.keeper.clean_up()
     await services.revocations.clean_up()
     await services.intake.tidy()

@@ -18,9 +18,16 @@ _INVISIBLE: Final = (
 )
 LINE_PATTERN: Final = rf"^[^{_CONTROL}]*[^{_CONTROL}{_INVISIBLE}][^{_CONTROL}]*$"
 SEARCH_PATTERN: Final = rf"^[^{_CONTROL}]*$"
+_CONTROL_BUT_LINES: Final = _CONTROL.replace(r"\u0000-\u001f", r"\u0000-\u0008\u000b-\u001f")
+REMARK_PATTERN: Final = (
+    rf"^[^{_CONTROL_BUT_LINES}]*[^{_CONTROL_BUT_LINES}{_INVISIBLE}\u0009\u000a][^{_CONTROL_BUT_LINES}]*$"
+)
 
 _LINE: Final = re.compile(LINE_PATTERN.removesuffix("$") + r"\Z")
 _SEARCH: Final = re.compile(SEARCH_PATTERN.removesuffix("$") + r"\Z")
+# two searches, for the whole pattern takes the square of the length on text with a wrong last character
+_WRONG_IN_REMARK: Final = re.compile(rf"[{_CONTROL_BUT_LINES}]")
+_VISIBLE: Final = re.compile(rf"[^{_CONTROL}{_INVISIBLE}]")
 
 
 def whole(value: object) -> object:
@@ -39,6 +46,15 @@ def check_search(value: str) -> str:
     """Text to search for, trimmed; may be empty. Raises PydanticCustomError."""
     if not _SEARCH.match(value):
         raise PydanticCustomError("text", "Leave the control characters out.")
+    return value.strip()
+
+
+def check_remark(value: str) -> str:
+    """Lines of text with something to see in them, trimmed. Raises PydanticCustomError."""
+    if _WRONG_IN_REMARK.search(value) or not _VISIBLE.search(value):
+        raise PydanticCustomError(
+            "text", "Give text with something visible, without control characters; lines end with \\n."
+        )
     return value.strip()
 
 
@@ -70,3 +86,15 @@ Search = Annotated[
     AfterValidator(check_search),
 ]
 """Part of a title: up to 120 characters."""
+
+Remark = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=4000,
+        json_schema_extra={"pattern": REMARK_PATTERN},
+        examples=["Bigger, please."],
+    ),
+    AfterValidator(check_remark),
+]
+"""What somebody writes about a drawing: 1 to 4,000 characters, in lines."""

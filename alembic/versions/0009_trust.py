@@ -322,6 +322,13 @@ def _make_records() -> None:
             ["room_id"], ["rooms.id"], name="fk_comment_threads_room_id_rooms", ondelete="CASCADE"
         ),
     )
+    op.create_index(
+        "ix_comment_threads_deleted",
+        "comment_threads",
+        ["deleted_at"],
+        sqlite_where=sa.text("deleted_at IS NOT NULL"),
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
+    )
     op.create_index("ix_comment_threads_room", "comment_threads", ["room_id", "revision"], unique=True)
     op.create_table(
         "comments",
@@ -381,7 +388,8 @@ def _make_records() -> None:
             ondelete="CASCADE",
         ),
     )
-    op.create_index("ix_comment_reads_user", "comment_reads", ["room_id", "user_id"])
+    op.create_index("ix_comment_reads_room", "comment_reads", ["room_id"])
+    op.create_index("ix_comment_reads_user", "comment_reads", ["user_id", "room_id"])
 
 
 def downgrade() -> None:

@@ -35,6 +35,13 @@ comment_threads = Table(
 )
 # The threads of a room, and what changed since a revision.
 Index("ix_comment_threads_room", comment_threads.c.room_id, comment_threads.c.revision, unique=True)
+# purge_threads: those removed a while ago.
+Index(
+    "ix_comment_threads_deleted",
+    comment_threads.c.deleted_at,
+    sqlite_where=comment_threads.c.deleted_at.is_not(None),
+    postgresql_where=comment_threads.c.deleted_at.is_not(None),
+)
 
 comments = Table(
     "comments",
@@ -73,4 +80,6 @@ comment_reads = Table(
     Column("read_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("thread_id", "user_id"),
 )
-Index("ix_comment_reads_user", comment_reads.c.room_id, comment_reads.c.user_id)
+# What somebody has read, in one room or (when a guest signs in) everywhere.
+Index("ix_comment_reads_user", comment_reads.c.user_id, comment_reads.c.room_id)
+Index("ix_comment_reads_room", comment_reads.c.room_id)

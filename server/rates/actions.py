@@ -121,6 +121,8 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "read_base": "party.read",
     "apply_update": "party.write",
     "rename_me": DEFAULT,
+    # as often as somebody opens a thread
+    "read_thread": "read",
     # nobody has to stay signed in because Redis is away
     "sign_out": "read",
 }

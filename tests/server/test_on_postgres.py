@@ -28,6 +28,16 @@ from tests.server.audit.test_recording import test_a_room_from_its_beginning_to_
 from tests.server.audit.test_refusals import test_rooms_that_are_not_there_make_no_chains  # noqa: F401
 from tests.server.edge import open_edge
 from tests.server.jobs.test_routes import test_the_operator_lists_and_revives  # noqa: F401
+from tests.server.test_comments import (  # noqa: F401
+    test_a_guests_comments_are_the_accounts,
+    test_a_room_and_a_thread_are_full_at_last,
+    test_comments_outlive_the_past_of_the_canvas,
+    test_many_at_once_take_each_a_revision,
+    test_mentions_are_of_people_who_may_see,
+    test_mentions_come_in_pages,
+    test_the_same_key_writes_once,
+    test_what_changed_since_comes_page_by_page,
+)
 from tests.server.test_documents import test_a_drawing_comes_as_an_excalidraw_file  # noqa: F401
 from tests.server.test_invitations import (  # noqa: F401
     test_a_room_takes_so_many_members,

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from server.app import all_operations
 from server.openapi import build_document
-from server.text import LINE_PATTERN, SEARCH_PATTERN
+from server.text import LINE_PATTERN, REMARK_PATTERN, SEARCH_PATTERN
 from tests.server.edge import open_edge
 
 
@@ -75,7 +75,7 @@ def test_every_schema_is_sound(document: dict[str, Any]) -> None:
         assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
 
 
-@pytest.mark.parametrize("pattern", [LINE_PATTERN, SEARCH_PATTERN])
+@pytest.mark.parametrize("pattern", [LINE_PATTERN, REMARK_PATTERN, SEARCH_PATTERN])
 def test_text_patterns_mean_the_same_to_others(pattern: str) -> None:
     """What we accept is what the schema says, also to those who read it with another engine."""
     ours = re.compile(pattern.removesuffix("$") + r"\Z")

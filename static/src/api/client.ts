@@ -7,6 +7,7 @@
 import { readBase, type Base, type Reading } from "./base";
 import { AdminApi } from "./admin";
 import { AssetApi } from "./assets";
+import { CommentApi } from "./comments";
 import { ApiError, problemOf } from "./errors";
 import type { Grant, Page, Person, Room, Scope, ServerConfig, Visibility } from "./types";
 
@@ -81,6 +82,7 @@ async function send(path: string, call: Call, token: string | null): Promise<Res
 export class Api {
   readonly #credentials: Credentials;
   readonly assets = new AssetApi((path, call) => this.#call(path, call));
+  readonly comments = new CommentApi((path, call) => this.#call(path, call));
   readonly admin = new AdminApi((path, call) => this.#call(path, call));
 
   constructor(credentials: Credentials) {

@@ -10,7 +10,7 @@ import { CaptureUpdateAction, Excalidraw, MainMenu } from "@excalidraw/excalidra
 import type { ExcalidrawImperativeAPI, ExcalidrawProps } from "@excalidraw/excalidraw/types";
 import { useCallback, useEffect, useMemo, useRef, useState, type ReactNode } from "react";
 import type { Api } from "../api/client";
-import type { Room } from "../api/types";
+import type { Person, Room } from "../api/types";
 import { choose, useTheme } from "../app/theme";
 import { AssetDrawer } from "../assets/AssetDrawer";
 import { Attachment, factsOf } from "../assets/Attachment";
@@ -21,6 +21,7 @@ import { UploadMarks } from "../assets/UploadMarks";
 import { UploadTray } from "../assets/UploadTray";
 import { useIntake } from "../assets/useIntake";
 import { Binding, type Peer } from "../binding";
+import { Comments } from "../comments/Comments";
 import { tintOf } from "../identity/names";
 import { DownloadIcon, FilesIcon, ImageOutIcon, LinkIcon, MoonIcon, SunIcon, UploadIcon } from "../ui/icons";
 import { useSay } from "../ui/toasts";
@@ -69,6 +70,10 @@ export default function Editor(props: {
   /** The drawer of the room's files is open. */
   files: boolean;
   onFilesClose: () => void;
+  /** The panel of the room's comments is open. */
+  comments: boolean;
+  onComments: (open: boolean) => void;
+  me: Person;
   pending: Scene | null;
   onPendingDone: () => void;
   onPeers: (peers: readonly Peer[]) => void;
@@ -311,6 +316,7 @@ export default function Editor(props: {
         {menu}
       </Excalidraw>
       {api && !props.frozen && <UploadMarks api={api} assets={open.assets} />}
+      {api && <Comments api={api} store={session.comments} room={room} me={props.me} peers={peers} open={props.comments} onOpen={props.onComments} />}
       <UploadTray uploads={open.assets.uploads} />
       {props.files && inserter && (
         <AssetDrawer

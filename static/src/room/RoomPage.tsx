@@ -4,6 +4,7 @@ import "../styles/room.css";
 import { Loading } from "../app/App";
 import { copyText } from "../app/clipboard";
 import { useIdentity, useMe } from "../app/context";
+import { CommentsButton } from "../comments/CommentsButton";
 import { isPlainClick, navigate, roomLink, roomPath } from "../app/router";
 import { readScene, type Peer } from "../binding";
 import { BackIcon, FilesIcon, LinkIcon } from "../ui/icons";
@@ -66,6 +67,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
   const [peers, setPeers] = useState<readonly Peer[]>([]);
   const [following, setFollowing] = useState<string | null>(null);
   const [files, setFiles] = useState(false);
+  const [comments, setComments] = useState(false);
   const [pending, setPending] = useState<Handover | null>(() => takeOver(id));
   const handle = useRef<EditorHandle | null>(null);
   const { room, open } = state;
@@ -104,6 +106,11 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
     if (from) void clearRoom(me.id, from);
   }, [id, me.id]);
   const closeFiles = useCallback(() => setFiles(false), []);
+  // One drawer at a time.
+  const openComments = useCallback((next: boolean) => {
+    setComments(next);
+    if (next) setFiles(false);
+  }, []);
   const onCopyLink = useCallback(() => void copyLink(), [copyLink]);
 
   if (state.stage === "failed" && state.words) {
@@ -168,13 +175,17 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
         <SavedIndicator saved={open.saved} link={state.link} frozen={state.frozen} />
         <span className="room__space" />
         <People me={me} peers={peers} following={following} most={narrow ? 2 : 7} onFollow={(peer) => handle.current?.follow.toggle(peer)} />
+        <CommentsButton store={session.comments} open={comments} onToggle={() => openComments(!comments)} />
         <button
           type="button"
           className="button room__files"
           aria-label="Files of this room"
           title="Files of this room"
           aria-expanded={files}
-          onClick={() => setFiles(!files)}
+          onClick={() => {
+            setFiles(!files);
+            setComments(false);
+          }}
           data-testid="files-button"
         >
           <FilesIcon />
@@ -192,6 +203,9 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
             api={identity.api}
             files={files}
             onFilesClose={closeFiles}
+            comments={comments}
+            onComments={openComments}
+            me={me}
             room={room}
             userId={me.id}
             session={session}

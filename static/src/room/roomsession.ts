@@ -13,8 +13,10 @@ import type { Progress } from "../api/base";
 import { ApiError, wordsFor, type Words } from "../api/errors";
 import type { Room } from "../api/types";
 import { type Binding, Losses, Saved, sendOwnAwarenessOnly } from "../binding";
+import { CommentStore } from "../comments/store";
 import type { Identity } from "../identity/session";
 import { Assets } from "./assets";
+import { hearBeside } from "./beside";
 import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
 import { hearNotices, readFreeze } from "./notices";
 import { bePatient } from "./patience";
@@ -70,6 +72,7 @@ const painted = (): Promise<unknown> =>
 const wait = (ms: number): Promise<null> => new Promise((resolve) => setTimeout(() => resolve(null), ms));
 
 export class RoomSession {
+  readonly comments: CommentStore;
   readonly #identity: Identity;
   readonly #id: string;
   readonly #user: string;
@@ -101,6 +104,7 @@ export class RoomSession {
     this.#complain = options.complain;
     this.#tell = options.tell;
     this.#name = options.identity.session?.user.name ?? "";
+    this.comments = new CommentStore({ api: options.identity.api.comments, room: options.id, me: options.user });
     this.#unsubscribe = this.#identity.subscribe(this.#onSession);
     window.addEventListener("online", this.#onNetwork);
     window.addEventListener("offline", this.#onNetwork);
@@ -192,6 +196,7 @@ export class RoomSession {
     bePatient(provider);
     hearSignals(provider, (signal) => void this.#onSignal(provider, signal));
     hearNotices(provider, this.#onNotice);
+    hearBeside(provider, (told) => this.comments.hear(told));
     const saved = new Saved(provider);
     const losses = new Losses(doc, saved);
     const assets = new Assets({ api: this.#identity.api, room: room.id, user: this.#user, complain: this.#complain });
@@ -285,6 +290,8 @@ export class RoomSession {
       this.#standing = this.#state.open?.provider.protocols[1] ?? null;
       // The server says so again to who joins a frozen room.
       this.#set({ link: "connected", frozen: false });
+      // Whatever was told meanwhile was told to others.
+      void this.comments.refresh();
     }
     else if (status === "disconnected") this.#set({ link: navigator.onLine ? "waiting" : "offline" });
   }
@@ -399,6 +406,7 @@ export class RoomSession {
   /** Looks whether the room's name changed; what fails here is no news. */
   async look(): Promise<void> {
     if (this.#state.stage !== "open" || !navigator.onLine) return;
+    void this.comments.refresh();
     try {
       const room = await this.#identity.api.getRoom(this.#id);
       if (this.#closed || this.#state.stage !== "open") return;
@@ -450,6 +458,7 @@ export class RoomSession {
     this.#unsubscribe();
     window.removeEventListener("online", this.#onNetwork);
     window.removeEventListener("offline", this.#onNetwork);
+    this.comments.destroy();
     this.#letGo();
   }
 }

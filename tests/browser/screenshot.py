@@ -1,7 +1,7 @@
 """Takes a picture of Kanvas: a few people in a room with a small sketch, photos and files, or the lobby.
 
     python -m tests.browser.screenshot OUT.png [--page PAGE] [--width 1280] [--height 800] [--dark]
-    PAGE: room, files, uploads, lobby, public, admin, quiet
+    PAGE: room, files, uploads, comments, thread, lobby, public, admin, quiet
 
 Owns: the scene of the README's picture. The server is a real one with data of its own, which goes with it.
 """
@@ -221,6 +221,45 @@ async def uploads(people: Sequence[Person], meeting: Meeting) -> None:
     await ada.page.get_by_role("button", name="Show the list").click()
 
 
+REMARK = """async ([room, body]) => { const path = `/api/v1/rooms/${room}/comments`;
+  const { reply, mention, ...thread } = body;
+  if (mention) thread.mentions = (await (await fetch(`${path}/people?q=${mention}`)).json()).items.map((one) => one.id);
+  const answer = await fetch(reply ? `${path}/${reply}/replies` : path, { method: "POST",
+    headers: { "Content-Type": "application/json" }, body: JSON.stringify(thread) });
+  if (!answer.ok) throw new Error(await answer.text()); return (await answer.json()).id; }"""
+
+
+async def comments(people: Sequence[Person], meeting: Meeting) -> None:
+    """The sketch with comments, and their list."""
+    ada, grace, linus = people
+    await room(people, meeting)
+
+    async def write(person: Person, **body: Any) -> str:
+        made: str = await person.ask(REMARK, [meeting.room_id, body])
+        return made
+
+    place = {"x": 0, "y": 0}
+    first = await write(
+        grace, **place, element_id="journal", body="Could this be bigger? It is what everything hangs on."
+    )
+    await write(ada, reply=first, body="@Grace twice as wide, or more?", mention="Grace")
+    await write(linus, **place, element_id="check", body="We tested this with power cuts, too.")
+    await write(ada, **place, element_id="eyes", body="And everybody else.")
+    await expect(ada.page.get_by_test_id("pin")).to_have_count(3)
+    await ada.page.get_by_test_id("comments-button").click()
+    await expect(ada.page.get_by_test_id("thread-row")).to_have_count(3)
+
+
+async def thread(people: Sequence[Person], meeting: Meeting) -> None:
+    """One thread, looked at."""
+    ada, *_ = people
+    await comments(people, meeting)
+    await ada.page.get_by_test_id("thread-row").last.click()
+    await expect(ada.page.get_by_test_id("remark")).to_have_count(2)
+    await ada.page.get_by_test_id("composer").press_sequentially("@G")
+    await expect(ada.page.get_by_role("option")).to_have_count(1)
+
+
 async def lobby(people: Sequence[Person], meeting: Meeting) -> None:
     """Rooms of mine, one with people in."""
     ada, *others = people
@@ -286,6 +325,8 @@ PAGES = {
     "room": room,
     "files": files,
     "uploads": uploads,
+    "comments": comments,
+    "thread": thread,
     "lobby": lobby,
     "public": public,
     "admin": admin,

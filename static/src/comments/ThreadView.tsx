@@ -19,6 +19,7 @@ export interface May {
 export function ThreadView(props: { thread: Thread; store: CommentStore; me: Person; may: May; names: ReadonlyMap<string, string> }): ReactNode {
   const { thread, store, me, may } = props;
   const say = useSay();
+  const [asking, setAsking] = useState(false);
   const last = thread.comments.at(-1)?.id;
 
   // Seen is what is on the screen of somebody who looks at it.
@@ -57,13 +58,20 @@ export function ThreadView(props: { thread: Thread; store: CommentStore; me: Per
               className="button button--icon button--quiet"
               aria-label="Remove this thread"
               title="Remove this thread"
-              onClick={() => {
-                if (window.confirm("Remove this thread with all its comments?")) void attempt(store.removeThread(thread.id));
-              }}
+              aria-expanded={asking}
+              onClick={() => setAsking(!asking)}
             >
               <TrashIcon />
             </button>
           )}
+        </div>
+      )}
+      {asking && (
+        <div className="thread__ask" role="group" aria-label="Remove this thread?">
+          <span>Remove {thread.comments.length === 1 ? "this comment" : `all ${thread.comments.length} comments`} for good?</span>
+          <button type="button" className="button button--danger" onClick={() => void attempt(store.removeThread(thread.id))}>
+            Remove
+          </button>
         </div>
       )}
       {resolved && (

@@ -15,3 +15,11 @@ class DatabaseDown(Unavailable):
 
 class NewerDatabase(Unavailable):
     """This database was written by a newer Kanvas; start that version, or restore a backup from before it."""
+
+
+class KeyMissing(Unavailable):
+    """This is encrypted with a key this process does not have; give it all of KANVAS_ENCRYPTION_KEYS."""
+
+
+class Damaged(Unavailable):
+    """What is stored here is not what was encrypted; restore the database or the file from a backup."""

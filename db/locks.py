@@ -29,6 +29,11 @@ def lock_answer(connection: Connection, user_id: str, key: str) -> None:
     _lock(connection, f"answer:{user_id}:{key}")
 
 
+def lock_keys(connection: Connection) -> None:
+    """Nobody else changes which data key is in use; waits."""
+    _lock(connection, "data keys")
+
+
 def _lock(connection: Connection, name: str) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(_LOCK, {"name": name})

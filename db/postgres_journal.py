@@ -13,24 +13,35 @@ client ids is one statement and its own transaction: one round trip. Measured on
 (tests/bench/journal.py postgresql): one writer p50 0.5 ms, 150 us CPU of ours an append; 100 writers p50
 7 ms, p99 16 to 30 ms, 13,000 appends a second at 15 us CPU each. 1, 2 or 4 committers made no difference
 there, nor did commits that begin as soon as they can: two are for a server whose fsync takes long.
+
+With encryption a row's number has to be known before it is sealed, and the statement gives it out: so rows
+are sealed for the number behind the head this process saw last, and written if the head still is there. Where
+it is not (another process wrote, or a room's first append) the head is locked first and read. With a key that
+was retired meanwhile the statement writes nothing, and they are sealed again (rules Z3, Z4).
 Source: postgresql.org/docs/current/sql-select.html (The Locking Clause), queries-with.html section 7.8.4;
 transaction-iso.html: a statement's snapshot is older than the locks it waits for, hence the second look.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 
+from db.cipher import Cipher, DataKey, Slot, open_all
 from db.database import Database
+from db.errors import KeyMissing
 from db.grouping import PASSED_OVER, Answer, Append, GroupCommitter
-from db.journal import SqlJournal
+from db.journal import KEY_CHANGES, NO_CIPHER, SqlJournal
 from db.postgres import PostgresDatabase
+from db.tails import stored_update
 from party.errors import RoomMoved, RoomNotFound
 from party.ports import Basis, Entry, Owner
 
-_WANTED = """
+
+def _wanted(fits: str) -> str:
+    return f"""
 wanted AS MATERIALIZED (
     SELECT * FROM unnest($1::text[], $2::int4[], $3::int8[], $4::int8[])
         AS one (room_id, epoch, row_count, basis)
@@ -38,36 +49,51 @@ wanted AS MATERIALIZED (
     SELECT head.room_id, wanted.epoch, wanted.row_count
     FROM wanted
     JOIN rooms ON rooms.id = wanted.room_id AND rooms.epoch = wanted.epoch AND rooms.deleted_at IS NULL
-    JOIN room_heads AS head ON head.room_id = wanted.room_id AND head.seq <= wanted.basis
+    JOIN room_heads AS head ON head.room_id = wanted.room_id AND {fits}
     ORDER BY head.room_id
     FOR NO KEY UPDATE OF head SKIP LOCKED
 )
-"""
-# $1..$4: room, epoch, number of rows, the head they may stand behind; one for each room. $5..$9: room, epoch,
-# number within the group, user, bytes; one for each row. Answers for each room its new head, whether there is
-# such a room at all, and whether it has got beyond that head.
-_APPEND = f"""
-WITH {_WANTED}, bumped AS (
+"""  # noqa: S608 - put together from constants, as all of these
+
+
+def _append(fits: str, ahead: str, column: str = "", value: str = "") -> str:
+    return f"""
+WITH {_wanted(fits)}, bumped AS (
     UPDATE room_heads SET seq = room_heads.seq + locked.row_count
     FROM locked WHERE room_heads.room_id = locked.room_id
     RETURNING room_heads.room_id, locked.epoch, room_heads.seq, room_heads.seq - locked.row_count AS before
 ), stored AS (
-    INSERT INTO room_updates (room_id, seq, epoch, user_id, update_bytes, created_at)
-    SELECT one.room_id, bumped.before + one.nth, one.epoch, one.user_id, one.update_bytes, $10
+    INSERT INTO room_updates (room_id, seq, epoch, user_id, update_bytes, created_at{column})
+    SELECT one.room_id, bumped.before + one.nth, one.epoch, one.user_id, one.update_bytes, $10{value}
     FROM unnest($5::text[], $6::int4[], $7::int8[], $8::text[], $9::bytea[])
         AS one (room_id, epoch, nth, user_id, update_bytes)
     JOIN bumped ON bumped.room_id = one.room_id AND bumped.epoch = one.epoch
 )
 SELECT wanted.room_id, wanted.epoch, bumped.seq, rooms.id IS NOT NULL AS is_there,
-    head.seq > wanted.basis AS is_ahead
+    {ahead} AS is_ahead
 FROM wanted
 LEFT JOIN bumped ON bumped.room_id = wanted.room_id AND bumped.epoch = wanted.epoch
 LEFT JOIN rooms
     ON rooms.id = wanted.room_id AND rooms.epoch = wanted.epoch AND rooms.deleted_at IS NULL
 LEFT JOIN room_heads AS head ON head.room_id = rooms.id
-"""  # noqa: S608 - put together from constants
+"""  # noqa: S608
+
+
+_FITS = "head.seq <= wanted.basis"
+# $1..$4: room, epoch, number of rows, the head they may stand behind; one for each room. $5..$9: room, epoch,
+# number within the group, user, bytes; one for each row. Answers for each room its new head, whether there is
+# such a room at all, and whether it has got beyond that head.
+_APPEND = _append(_FITS, "head.seq > wanted.basis")
+# The same for rows sealed with the key $11: the head is exactly this, and the key is in use.
+_IN_USE = "EXISTS (SELECT 1 FROM data_keys WHERE id = $11 AND retired_at IS NULL)"
+_APPEND_SEALED = _append(
+    f"head.seq = wanted.basis AND {_IN_USE}",
+    f"head.seq <> wanted.basis OR NOT {_IN_USE}",
+    ", key_id",
+    ", $11",
+)
 _LOCK = f"""
-WITH {_WANTED}
+WITH {_wanted(_FITS)}
 SELECT wanted.room_id, wanted.epoch, locked.room_id IS NOT NULL AS is_held, rooms.id IS NOT NULL AS is_there
 FROM wanted
 LEFT JOIN locked ON locked.room_id = wanted.room_id AND locked.epoch = wanted.epoch
@@ -76,8 +102,10 @@ LEFT JOIN rooms
 """  # noqa: S608
 _HEADS = "SELECT room_id, seq FROM room_heads WHERE room_id = ANY($1)"
 _BETWEEN = """
-SELECT update_bytes FROM room_updates WHERE room_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq
+SELECT seq, epoch, key_id, update_bytes FROM room_updates
+WHERE room_id = $1 AND seq > $2 AND seq <= $3 ORDER BY seq
 """
+_KEYS = "SELECT id, master_id, wrapped, created_at, retired_at FROM data_keys"
 _OWNERS = """
 SELECT room_clients.room_id, room_clients.client_id, room_clients.user_id, room_clients.is_relayed
 FROM unnest($1::text[], $2::int8[]) AS one (room_id, client_id)
@@ -99,15 +127,20 @@ ANYWHERE = 2**62
 """The head that edits may stand behind when it does not matter, or was looked at."""
 
 
+MOST_HEADS = 20_000
+"""Rooms whose head is remembered, to seal for it."""
+
+
 class PostgresJournal(SqlJournal):
     """party.ports.Journal over a PostgresDatabase. Lives inside it; has nothing to close."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, cipher: Cipher = NO_CIPHER) -> None:
+        super().__init__(database, cipher)
         self._server = cast(PostgresDatabase, database)
         self._committers = [
             GroupCommitter(partial(self._write_in_lane, lane)) for lane in range(self._server.lanes)
         ]
+        self._heads: dict[Room, int] = {}
 
     def append(
         self, room_id: str, epoch: int, entries: Sequence[Entry], basis: Basis | None = None
@@ -116,10 +149,42 @@ class PostgresJournal(SqlJournal):
         return committer.append(room_id, epoch, entries, basis)
 
     async def _write_in_lane(self, lane: int, group: list[Append]) -> Sequence[Answer]:
-        return await self._server.run_in_lane(lane, partial(_write, group))
+        return await self._server.run_in_lane(lane, partial(_write, group, self._cipher, self._heads))
 
 
-async def _write(group: list[Append], driver: Any) -> Sequence[Answer]:
+class _KeyChanged(Exception):
+    """The key in hand is retired, or a row has one that is not known here; undoes the transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pen:
+    """What one commit writes with: a key, or None for plain rows, and the heads that are remembered."""
+
+    cipher: Cipher
+    key_id: str | None
+    heads: dict[Room, int]
+
+    def seal(self, room: Room, seq: int, plain: bytes) -> bytes:
+        if self.key_id is None:
+            return plain
+        return self.cipher.seal(self.key_id, Slot("update", room[0], room[1], seq), plain)
+
+    def open(self, room_id: str, rows: Sequence[Any]) -> list[bytes]:
+        try:
+            return open_all(self.cipher, [stored_update(room_id, row) for row in rows])
+        except KeyMissing as error:
+            raise _KeyChanged from error
+
+    def remember(self, room: Room, seq: int) -> None:
+        self.heads.pop(room, None)
+        self.heads[room] = seq
+        if len(self.heads) > MOST_HEADS:
+            del self.heads[next(iter(self.heads))]
+
+
+async def _write(
+    group: list[Append], cipher: Cipher, heads: dict[Room, int], driver: Any
+) -> Sequence[Answer]:
     parts: Parts = {}
     for append in group:
         appends = parts.setdefault((append.room_id, append.epoch), [])
@@ -129,11 +194,20 @@ async def _write(group: list[Append], driver: Any) -> Sequence[Answer]:
     answers: dict[Room, Answer] = {}
     ahead = parts
     if not any(entry.claims for appends in parts.values() for append in appends for entry in append.entries):
-        answers, ahead = await _store(driver, parts)
+        answers, ahead = await _store_at_once(driver, parts, Pen(cipher, cipher.key_id, heads))
+    for _ in range(KEY_CHANGES):
+        if not ahead:
+            break
+        try:
+            # None of a room's rows may be written before it was looked at under its lock.
+            async with driver.transaction(isolation="read_committed"):
+                answers |= await _look_and_store(driver, ahead, Pen(cipher, cipher.key_id, heads))
+        except _KeyChanged:
+            cipher.learn([DataKey(*row) for row in await driver.fetch(_KEYS)])
+        else:
+            ahead = {}
     if ahead:
-        # None of a room's rows may be written before it was looked at under its lock.
-        async with driver.transaction(isolation="read_committed"):
-            answers |= await _look_and_store(driver, ahead)
+        raise KeyMissing
     return [_answer(append, parts, answers) for append in group]
 
 
@@ -148,31 +222,49 @@ def _answer(append: Append, parts: Parts, answers: dict[Room, Answer]) -> Answer
     return answer - sum(len(one.entries) for one in behind)
 
 
+async def _store_at_once(driver: Any, parts: Parts, pen: Pen) -> tuple[dict[Room, Answer], Parts]:
+    """Write the rows without a look; answers as `_store`."""
+    if pen.key_id is None:
+        return await _store(driver, parts, {room: _basis_seq(one) for room, one in parts.items()}, pen)
+    # sealed for the head it had last, unless the edits know less than that
+    heads = {
+        room: pen.heads[room]
+        for room, appends in parts.items()
+        if room in pen.heads and pen.heads[room] <= _basis_seq(appends)
+    }
+    known = {room: parts[room] for room in heads}
+    answers, ahead = await _store(driver, known, heads, pen) if known else ({}, {})
+    return answers, ahead | {room: appends for room, appends in parts.items() if room not in known}
+
+
 async def _store(
-    driver: Any, parts: Parts, *, is_looked_at: bool = False
+    driver: Any, parts: Parts, bases: Mapping[Room, int], pen: Pen
 ) -> tuple[dict[Room, Answer], Parts]:
-    """Write the rows; answers each room's new head, PASSED_OVER or RoomNotFound, and the parts of which
-    nothing was written because others have been there."""
+    """Write the rows behind these heads; answers each room's new head, PASSED_OVER or RoomNotFound, and the
+    parts of which nothing was written because the head or the key is another."""
     counts = [sum(len(append.entries) for append in appends) for appends in parts.values()]
     rows = [
-        (room_id, epoch, nth, entry.user_id, entry.update)
-        for (room_id, epoch), appends in parts.items()
+        (*room, nth, entry.user_id, pen.seal(room, bases[room] + nth, entry.update))
+        for room, appends in parts.items()
         for nth, entry in enumerate((entry for append in appends for entry in append.entries), start=1)
     ]
     found = await driver.fetch(
-        _APPEND,
+        _APPEND if pen.key_id is None else _APPEND_SEALED,
         [room_id for room_id, _ in parts],
         [epoch for _, epoch in parts],
         counts,
-        [ANYWHERE if is_looked_at else _basis_seq(appends) for appends in parts.values()],
+        [bases[room] for room in parts],
         *map(list, zip(*rows, strict=True)),
         datetime.now(UTC),
+        *([] if pen.key_id is None else [pen.key_id]),
     )
     answers: dict[Room, Answer] = {}
     ahead: Parts = {}
     for room_id, epoch, seq, is_there, is_ahead in found:
         if seq is not None:
             answers[room_id, epoch] = seq
+            if pen.key_id is not None:
+                pen.remember((room_id, epoch), seq)
         elif is_there and is_ahead:
             ahead[room_id, epoch] = parts[room_id, epoch]
         else:
@@ -184,7 +276,7 @@ def _basis_seq(appends: Sequence[Append]) -> int:
     return min((append.basis.seq for append in appends if append.basis is not None), default=ANYWHERE)
 
 
-async def _look_and_store(driver: Any, parts: Parts) -> dict[Room, Answer]:
+async def _look_and_store(driver: Any, parts: Parts, pen: Pen) -> dict[Room, Answer]:
     """The same under the rooms' locks, with a look at what others wrote and whose client ids those are."""
     answers: dict[Room, Answer] = {}
     for room_id, epoch, is_held, is_there in await driver.fetch(
@@ -197,13 +289,17 @@ async def _look_and_store(driver: Any, parts: Parts) -> dict[Room, Answer]:
         if not is_held:
             answers[room_id, epoch] = PASSED_OVER if is_there else RoomNotFound()
     held = {room: appends for room, appends in parts.items() if room not in answers}
-    for room in await _find_misfits(driver, held):
+    heads = dict(await driver.fetch(_HEADS, [room_id for room_id, _ in held]))
+    for room in await _find_misfits(driver, held, heads, pen):
         answers[room] = RoomMoved()
         del held[room]
     bound, refused = await _bind(driver, held)
     answers |= {room: RoomMoved() for room in held if room[0] in refused}
     if rest := {room: appends for room, appends in held.items() if room not in answers}:
-        stored, _ = await _store(driver, rest, is_looked_at=True)
+        stored, changed = await _store(driver, rest, {room: heads[room[0]] for room in rest}, pen)
+        if changed:
+            # the rooms are ours, so it is the key
+            raise _KeyChanged
         answers |= stored
     new = [
         (room_id, client_id, owner.user_id, owner.is_relayed)
@@ -215,10 +311,9 @@ async def _look_and_store(driver: Any, parts: Parts) -> dict[Room, Answer]:
     return answers
 
 
-async def _find_misfits(driver: Any, parts: Parts) -> list[Room]:
+async def _find_misfits(driver: Any, parts: Parts, heads: Mapping[str, int], pen: Pen) -> list[Room]:
     """The rooms whose edits may not stand behind what others wrote meanwhile (B6)."""
     misfits = []
-    heads = dict(await driver.fetch(_HEADS, [room_id for room_id, _ in parts]))
     for room, appends in parts.items():
         for append in appends:
             if append.basis is None or heads[room[0]] <= append.basis.seq:
@@ -226,7 +321,7 @@ async def _find_misfits(driver: Any, parts: Parts) -> list[Room]:
             found = await driver.fetch(_BETWEEN, room[0], append.basis.seq, heads[room[0]])
             # rows that a checkpoint took can't be looked at
             is_whole = len(found) == heads[room[0]] - append.basis.seq
-            if not is_whole or not append.basis.fits([row[0] for row in found]):
+            if not is_whole or not append.basis.fits(pen.open(room[0], found)):
                 misfits.append(room)
                 break
     return misfits

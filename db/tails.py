@@ -9,8 +9,9 @@ came meanwhile. Does not own: writing them (journal). Keeps rules B4-B6.
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, Row, func, select, text
 
+from db.cipher import Cipher, Slot, Stored, open_within
 from db.deadlines import allow_time
 from db.tables import room_clients, room_heads, room_updates, rooms
 from party.errors import RoomMoved, RoomNotFound, Unavailable
@@ -33,9 +34,21 @@ LEFT JOIN room_heads ON room_heads.room_id = rooms.id
 WHERE rooms.id IS NULL OR rooms.epoch <> known.epoch OR room_heads.seq > known.seq
 """
 
+STORED = (room_updates.c.seq, room_updates.c.epoch, room_updates.c.key_id, room_updates.c.update_bytes)
+"""What is selected of a row to open it."""
 
-def read_tail(connection: Connection, room_id: str, epoch: int, after_seq: int) -> Tail:
-    """The rows behind `after_seq`, from one snapshot. Raises RoomNotFound, RoomMoved, Unavailable."""
+
+def stored_update(room_id: str, row: Row[int, int, str | None, bytes]) -> Stored:
+    """A row of STORED."""
+    seq, epoch, key_id, data = row
+    return Stored(key_id, Slot("update", room_id, epoch, seq), data)
+
+
+def read_tail(connection: Connection, room_id: str, epoch: int, after_seq: int) -> tuple[Tail, list[Stored]]:
+    """The rows behind `after_seq`, from one snapshot; its updates beside it, as they are stored.
+
+    Raises RoomNotFound, RoomMoved, Unavailable.
+    """
     head = connection.execute(
         select(room_heads.c.seq, room_heads.c.checkpoint_seq)
         .join(rooms, room_heads.c.room_id == rooms.c.id)
@@ -44,7 +57,7 @@ def read_tail(connection: Connection, room_id: str, epoch: int, after_seq: int) 
     if head is None:
         raise RoomNotFound
     if head.checkpoint_seq > after_seq:
-        return Tail(head.checkpoint_seq, head.seq, ())
+        return Tail(head.checkpoint_seq, head.seq, ()), []
     behind = (room_updates.c.room_id == room_id, room_updates.c.seq > after_seq)
     if head.seq - after_seq > MOST_TAIL_ROWS:
         raise RoomMoved
@@ -54,9 +67,7 @@ def read_tail(connection: Connection, room_id: str, epoch: int, after_seq: int) 
     if size_bytes > MOST_TAIL_BYTES:
         raise RoomMoved
     allow_time(connection, size_bytes)
-    rows = connection.execute(
-        select(room_updates.c.update_bytes).where(*behind).order_by(room_updates.c.seq)
-    ).all()
+    rows = connection.execute(select(*STORED).where(*behind).order_by(room_updates.c.seq)).all()
     if len(rows) != max(0, head.seq - after_seq):
         raise Unavailable(f"The journal of room {room_id} has a gap; restore the database from a backup.")
     clients = connection.execute(
@@ -64,12 +75,13 @@ def read_tail(connection: Connection, room_id: str, epoch: int, after_seq: int) 
             room_clients.c.room_id == room_id
         )
     )
-    return Tail(
+    tail = Tail(
         checkpoint_seq=head.checkpoint_seq,
         seq=head.seq,
-        updates=tuple(row.update_bytes for row in rows),
+        updates=(),
         owners={row.client_id: Owner(row.user_id, row.is_relayed) for row in clients},
     )
+    return tail, [stored_update(room_id, row) for row in rows]
 
 
 def find_heads(connection: Connection, known: Mapping[str, tuple[int, int]]) -> list[Head]:
@@ -91,7 +103,7 @@ def find_heads(connection: Connection, known: Mapping[str, tuple[int, int]]) -> 
     return [Head(row.room_id, row.epoch, row.seq or 0) for row in found]
 
 
-def fits_behind(connection: Connection, room_id: str, basis: Basis, head_seq: int) -> bool:
+def fits_behind(connection: Connection, cipher: Cipher, room_id: str, basis: Basis, head_seq: int) -> bool:
     """Whether edits made on `basis` may stand behind the rows up to `head_seq` (B6).
 
     Rows that a checkpoint took can't be looked at: then it is no.
@@ -99,7 +111,7 @@ def fits_behind(connection: Connection, room_id: str, basis: Basis, head_seq: in
     if head_seq <= basis.seq:
         return True
     rows = connection.execute(
-        select(room_updates.c.update_bytes)
+        select(*STORED)
         .where(
             room_updates.c.room_id == room_id,
             room_updates.c.seq > basis.seq,
@@ -107,4 +119,6 @@ def fits_behind(connection: Connection, room_id: str, basis: Basis, head_seq: in
         )
         .order_by(room_updates.c.seq)
     ).all()
-    return len(rows) == head_seq - basis.seq and basis.fits([row.update_bytes for row in rows])
+    if len(rows) != head_seq - basis.seq:
+        return False
+    return basis.fits(open_within(connection, cipher, [stored_update(room_id, row) for row in rows]))

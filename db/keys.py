@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, update
 
-from db.cipher import DataKey, list_keys, newest
+from db.cipher import DataKey, list_keys
 from db.locks import lock_keys
 from db.tables import data_keys
 from db.upsert import insert_into
@@ -28,16 +28,6 @@ def change_key(connection: Connection, key: DataKey | None, now: datetime) -> li
     connection.execute(update(data_keys).where(data_keys.c.retired_at.is_(None)).values(retired_at=now))
     if key is not None:
         _insert(connection, key)
-    return list_keys(connection)
-
-
-def retire_others(connection: Connection, key_id: str, now: datetime) -> list[DataKey]:
-    """Leave this key as the only one in use (two processes may have made the first one). Returns all keys."""
-    lock_keys(connection)
-    found = newest(list_keys(connection))
-    if found is not None and found.id == key_id:
-        others = (data_keys.c.retired_at.is_(None), data_keys.c.id != key_id)
-        connection.execute(update(data_keys).where(*others).values(retired_at=now))
     return list_keys(connection)
 
 

@@ -23,7 +23,7 @@ from db.comments import purge_threads
 from db.database import Database, open_database
 from db.idempotency import purge_answers
 from db.invitations import purge_invitations
-from db.journal import SqlJournal, open_journal
+from db.journal import NO_CIPHER, SqlJournal, open_journal
 from db.links import purge_links
 from db.postgres_url import is_postgres
 from db.queue import enqueue, purge_finished
@@ -44,6 +44,7 @@ from server.auth import Tokens
 from server.backplane import Backplane, open_backplane
 from server.blobs.base import Blobs
 from server.blobs.open import open_blobs, storage_origin
+from server.blobs.sealed import SealedBlobs
 from server.bounds import Bounds
 from server.comments.live import Comments, open_comments
 from server.compactor import open_compactor
@@ -71,6 +72,7 @@ from server.settings import Settings
 from server.tracing import Tracer, open_tracer
 from server.traffic import Traffic, open_traffic
 from server.trouble import open_trouble
+from server.vault.opening import open_vault
 from server.visits import Visits, open_visits
 
 if TYPE_CHECKING:
@@ -218,7 +220,8 @@ async def open_services(
         seal=Seal(secret),
     ) as adapter:
         database = MeteredDatabase(adapter, tally)
-        journal = open_journal(database)
+        vault = await open_vault(settings, database)
+        journal = open_journal(database, NO_CIPHER if vault is None else vault.cipher)
         async with (
             open_trouble(settings),
             open_tracer(settings) as tracer,
@@ -264,7 +267,7 @@ async def open_services(
                 now=Services.now,
             )
             jobs.connect(hub)
-            blobs = MeteredBlobs(stored, tally)
+            blobs = MeteredBlobs(stored if vault is None else SealedBlobs(stored, vault, secret), tally)
             readiness = Readiness()
             if settings.otlp_url is not None:
                 tally.on_commit = partial(_record_commit, tracer)
@@ -304,6 +307,9 @@ async def open_services(
                 if not is_worker and post.does_chores:
                     cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))
                     stack.callback(cleaning.cancel)
+                if vault is not None:
+                    watching = tasks.create_task(vault.watch())
+                    stack.callback(watching.cancel)
                 if not is_worker:
                     await stack.enter_async_context(open_reporter(hub, database, backplane.directory))
                 if is_worker or (settings.jobs and post.does_chores):

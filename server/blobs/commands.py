@@ -21,6 +21,7 @@ Say = Callable[[str], None]
 
 ANSWER_S: Final = 30.0
 NO_CORS: Final = "Files are served by Kanvas itself; there is no bucket, so nothing has to be allowed."
+ENCRYPTED: Final = "Files are encrypted and served by Kanvas itself, so nothing has to be allowed."
 NO_ORIGIN: Final = "Set KANVAS_PUBLIC_URL to the address people use, so that the bucket can be told about it."
 
 
@@ -49,6 +50,9 @@ async def _reach(blobs: Blobs) -> AsyncIterator[httpx2.AsyncClient]:
 
 async def allow_pages(settings: Settings, say: Say) -> bool:
     """Tell the bucket which pages may use it; False when nothing could be done."""
+    if settings.encryption_keys is not None:
+        say(ENCRYPTED)
+        return True
     async with open_blobs(settings, load_secret(settings)) as blobs:
         origins = page_origins(settings)
         if not origins:

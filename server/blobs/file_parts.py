@@ -17,29 +17,27 @@ from server.blobs import disk
 from server.blobs.base import (
     NO_KEY,
     Part,
-    Signed,
     Started,
     check_key,
     check_number,
     check_parts,
-    check_signing,
 )
 from server.blobs.errors import BlobMismatch, BlobNotFound
 from server.blobs.intake import Intake, throw_away, translated
-from server.blobs.signing import UrlSigner
+from server.blobs.signing import OwnAddresses, UrlSigner
 from server.blobs.threads import in_thread
 
 COPY_BYTES: Final = 8 * 1024 * 1024
 ABOUT: Final = "about.json"
 
 
-class FileParts:
+class FileParts(OwnAddresses):
     """Uploads in parts below one folder."""
 
     def __init__(self, root: Path, signer: UrlSigner) -> None:
+        super().__init__(signer)
         self._root = root
         self._intake = Intake(root)
-        self.signer = signer
 
     async def start_parts(self, key: str, *, content_type: str) -> str:
         """See Blobs.start_parts."""
@@ -69,16 +67,6 @@ class FileParts:
         if known != parts_id:
             raise BlobNotFound("There is no such upload; it was finished or given up. Start another one.")
         return self._root / disk.PARTS / parts_id
-
-    async def sign_part(
-        self, key: str, parts_id: str, number: int, *, size_bytes: int, expires_s: int
-    ) -> Signed:
-        """See Blobs.sign_part."""
-        check_key(key, is_new=True)
-        check_signing(expires_s, size_bytes)
-        check_number(number)
-        params = {"upload": parts_id, "part": str(number), "size": str(size_bytes)}
-        return self.signer.sign("PUT", key, params, expires_s=expires_s)
 
     async def put_part(
         self, key: str, parts_id: str, number: int, source: AsyncIterator[bytes], *, size_bytes: int

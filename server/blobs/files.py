@@ -1,7 +1,7 @@
 """Blobs as files: the blob "a/b" is the file `{folder}/a/b`; signed addresses are served by us (`routes.py`).
 
-Owns: whole blobs and signed addresses on files. Does not own: uploads in parts (`file_parts.py`), how a file
-becomes durable (`intake.py`, `disk.py`), what a signature covers (`signing.py`).
+Owns: whole blobs on files. Does not own: uploads in parts (`file_parts.py`), how a file becomes durable
+(`intake.py`, `disk.py`), signed addresses (`signing.py`).
 Rule: bytes are neither written nor read on the event loop.
 """
 
@@ -17,10 +17,8 @@ from server.blobs import disk
 from server.blobs.base import (
     CHUNK_BYTES,
     BlobInfo,
-    Signed,
     check_key,
     check_prefix,
-    check_signing,
 )
 from server.blobs.errors import BlobExists, BlobNotFound
 from server.blobs.file_parts import FileParts
@@ -38,8 +36,6 @@ class FileBlobs(FileParts):
     def __init__(self, folder: Path, secret: bytes) -> None:
         # the folder itself may be a link to another disk; below it none is followed
         super().__init__(Path(os.path.realpath(folder)), UrlSigner(secret))
-        self.coming: set[str] = set()
-        """What is being sent to signed addresses at this moment."""
 
     # -- whole blobs ----------------------------------------------------------------------------
 
@@ -125,23 +121,6 @@ class FileBlobs(FileParts):
             removed = await in_thread(disk.remove_dead, self._root)
         if removed:
             log.info("unfinished files removed", files=removed)
-
-    # -- signed addresses -----------------------------------------------------------------------
-
-    async def sign_get(self, key: str, *, content_type: str, disposition: str, expires_s: int) -> Signed:
-        """See Blobs.sign_get."""
-        check_key(key)
-        check_signing(expires_s)
-        params = {"type": content_type, "disposition": disposition}
-        return self.signer.sign("GET", key, params, expires_s=expires_s)
-
-    async def sign_put(self, key: str, *, size_bytes: int, content_type: str, expires_s: int) -> Signed:
-        """See Blobs.sign_put."""
-        check_key(key, is_new=True)
-        check_signing(expires_s, size_bytes)
-        headers = {"Content-Type": content_type, "If-None-Match": "*"}
-        params = {"type": content_type, "size": str(size_bytes)}
-        return self.signer.sign("PUT", key, params, headers=headers, expires_s=expires_s)
 
     async def allow_origins(self, origins: Sequence[str]) -> bool:  # noqa: ARG002 - KANVAS_ORIGINS does it
         """See Blobs.allow_origins."""

@@ -36,6 +36,11 @@ async def open_blobs(settings: Settings, secret: bytes) -> AsyncIterator[Blobs]:
 
 
 def storage_origin(settings: Settings) -> str | None:
-    """The other origin browsers store to and read from; None when that is this server."""
+    """The other origin browsers store to and read from; None when that is this server.
+
+    With encryption it always is: nobody else could read what is stored.
+    """
+    if settings.encryption_keys is not None:
+        return None
     address = read_address(settings.effective_blobs_url)
     return address.public_endpoint if isinstance(address, BucketAddress) else None

@@ -1,4 +1,5 @@
-"""The routes behind our own signed addresses: PUT and GET /blobs/{key}. With S3 there is nothing here.
+"""The routes behind our own signed addresses: PUT and GET /blobs/{key}. With S3 there is nothing here, unless
+it is encrypted by us.
 
 Owns: what such a request must hold, and its answer. Does not own: the signature (`signing.py`), the files.
 Rules: the signature is the permission, nobody signs in; it is checked before anything else is looked at; an
@@ -31,6 +32,7 @@ from server.blobs.errors import (
     OverwritePossible,
 )
 from server.blobs.files import FileBlobs
+from server.blobs.sealed import SealedBlobs
 from server.conditions import make_etag
 from server.patience import keep_pace
 from server.problems import Busy, UploadStalled, kanvas_error_handler
@@ -41,6 +43,9 @@ api = Api()
 AT: Final = "/blobs/{key:path}"
 MAX_VALUE_CHARS: Final = 4000
 """A name of 200 characters, each of four bytes, percent-encoded, is 2,400."""
+
+Served = FileBlobs | SealedBlobs
+"""The adapters whose bytes go through this server."""
 
 Source = Callable[[int], AsyncIterator[bytes]]
 """The body, refused beyond so many bytes."""
@@ -94,7 +99,7 @@ class ReadHeaders(RequestHeaders):
 )
 async def put_blob(call: Call, path: BlobPath, query: BlobQuery) -> Response:
     """Send the bytes with exactly the method, address and headers you were given. No sign-in."""
-    blobs = _files(call.services.blobs)
+    blobs = _served(call.services.blobs)
 
     async def awaited(most_bytes: int) -> AsyncIterator[bytes]:
         is_wanted = partial(is_awaited, key=path.key)
@@ -123,19 +128,19 @@ async def put_blob(call: Call, path: BlobPath, query: BlobQuery) -> Response:
 async def read_blob(call: Call, path: BlobPath, query: BlobQuery, headers: ReadHeaders) -> Response:
     """The bytes, with the type and disposition that were signed. No sign-in."""
     del headers  # declared for the documentation; delivery reads them
-    blobs = _files(call.services.blobs)
+    blobs = _served(call.services.blobs)
     return await read_signed(call.request, blobs, path.key, query.model_dump(exclude_none=True))
 
 
-def _files(blobs: Blobs) -> FileBlobs:
+def _served(blobs: Blobs) -> Served:
     # metered, it has the same verbs around what is inside
-    if not isinstance(getattr(blobs, "inner", blobs), FileBlobs):
+    if not isinstance(getattr(blobs, "inner", blobs), Served):
         raise BlobNotFound("This server keeps its images elsewhere; ask for a new address.")
-    return cast(FileBlobs, blobs)
+    return cast(Served, blobs)
 
 
 async def store_signed(
-    request: Request, blobs: FileBlobs, key: str, params: Mapping[str, str], chunks: Source
+    request: Request, blobs: Served, key: str, params: Mapping[str, str], chunks: Source
 ) -> Response:
     """The answer to a signed PUT. Raises the errors of the route."""
     blobs.signer.check("PUT", key, params)
@@ -162,7 +167,7 @@ async def store_signed(
 
 
 @contextmanager
-def _one_sender(blobs: FileBlobs, what: str) -> Iterator[None]:
+def _one_sender(blobs: Served, what: str) -> Iterator[None]:
     """Many at one address would fill the disk with what a quota counts once. Raises Busy."""
     if what in blobs.coming:
         raise Busy("These bytes are being sent already; if that was you, send them again in a minute.")
@@ -173,7 +178,7 @@ def _one_sender(blobs: FileBlobs, what: str) -> Iterator[None]:
         blobs.coming.discard(what)
 
 
-async def read_signed(request: Request, blobs: FileBlobs, key: str, params: Mapping[str, str]) -> Response:
+async def read_signed(request: Request, blobs: Served, key: str, params: Mapping[str, str]) -> Response:
     """The answer to a signed GET or HEAD. Raises the errors of the route."""
     blobs.signer.check("GET", key, params)
     info = await blobs.find(key)
@@ -190,7 +195,7 @@ async def read_signed(request: Request, blobs: FileBlobs, key: str, params: Mapp
     )
 
 
-def signed_app(blobs: FileBlobs) -> Starlette:
+def signed_app(blobs: Served) -> Starlette:
     """These two routes and nothing else, for `kanvas blobs check`, which has no server to ask."""
 
     async def answer(request: Request) -> Response:

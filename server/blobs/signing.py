@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 from urllib.parse import urlencode
 
-from server.blobs.base import Signed
+from server.blobs.base import Signed, check_key, check_number, check_signing
 from server.blobs.errors import BlobUrlExpired, BlobUrlRefused
 
 PATH: Final = "/blobs/"
@@ -66,3 +66,37 @@ class UrlSigner:
         # JSON: a value can't be moved from one name into its neighbour's
         text = json.dumps([method, key, sorted(params.items())], ensure_ascii=True)
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+
+
+class OwnAddresses:
+    """The signing verbs of Blobs for adapters whose bytes go through this server."""
+
+    def __init__(self, signer: UrlSigner) -> None:
+        self.signer = signer
+        self.coming: set[str] = set()
+        """What is being sent to signed addresses at this moment."""
+
+    async def sign_get(self, key: str, *, content_type: str, disposition: str, expires_s: int) -> Signed:
+        """See Blobs.sign_get."""
+        check_key(key)
+        check_signing(expires_s)
+        params = {"type": content_type, "disposition": disposition}
+        return self.signer.sign("GET", key, params, expires_s=expires_s)
+
+    async def sign_put(self, key: str, *, size_bytes: int, content_type: str, expires_s: int) -> Signed:
+        """See Blobs.sign_put."""
+        check_key(key, is_new=True)
+        check_signing(expires_s, size_bytes)
+        headers = {"Content-Type": content_type, "If-None-Match": "*"}
+        params = {"type": content_type, "size": str(size_bytes)}
+        return self.signer.sign("PUT", key, params, headers=headers, expires_s=expires_s)
+
+    async def sign_part(
+        self, key: str, parts_id: str, number: int, *, size_bytes: int, expires_s: int
+    ) -> Signed:
+        """See Blobs.sign_part."""
+        check_key(key, is_new=True)
+        check_signing(expires_s, size_bytes)
+        check_number(number)
+        params = {"upload": parts_id, "part": str(number), "size": str(size_bytes)}
+        return self.signer.sign("PUT", key, params, expires_s=expires_s)

@@ -179,6 +179,11 @@ def _together(settings: Settings) -> list[str]:
             problems.append("KANVAS_PUBLIC_URL must be set too: KANVAS_OIDC_ISSUER sends people back to it.")
     elif settings.oidc_client_id is not None or settings.oidc_client_secret is not None:
         problems.append("KANVAS_OIDC_ISSUER must be set too, to sign in with KANVAS_OIDC_CLIENT_ID.")
+    if settings.encryption_keys is not None and settings.asset_delivery == "redirect":
+        problems.append(
+            "KANVAS_ASSET_DELIVERY=redirect does not go with KANVAS_ENCRYPTION_KEYS: storage has only what "
+            "this server can read, so it streams files itself; take auto or stream."
+        )
     return problems
 
 

@@ -3,8 +3,8 @@
 Owns: the data keys this process knows, sealing for a place and opening. Does not own: where keys are stored
 and when to look for new ones (opening.py, the journal), files (segments.py). Keeps rules Z1-Z4.
 
-A sealed row is 12 random bytes, the ciphertext and 16 bytes of tag; where it belongs is authenticated with it,
-so that a row copied to another number, room or epoch does not open.
+A sealed row is 12 random bytes, the ciphertext and 16 bytes of tag; where it belongs is authenticated with
+it, so that a row copied to another number, room or epoch does not open.
 """
 
 import os

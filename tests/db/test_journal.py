@@ -5,12 +5,16 @@ from datetime import datetime
 import pytest
 from sqlalchemy import select
 
+from db.cipher import Cipher
 from db.database import Database
-from db.journal import open_journal
+from db.journal import NO_CIPHER, open_journal
+from db.keys import insert_first_key
 from db.rooms import trash_room
 from db.tables import rooms, tombstones
 from party.memory import MemoryJournal
 from party.ports import Schema
+from server.vault.cipher import VaultCipher
+from server.vault.keys import make_key
 from tests.db.conftest import NOW, make_room
 from tests.db.journal_contract import House, JournalContract
 
@@ -30,9 +34,9 @@ class MemoryHouse:
 
 
 class SqlHouse:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cipher: Cipher = NO_CIPHER) -> None:
         self.database = database
-        self.journal = open_journal(database)
+        self.journal = open_journal(database, cipher)
 
     async def create(self, room_id: str, schema: Schema = "canvas", epoch: int = 1) -> None:
         await self.database.write(lambda connection: make_room(connection, room_id, schema=schema))
@@ -53,6 +57,12 @@ class SqlHouse:
         return {row.element_id: row.deleted_at for row in rows}
 
 
+async def sealed_house(database: Database) -> SqlHouse:
+    masters = {"a": b"m" * 32}
+    keys = await database.write(lambda connection: insert_first_key(connection, make_key(masters, NOW)))
+    return SqlHouse(database, VaultCipher(masters, keys))
+
+
 class TestMemoryJournal(JournalContract):
     @pytest.fixture
     def house(self) -> House:
@@ -69,3 +79,19 @@ class TestPostgresJournal(JournalContract):
     @pytest.fixture
     def house(self, server_database: Database) -> House:
         return SqlHouse(server_database)
+
+
+class TestSealedSqliteJournal(JournalContract):
+    """Z1: encrypted, it is the same journal."""
+
+    @pytest.fixture
+    async def house(self, database: Database) -> House:
+        return await sealed_house(database)
+
+
+class TestSealedPostgresJournal(JournalContract):
+    """Z1."""
+
+    @pytest.fixture
+    async def house(self, server_database: Database) -> House:
+        return await sealed_house(server_database)

@@ -1,4 +1,4 @@
-"""The command line: kanvas serve | worker | jobs | migrate | token | check | backup | blobs | assets | audit.
+"""The command line: kanvas serve | worker | jobs | migrate | token | check | backup | blobs | assets | audit | keys.
 
 Owns: commands, their words and exit codes. Does not own: what they do.
 Rules: a wrong setting ends with 2 and every problem in one go, anything else that a person can mend with 1
@@ -53,6 +53,21 @@ class Form(StrEnum):
 
     JSONL = "jsonl"
     CSV = "csv"
+
+
+keys_app = typer.Typer(
+    name="keys",
+    help="The keys that documents and files are encrypted with.",
+    no_args_is_help=True,
+)
+app.add_typer(keys_app)
+
+
+class KeyTarget(StrEnum):
+    """What `keys rotate` brings everything to."""
+
+    NEW = "new"
+    PLAIN = "plain"
 
 
 def say(text: str) -> None:
@@ -376,6 +391,49 @@ def blobs_cors() -> None:
     from server.blobs.commands import allow_pages  # noqa: PLC0415
 
     if not asyncio.run(allow_pages(settings, say)):
+        raise typer.Exit(1)
+
+
+@keys_app.command("list")
+def keys_list() -> None:
+    """Show the data keys, what is under each, and which master keys are needed. Looks at everything."""
+    settings = load()
+    import asyncio  # noqa: PLC0415
+
+    from server.vault.commands import list_all  # noqa: PLC0415
+
+    asyncio.run(list_all(settings, say))
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    to: Annotated[
+        KeyTarget | None,
+        typer.Option(help="Always a new key, or plain: encrypt nothing any more."),
+    ] = None,
+) -> None:
+    """Encrypt everything with a new data key, while the server serves.
+
+    Killed, it goes on with that key when typed again.
+    """
+    settings = load()
+    import asyncio  # noqa: PLC0415
+
+    from server.vault.commands import rotate  # noqa: PLC0415
+
+    if not asyncio.run(rotate(settings, say, None if to is None else to.value)):
+        raise typer.Exit(1)
+
+
+@keys_app.command("retire")
+def keys_retire() -> None:
+    """Remove the old data keys that nothing is encrypted with any more."""
+    settings = load()
+    import asyncio  # noqa: PLC0415
+
+    from server.vault.commands import retire  # noqa: PLC0415
+
+    if not asyncio.run(retire(settings, say)):
         raise typer.Exit(1)
 
 

@@ -74,5 +74,3 @@ async def rig(tmp_path: Path, vault: Vault) -> AsyncIterator[Rig]:
 
 class TestSealedFiles(BlobsContract):
     """Z5: encrypted, they are the same blobs."""
-
-

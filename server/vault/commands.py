@@ -151,7 +151,7 @@ async def rotate(settings: Settings, say: Say, to: Literal["new", "plain"] | Non
 
 
 def _is_under_way(desk: Desk, target: DataKey, survey: Survey) -> bool:
-    """Whether there is something to go on with: what is in use is neither everywhere nor of an older master."""
+    """Whether there is something to go on with: the key is not everywhere yet, and no older master's."""
     return survey.elsewhere(target.id) > 0 and target.master_id == next(iter(desk.masters))
 
 

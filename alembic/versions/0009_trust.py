@@ -97,8 +97,6 @@ def _extend() -> None:
     op.add_column("rooms", sa.Column("access_at", AT, nullable=True))
     op.add_column("canvas_states", sa.Column("key_id", sa.Text, nullable=True))
     op.add_column("room_updates", sa.Column("key_id", sa.Text, nullable=True))
-    op.add_column("assets", sa.Column("key_id", sa.Text, nullable=True))
-    op.add_column("renditions", sa.Column("key_id", sa.Text, nullable=True))
     op.create_index(
         "ix_users_alias_of",
         "users",
@@ -412,8 +410,6 @@ def downgrade() -> None:
     op.drop_index("ix_rooms_access", "rooms")
     op.drop_index("ix_users_alias_of", "users")
     op.drop_index("ix_users_email", "users")
-    op.drop_column("renditions", "key_id")
-    op.drop_column("assets", "key_id")
     op.drop_column("room_updates", "key_id")
     op.drop_column("canvas_states", "key_id")
     op.drop_column("rooms", "access_at")

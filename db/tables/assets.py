@@ -61,8 +61,6 @@ assets = Table(
     Column("frames", Integer, nullable=False),
     Column("color", Text, nullable=True),
     Column("created_at", UtcDateTime, nullable=False),
-    # Of data_keys, when the stored bytes are encrypted.
-    Column("key_id", Text, nullable=True),
     # Since when the sweep has found nobody who refers to it.
     Column("unreferenced_at", UtcDateTime, nullable=True),
     PrimaryKeyConstraint("id"),
@@ -88,8 +86,6 @@ renditions = Table(
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    # Of data_keys, when the stored bytes are encrypted.
-    Column("key_id", Text, nullable=True),
     PrimaryKeyConstraint("asset_id", "name"),
     CheckConstraint("name IN ('thumb', 'web')", name="name"),
 )

@@ -29,6 +29,8 @@ from server import (
     sign_in,
     tokens,
 )
+from server.accounts import mailbox
+from server.accounts import routes as accounts_routes
 from server.assets import admin as assets_admin
 from server.assets import reading, straight, uploads
 from server.audit import routes as audit_routes
@@ -58,6 +60,8 @@ def all_operations() -> Api:
         sign_in,
         identity_routes,
         tokens,
+        accounts_routes,
+        mailbox,
         active,
         rooms,
         members,

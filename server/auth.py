@@ -32,7 +32,10 @@ ISSUER: Final = "kanvas"
 AUDIENCE: Final = "kanvas"
 LEEWAY_S: Final = 5.0
 REFRESHABLE_S: Final = 90 * 86_400
-"""A guest token can be renewed this long after it was issued, expired or not."""
+"""A token of a guest or by e-mail can be renewed this long after it was issued, expired or not."""
+
+BY_EMAIL: Final = "email"
+BY_PROVIDER: Final = "provider"
 
 COOKIE: Final = "kanvas_session"
 MAX_TOKEN_CHARS: Final = 4096
@@ -49,7 +52,7 @@ class Identity:
     issued_at: datetime
     expires_at: datetime
     is_admin: bool = False
-    """The operator: by `kanvas token --admin`, or by the claim in KANVAS_ADMIN_CLAIM."""
+    """The operator: by `kanvas token --admin`, `kanvas admin grant`, or the claim in KANVAS_ADMIN_CLAIM."""
 
     token_id: str = ""
     """What the token is revoked by."""
@@ -71,6 +74,11 @@ class Identity:
 
     last_used_at: datetime | None = None
     """Of a personal access token."""
+    via: str = ""
+    """How its session began, unless as a guest: email, provider, or empty for `kanvas token`."""
+
+    is_granted: bool = False
+    """It is an operator's by `kanvas admin grant` alone: nothing of that is in the token."""
 
     @property
     def signed_in_at(self) -> datetime:
@@ -84,10 +92,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class IssuedToken:
-    """A fresh token and when it ends."""
+    """A fresh token, when it ends, and the session it is of."""
 
     token: str
     expires_at: datetime
+    session_id: str
+    lasts_until: datetime
+    """When no renewal of it is possible any more, if there are none."""
 
 
 class Verifier(Protocol):
@@ -117,6 +128,7 @@ class Tokens:
         session_id: str | None = None,
         until: datetime | None = None,
         signed_in_at: datetime | None = None,
+        via: str = "",
     ) -> IssuedToken:
         """A token for this user, valid for `ttl_s` seconds (default: the server's), not beyond `until`."""
         # "signed out everywhere until now" must not void who signs in again within the same second
@@ -144,9 +156,15 @@ class Tokens:
             claims["until"] = int(until.timestamp())
         if plan:
             claims["plan"] = plan
+        if via:
+            claims["via"] = via
+        expires_at = datetime.fromtimestamp(end_s, UTC)
+        lasts_s = now_s + REFRESHABLE_S if is_guest or via == BY_EMAIL else end_s
         return IssuedToken(
             token=jwt.encode(claims, self._secret, algorithm=ALGORITHM),
-            expires_at=datetime.fromtimestamp(end_s, UTC),
+            expires_at=expires_at,
+            session_id=claims["sid"],
+            lasts_until=until or datetime.fromtimestamp(lasts_s, UTC),
         )
 
     def reissue(self, identity: Identity, name: str) -> IssuedToken:
@@ -156,17 +174,19 @@ class Tokens:
         keep it alive.
         """
         until = identity.until
-        if identity.is_admin and until is None:
+        is_admin = identity.is_admin and not identity.is_granted
+        if is_admin and until is None:
             until = identity.expires_at
         return self.issue(
             identity.user_id,
             name,
             is_guest=identity.is_guest,
-            is_admin=identity.is_admin,
+            is_admin=is_admin,
             session_id=identity.session_id,
             until=until,
             plan=identity.plan,
             signed_in_at=identity.signed_in_at,
+            via=identity.via,
         )
 
     async def verify(self, token: str) -> Identity:
@@ -177,9 +197,10 @@ class Tokens:
         return identity
 
     async def verify_for_refresh(self, token: str) -> Identity:
-        """As `verify`, but a guest's token may have expired, up to 90 days after it was issued."""
+        """As `verify`, but the token of a guest, or of who signed in by e-mail, may have expired, up to 90
+        days after it was issued."""
         identity = self._decode(token)
-        if not identity.is_guest:
+        if not identity.is_guest and identity.via != BY_EMAIL:
             return await self.verify(token)
         if identity.issued_at.timestamp() + REFRESHABLE_S < self._clock():
             raise Unauthenticated(
@@ -221,6 +242,7 @@ class Tokens:
         if issued_at.timestamp() > self._clock() + LEEWAY_S:
             raise refused
         token_id, plan = claims.get("jti") or id_of_token(token), claims.get("plan")
+        via = claims.get("via")
         return Identity(
             sub,
             name,
@@ -233,6 +255,7 @@ class Tokens:
             until=until,
             plan=plan if isinstance(plan, str) else "",
             session_began_at=began_at,
+            via=via if isinstance(via, str) else "",
         )
 
 

@@ -81,6 +81,8 @@ async def try_all(settings: Settings) -> list[Result]:
         ("browser client", _try_client),
         ("workers", _try_workers),
     ]
+    if settings.smtp_url is not None:
+        trials.append(("mail server", _try_mail))
     if settings.jwt_jwks_url is not None:
         trials.append(("keys of tokens", _try_keys))
     if settings.oidc_issuer is not None:
@@ -180,6 +182,15 @@ async def _try_workers(settings: Settings) -> str:
     if problems := find_problems(settings, is_supervised=settings.supervisor and is_possible()):
         raise SettingsError(problems)
     return "one serving process" if settings.workers == 1 else f"{settings.workers} behind one port"
+
+
+async def _try_mail(settings: Settings) -> str:
+    from server.mail.open import make_mailer  # noqa: PLC0415 - only with a mail server
+
+    mailer = make_mailer(settings, lambda: datetime.now(UTC))
+    if mailer is None:
+        return "none"
+    return await mailer.check()
 
 
 async def _try_keys(settings: Settings) -> str:

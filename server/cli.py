@@ -1,4 +1,6 @@
-"""The command line: kanvas serve | worker | jobs | migrate | token | check | backup | blobs | assets | audit | keys.
+"""The command line: kanvas serve | worker | jobs | migrate | token | admin | check | backup | blobs | assets |
+audit | keys.
+
 
 Owns: commands, their words and exit codes. Does not own: what they do.
 Rules: a wrong setting ends with 2 and every problem in one go, anything else that a person can mend with 1
@@ -38,6 +40,8 @@ class JobState(StrEnum):
 
 assets_app = typer.Typer(name="assets", help="The images and files of rooms.", no_args_is_help=True)
 app.add_typer(assets_app)
+admin_app = typer.Typer(name="admin", help="Who is an operator.", no_args_is_help=True)
+app.add_typer(admin_app)
 blobs_app = typer.Typer(
     name="blobs",
     help="The storage of images and files: try it, allow browsers to use it.",
@@ -310,6 +314,36 @@ def backup(target: Annotated[Path, typer.Argument(help="The new file; it must no
     backup_sqlite(settings.effective_database_url, target)
     say(f"The database is copied to {target.absolute()}.")
     say(f"Images are not in it; copy {settings.effective_blobs_url} too.")
+
+
+@admin_app.command("grant")
+def admin_grant(
+    who: Annotated[str, typer.Argument(metavar="EMAIL|USER_ID", help="Who; an e-mail may be new here.")],
+) -> None:
+    """Make somebody an operator, within a second and without a new sign-in."""
+    settings = load()
+    from server.accounts import commands  # noqa: PLC0415
+
+    say(commands.grant(settings, who))
+
+
+@admin_app.command("revoke")
+def admin_revoke(who: Annotated[str, typer.Argument(metavar="EMAIL|USER_ID", help="Who.")]) -> None:
+    """Take it back, and end all their sessions. What the identity provider or a token says stays."""
+    settings = load()
+    from server.accounts import commands  # noqa: PLC0415
+
+    say(commands.revoke(settings, who))
+
+
+@admin_app.command("list")
+def admin_list() -> None:
+    """Show the operators that were made so here."""
+    settings = load()
+    from server.accounts import commands  # noqa: PLC0415
+
+    for line in commands.show(settings):
+        say(line)
 
 
 @assets_app.command("sweep")

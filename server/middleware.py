@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
 from party.errors import KanvasError
+from server.masks import MASK
 from server.packs import takes_gzip
 from server.problems import problem_response
 
@@ -49,6 +50,9 @@ def csp_with(storage: str) -> str:
 HSTS: Final = "max-age=31536000"
 SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 SECRET_QUERIES: Final = ("/blobs/", "/api/v1/auth/oidc/")
+SECRET_PATHS: Final = re.compile(r"(/(?:signin|i|l)/).+")
+"""Pages whose address is a secret: links to sign in with, invitations, share links."""
+
 QUIET_PATHS: Final = frozenset({"/healthz", "/readyz"})
 
 
@@ -90,7 +94,7 @@ class RequestContext:
     def _write(scope: Scope, status: int, took_ms: float) -> None:
         fields: dict[str, Any] = {
             "method": scope["method"],
-            "path": scope["path"],
+            "path": shown_path(scope["path"]),
             "status": status or 499,  # nobody was there to answer
             "took_ms": took_ms,
         }
@@ -101,6 +105,11 @@ class RequestContext:
             fields["client"] = scope["client"][0]
         write = log.debug if scope["path"] in QUIET_PATHS else log.info
         write("request", **fields)
+
+
+def shown_path(path: str) -> str:
+    """The path as a log may hold it."""
+    return SECRET_PATHS.sub(rf"\1{MASK}", path)
 
 
 class SecurityHeaders:
@@ -174,7 +183,7 @@ class LastNet:
         except ClientDisconnect:
             return
         except Exception:
-            log.exception("unhandled error", method=scope["method"], path=scope["path"])
+            log.exception("unhandled error", method=scope["method"], path=shown_path(scope["path"]))
             if not started:
                 request_id = scope.get("state", {}).get("request_id")
                 await problem_response(KanvasError(), request_id)(scope, receive, send)

@@ -1,6 +1,7 @@
 """Pages: the built browser client.
 
-Owns: `/`, `/r/{room_id}`, `/l/{token}`, `/i/{token}`, `/admin` and every file of the client's build. Does
+Owns: `/`, `/r/{room_id}`, `/l/{token}`, `/i/{token}`, `/signin/{token}`, `/mailbox`, `/admin` and every file
+of the client's build. Does
 not own: the client (`static/`).
 Rules: hashed files are kept by browsers for good, fonts for a month, all else is asked for again; without a
 build there is one plain page that says what to type.
@@ -68,6 +69,8 @@ class Pages:
             Route("/l/{token}", _Page(self, lambda _: INDEX, REVALIDATE)),
             Route("/i/{token}", _Page(self, lambda _: INDEX, REVALIDATE)),
             Route("/admin", _Page(self, lambda _: INDEX, REVALIDATE)),
+            Route("/signin/{token}", _Page(self, lambda _: INDEX, REVALIDATE)),
+            Route("/mailbox", _Page(self, lambda _: INDEX, REVALIDATE)),
             Route("/static/{name:path}", _Page(self, lambda request: request.url.path, IMMUTABLE)),
             Route("/fonts/{name:path}", _Page(self, lambda request: request.url.path, A_MONTH)),
             Route("/{name}", _Page(self, lambda request: request.url.path, REVALIDATE)),

@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy import Connection
 from starlette.requests import HTTPConnection
 
+from db.accounts import purge_links as purge_sign_in_links
 from db.chains import Seal
 from db.comments import purge_threads
 from db.database import Database, open_database
@@ -57,6 +58,8 @@ from server.jobs.base import JobHandler
 from server.jobs.runner import Runner, open_jobs
 from server.keeper import LOOK_S, Keeper, open_keeper
 from server.link import Post
+from server.mail.base import Mailer
+from server.mail.open import make_mailer
 from server.media.studio import open_studio
 from server.metered import REDIS, MeteredBlobs, MeteredDatabase
 from server.oversight import Notes, Oversight, open_oversight
@@ -148,6 +151,7 @@ class Services:
     overview: Overview
     tracer: Tracer
     post: Post
+    mailer: Mailer | None
     readiness: Readiness = field(default_factory=Readiness)
     access: Access = field(default_factory=Access)
 
@@ -301,6 +305,7 @@ async def open_services(
                 overview=Overview(hub, hub, lambda: readiness.phase),
                 tracer=tracer,
                 post=post,
+                mailer=make_mailer(settings, Services.now),
                 readiness=readiness,
             )
             async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
@@ -342,6 +347,7 @@ async def clean_up(services: Services) -> None:
         pass
     await services.keeper.clean_up()
     await services.revocations.clean_up()
+    await as_system(services.database).write(lambda conn: purge_sign_in_links(conn, now))
     await services.intake.tidy()
     await services.blobs.tidy()
     await _purge_jobs(services.database, now)

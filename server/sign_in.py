@@ -1,6 +1,7 @@
 """Sign-in routes: guests, renewal, sign-out, and the person's own name.
 
-Owns: /api/v1/auth/*, /api/v1/me, /api/v1/config. Does not own: tokens and origins (`auth.py`).
+Owns: /api/v1/auth/*, /api/v1/me, /api/v1/config. Does not own: tokens and origins (`auth.py`), sign-in by
+e-mail (accounts/) and at a provider (identity/).
 Rules: an identity keeps its `sub` through every renewal; the newest name is the one in the database; the
 cookie outlives the token, so that an expired one can be renewed.
 """
@@ -15,8 +16,10 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 from ulid import ULID
 
-from db.users import find_user, put_user
+from db.scopes import as_system
+from db.users import User, find_user, put_user
 from party.errors import OriginRefused, Unauthenticated
+from server.accounts.mailbox import find_mailbox
 from server.auth import (
     COOKIE,
     REFRESHABLE_S,
@@ -28,6 +31,7 @@ from server.auth import (
     is_https,
 )
 from server.identity.routes import drop_cookie
+from server.identity.seats import kind_of, note_seat
 from server.problems import GuestsOff
 from server.registry import Api, Body, Call, Out, Reply, answer, no_content
 from server.text import Name
@@ -64,6 +68,15 @@ class SignedIn(Out):
     token: str
     expires_at: datetime
     user: UserOut
+    is_admin: bool = Field(description="Whether it is an operator")
+
+
+class MeOut(UserOut):
+    """You."""
+
+    email: str | None = Field(description="What you sign in with; null for guests and by a provider")
+    is_guest: bool
+    is_admin: bool = Field(description="Whether you are an operator")
 
 
 class ProviderOut(Out):
@@ -78,16 +91,27 @@ class Config(Out):
 
     guests: bool
     sign_in: ProviderOut | None = Field(description="null: there is no identity provider")
+    email: bool = Field(description="Whether one can sign in by e-mail")
+    mailbox: bool = Field(description="Whether the mails are at /mailbox, for who asks")
     max_asset_bytes: int
     version: str
 
 
-def _signed_in(call: Call, user_id: str, name: str, token: IssuedToken, status: int) -> Response:
-    body = SignedIn(token=token.token, expires_at=token.expires_at, user=UserOut(id=user_id, name=name))
+def _told(user: User, token: IssuedToken, *, is_admin: bool = False) -> SignedIn:
+    return SignedIn(
+        token=token.token,
+        expires_at=token.expires_at,
+        user=UserOut(id=user.id, name=user.name),
+        is_admin=is_admin or user.is_admin,
+    )
+
+
+def signed_in(call: Call, body: SignedIn, status: int) -> Response:
+    """The answer to who signed in, with the cookie."""
     response = answer(body, status=status)
     response.set_cookie(
         COOKIE,
-        token.token,
+        body.token,
         max_age=REFRESHABLE_S,
         path="/",
         httponly=True,
@@ -97,7 +121,8 @@ def _signed_in(call: Call, user_id: str, name: str, token: IssuedToken, status: 
     return response
 
 
-def _check_page(call: Call) -> None:
+def check_page(call: Call) -> None:
+    """Refuse pages of other origins: nobody is signed in by them. Raises OriginRefused."""
     headers = call.request.headers
     check_origin(headers.get("origin"), headers.get("host"), call.services.settings)
 
@@ -117,17 +142,19 @@ async def sign_in_guest(call: Call, body: NewName) -> Response:
     services = call.services
     if not services.settings.guests:
         raise GuestsOff
-    _check_page(call)
+    check_page(call)
     user_id = str(ULID()).lower()
     now = services.now()
-
-    def come_in(conn: Connection) -> None:
-        put_user(conn, user_id, body.name, now)
-        call.record(conn, "sign_in.guest", by=(user_id, body.name))
-
-    await services.database.write(come_in)
     token = services.tokens.issue(user_id, body.name, is_guest=True)
-    return _signed_in(call, user_id, body.name, token, 201)
+
+    def begin(connection: Connection) -> User:
+        user = put_user(connection, user_id, body.name, now, is_guest=True)
+        note_seat(connection, call, token, user_id, "guest")
+        call.record(connection, "sign_in.guest", by=(user_id, body.name))
+        return user
+
+    user = await as_system(services.database).write(begin)
+    return signed_in(call, _told(user, token), 201)
 
 
 @api.route(
@@ -141,8 +168,8 @@ async def sign_in_guest(call: Call, body: NewName) -> Response:
     audit="sign_in.renew",
 )
 async def refresh_token(call: Call) -> Response:
-    """Send the old token, as a bearer or as the cookie. A guest's may have expired, up to 90 days after it
-    was issued. The identity stays, and so do its rooms."""
+    """Send the old token, as a bearer or as the cookie. That of a guest, or of who signed in by e-mail, may
+    have expired, up to 90 days after it was issued. The identity stays, and so do its rooms."""
     services = call.services
     found = find_token(call.request)
     if found is None:
@@ -152,16 +179,22 @@ async def refresh_token(call: Call) -> Response:
     if is_cookie:
         check_cookie_origin(call.request.headers, services.settings)
     else:
-        _check_page(call)
+        check_page(call)
     if identity.is_guest and not services.settings.guests:
         raise GuestsOff
     user_id, now = identity.user_id, services.now()
 
-    known = await services.database.read(lambda conn: find_user(conn, user_id))
-    # the token may be older than the last change of the name
-    name = known.name if known is not None else identity.name
-    await services.database.write(lambda conn: put_user(conn, user_id, name, now))
-    return _signed_in(call, user_id, name, services.tokens.reissue(identity, name), 200)
+    def renew(connection: Connection) -> tuple[User, IssuedToken]:
+        known = find_user(connection, user_id)
+        # the token may be older than the last change of the name
+        name = known.name if known is not None else identity.name
+        user = put_user(connection, user_id, name, now, is_guest=identity.is_guest)
+        fresh = services.tokens.reissue(identity, name)
+        note_seat(connection, call, fresh, user_id, kind_of(identity))
+        return user, fresh
+
+    user, fresh = await as_system(services.database).write(renew)
+    return signed_in(call, _told(user, fresh, is_admin=identity.is_admin), 200)
 
 
 @api.route(
@@ -197,13 +230,21 @@ async def sign_out(call: Call) -> Response:
     "/api/v1/me",
     summary="Who you are",
     tag="sign-in",
-    replies=[Reply(200, "You", UserOut)],
+    replies=[Reply(200, "You", MeOut)],
 )
 async def read_me(call: Call) -> Response:
-    """Your id and the name others see."""
-    user_id = call.identity.user_id
-    known = await call.services.database.read(lambda conn: find_user(conn, user_id))
-    return answer(UserOut(id=user_id, name=known.name if known is not None else call.identity.name))
+    """Your id, the name others see, and what you sign in with, which only you see."""
+    identity = call.identity
+    known = await call.database.read(lambda conn: find_user(conn, identity.user_id))
+    return answer(
+        MeOut(
+            id=identity.user_id,
+            name=known.name if known is not None else identity.name,
+            email=known.email if known is not None else None,
+            is_guest=identity.is_guest,
+            is_admin=identity.is_admin,
+        )
+    )
 
 
 @api.route(
@@ -217,14 +258,16 @@ async def read_me(call: Call) -> Response:
 async def rename_me(call: Call, body: NewName) -> Response:
     """Others see the new name when you connect with the new token."""
     services, identity, now = call.services, call.identity, call.services.now()
-
-    def rename(conn: Connection) -> None:
-        put_user(conn, identity.user_id, body.name, now)
-        call.record(conn, "user.rename", target=identity.user_id, details={"name": body.name})
-
-    await services.database.write(rename)
     token = services.tokens.reissue(identity, body.name)
-    return _signed_in(call, identity.user_id, body.name, token, 200)
+
+    def rename(connection: Connection) -> User:
+        user = put_user(connection, identity.user_id, body.name, now, is_guest=identity.is_guest)
+        note_seat(connection, call, token, identity.user_id, kind_of(identity))
+        call.record(connection, "user.rename", target=identity.user_id, details={"name": body.name})
+        return user
+
+    user = await call.database.write(rename)
+    return signed_in(call, _told(user, token, is_admin=identity.is_admin), 200)
 
 
 @api.route(
@@ -245,6 +288,8 @@ async def read_config(call: Call) -> Response:
         Config(
             guests=settings.guests,
             sign_in=provider,
+            email=call.services.mailer is not None,
+            mailbox=find_mailbox(call) is not None,
             max_asset_bytes=settings.max_asset_bytes,
             version=app_version(),
         )

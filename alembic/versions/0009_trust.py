@@ -106,6 +106,13 @@ def _extend() -> None:
     )
     op.create_index("ix_users_email", "users", ["email"], unique=True)
     op.create_index(
+        "ix_users_admin",
+        "users",
+        ["is_admin"],
+        sqlite_where=sa.text("is_admin IS 1"),
+        postgresql_where=sa.text("is_admin IS true"),
+    )
+    op.create_index(
         "ix_rooms_access",
         "rooms",
         ["access_at"],
@@ -410,6 +417,7 @@ def downgrade() -> None:
     op.drop_index("ix_rooms_access", "rooms")
     op.drop_index("ix_users_alias_of", "users")
     op.drop_index("ix_users_email", "users")
+    op.drop_index("ix_users_admin", "users")
     op.drop_column("room_updates", "key_id")
     op.drop_column("canvas_states", "key_id")
     op.drop_column("rooms", "access_at")

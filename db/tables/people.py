@@ -40,6 +40,13 @@ Index(
     sqlite_where=users.c.alias_of.is_not(None),
     postgresql_where=users.c.alias_of.is_not(None),
 )
+# The operators: every process asks who they are, once a second.
+Index(
+    "ix_users_admin",
+    users.c.is_admin,
+    sqlite_where=users.c.is_admin.is_(True),
+    postgresql_where=users.c.is_admin.is_(True),
+)
 
 
 # A link somebody was mailed to sign in with. Only its hash is kept; it counts once.

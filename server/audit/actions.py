@@ -9,6 +9,7 @@ from typing import Final
 
 ACTIONS: Final[Mapping[str, str]] = {
     "sign_in.guest": "came in as a guest",
+    "sign_in.ask": "asked for a mail to sign in with",
     "sign_in.email": "signed in by e-mail",
     "sign_in.provider": "signed in at the identity provider",
     "sign_in.renew": "renewed the sign-in",
@@ -16,6 +17,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "sign_out.here": "signed out",
     "sign_out.everywhere": "signed out everywhere",
     "session.end": "ended a sign-in",
+    "account.adopt": "took over what they made as a guest",
     "user.rename": "took another name",
     "token.make": "made a personal token",
     "token.revoke": "revoked a personal token",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic_core import PydanticCustomError
 
-from server.auth import Identity
+from server.auth import BY_PROVIDER, Identity
 from server.text import check_line
 
 NAME_CHARS: Final = 64
@@ -99,4 +99,5 @@ def identity_of(
         # what it is exchanged for ends when it does
         until=expires_at,
         plan=plan if isinstance(plan, str) and len(plan) <= MAX_PLAN_CHARS else "",
+        via=BY_PROVIDER,
     )

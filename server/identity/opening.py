@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from db.database import Database
 from server.auth import Tokens, Verifier
 from server.identity.claims import AdminClaim
+from server.identity.operators import open_operators
 from server.identity.personal import PersonalTokens
 from server.identity.revocations import Revocations, open_revocations
 from server.identity.sessions import Sessions, open_sessions
@@ -43,9 +44,9 @@ async def open_identity(
         revocations.on_news = sessions.close_void
         outside = await _open_outside(settings, stack)
         provider = await _open_provider(settings, stack)
-        passports = Passports(
-            tokens, outside, revocations, Newcomers(database, now), PersonalTokens(database, now)
-        )
+        operators = await stack.enter_async_context(open_operators(database))
+        newcomers, personal = Newcomers(database, now), PersonalTokens(database, now)
+        passports = Passports(tokens, outside, revocations, newcomers, personal, operators)
         yield IdentityParts(passports, revocations, sessions, provider)
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from db.database import Database
 from db.revocations import Revocation, find_since, is_revoked, purge_revocations, put_token, put_user_until
+from db.sessions import purge_sessions, remove_session, remove_sessions
 from party.errors import KanvasError, Unauthenticated
 from server.audit.notes import Note, note_nothing
 from server.auth import REFRESHABLE_S, Identity
@@ -131,13 +132,21 @@ class Revocations:
 
         `and_note` writes in the same transaction.
         """
+        await self.end_session_id(identity.session_id, identity.user_id, identity.expires_at, and_note)
+
+    async def end_session_id(
+        self, session_id: str, user_id: str, expires_at: datetime, and_note: Note = note_nothing
+    ) -> None:
+        """As `end_session`, of a session that lasts until then. Raises Unavailable."""
         now = self._now()
-        kept = max(identity.expires_at, now + timedelta(seconds=REFRESHABLE_S)) + timedelta(days=1)
-        ended = partial(
-            put_token, token_id=identity.session_id, user_id=identity.user_id, now=now, expires_at=kept
-        )
-        await self._write(ended, and_note)
-        self._take_in([Revocation(identity.session_id, identity.user_id, None, now)])
+        kept = max(expires_at, now + timedelta(seconds=REFRESHABLE_S)) + timedelta(days=1)
+
+        def end(connection: Connection) -> None:
+            put_token(connection, session_id, user_id, now, kept)
+            remove_session(connection, session_id)
+
+        await self._write(end, and_note)
+        self._take_in([Revocation(session_id, user_id, None, now)])
         self._tell()
 
     async def end_token(self, token_id: str, user_id: str) -> None:
@@ -153,9 +162,17 @@ class Revocations:
     async def end_user(self, user_id: str, and_note: Note = note_nothing) -> None:
         """End all tokens the user has now, everywhere. Durable when it returns. Raises Unavailable."""
         now = self._now()
-        ended = partial(put_user_until, user_id=user_id, now=now)
-        await self._write(ended, and_note)
-        self._take_in([Revocation(user_id, user_id, now, now)])
+
+        def end(connection: Connection) -> None:
+            put_user_until(connection, user_id, now)
+            remove_sessions(connection, user_id, now)
+
+        await self._write(end, and_note)
+        self.take_note(user_id, now)
+
+    def take_note(self, user_id: str, until: datetime) -> None:
+        """All tokens the user had until then were ended (put_user_until) in a transaction that committed."""
+        self._take_in([Revocation(user_id, user_id, until, until)])
         self._tell()
 
     async def _write(self, end: Note, and_note: Note) -> None:
@@ -231,7 +248,7 @@ class Revocations:
         """Forget what can't matter any more, here and in the table. Raises KanvasError."""
         now, limit = self._now(), self._most_kept + 1
         tokens, users = list(self._tokens), list(self._users)
-        await self._database.write(lambda conn: purge_revocations(conn, now))
+        await self._database.write(lambda conn: (purge_revocations(conn, now), purge_sessions(conn, now)))
         rows = await self._database.read(lambda conn: find_since(conn, None, limit))
         if len(rows) == limit:
             return

@@ -18,11 +18,14 @@ from starlette.datastructures import URL
 from starlette.responses import Response
 
 from db.personal_tokens import revoke_tokens_of
-from db.users import User, add_user, find_user
+from db.scopes import as_system
+from db.users import add_user, find_user
 from party.errors import OriginRefused, Unauthenticated, Unavailable
+from server.accounts.guests import adopt_guest, find_guest
 from server.admin import check_admin
-from server.auth import COOKIE, REFRESHABLE_S, Identity, IssuedToken, is_https
+from server.auth import BY_PROVIDER, COOKIE, REFRESHABLE_S, Identity, IssuedToken, is_https
 from server.identity.flow import LIFE_S, Flows, cookie_name
+from server.identity.seats import note_seat
 from server.problems import AdminsOnly, OidcOff
 from server.registry import Api, Call, Path, Query, Reply, no_content
 
@@ -146,26 +149,35 @@ async def finish_oidc(call: Call, query: CallbackQuery) -> Response:
 
 
 async def _admit(call: Call, identity: Identity) -> IssuedToken:
-    """A session of ours for who signed in there. The name that is known here stays."""
+    """A session of ours for who signed in there. The name that is known here stays; a guest whose browser
+    this is becomes an alias (T4)."""
     services = call.services
     now = services.now()
     user_id = identity.user_id
+    cookie = call.request.cookies.get(COOKIE)
+    guest = await find_guest(call, cookie) if cookie else None
 
-    def admit(conn: Connection) -> User | None:
-        add_user(conn, user_id, identity.name, now)
-        known = find_user(conn, user_id)
+    def admit(connection: Connection) -> tuple[IssuedToken, bool]:
+        add_user(connection, user_id, identity.name, now)
+        known = find_user(connection, user_id)
         name = known.name if known is not None else identity.name
-        call.record(conn, "sign_in.provider", by=(user_id, name))
-        return known
+        is_adopted = guest is not None and adopt_guest(connection, call, guest, user_id, now)
+        token = services.tokens.issue(
+            user_id,
+            name,
+            is_admin=identity.is_admin,
+            until=now + timedelta(seconds=services.settings.oidc_session_s),
+            plan=identity.plan,
+            via=BY_PROVIDER,
+        )
+        note_seat(connection, call, token, user_id, "provider")
+        call.record(connection, "sign_in.provider", by=(user_id, name))
+        return token, is_adopted
 
-    known = await services.database.write(admit)
-    return services.tokens.issue(
-        user_id,
-        known.name if known is not None else identity.name,
-        is_admin=identity.is_admin,
-        until=now + timedelta(seconds=services.settings.oidc_session_s),
-        plan=identity.plan,
-    )
+    token, is_adopted = await as_system(services.database).write(admit)
+    if is_adopted and guest is not None:
+        services.revocations.take_note(guest.user_id, now)
+    return token
 
 
 def _signed_in(token: IssuedToken, next_path: str, *, secure: bool) -> Response:

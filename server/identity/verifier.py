@@ -17,6 +17,7 @@ from db.database import Database
 from db.users import add_user
 from party.errors import Unauthenticated
 from server.auth import Identity, IssuedToken, Tokens, Verifier
+from server.identity.operators import Operators
 from server.identity.personal import PersonalTokens, is_personal
 from server.identity.revocations import Revocations
 from server.identity.signed import read_head
@@ -54,9 +55,11 @@ class Passports:
         revocations: Revocations,
         newcomers: Newcomers,
         personal: PersonalTokens,
+        operators: Operators,
     ) -> None:
         self.personal = personal
         self._own = own
+        self._operators = operators
         self._outside = outside
         self._revocations = revocations
         self._newcomers = newcomers
@@ -69,11 +72,11 @@ class Passports:
         if outside is None:
             identity = await self._own.verify(token)
             await self._revocations.check(identity)
-            return identity
+            return self._operators.mark(identity)
         identity = await outside.verify(token)
         await self._revocations.check(identity)
         await self._newcomers.meet(identity)
-        return identity
+        return self._operators.mark(identity)
 
     async def verify_for_refresh(self, token: str) -> Identity:
         """As `verify`, but a guest's may have expired; and what ended is looked up in the table itself.

@@ -18,7 +18,7 @@ from server.rates.base import Rate
 
 MINUTE_S: Final = 60
 
-Who = Literal["user", "address", "connection", "link"]
+Who = Literal["user", "address", "connection", "link", "mailbox"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ def _a_minute(name: str, limit: int, who: Who = "user", *, is_auth: bool = False
 
 DEFAULT: Final = "default"
 AUTH: Final = "auth"
+AUTH_EMAIL: Final = "auth.email"
+AUTH_MAILBOX: Final = "auth.mailbox"
 AUTH_FAILED: Final = "auth.failed"
 CONNECT: Final = "connect"
 JOIN: Final = "join"
@@ -77,6 +79,9 @@ ACTIONS: Final[Mapping[str, Action]] = {
         # one address may be a school or an office: everybody signs in when the lesson begins, and everybody
         # comes back when the server restarts
         _a_minute(AUTH, 300, "address", is_auth=True),
+        # a class that asks for its links at once; and nobody's mailbox is filled, from however many addresses
+        _a_minute(AUTH_EMAIL, 60, "address", is_auth=True),
+        Action(AUTH_MAILBOX, Rate(6, 15 * MINUTE_S), "mailbox", is_auth=True),
         # not for lack of Redis: a wrong token is refused either way
         _a_minute(AUTH_FAILED, 300, "address"),
         _a_minute(CONNECT, 6000, "address"),
@@ -120,6 +125,7 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "read_state": "party.read",
     "read_base": "party.read",
     "apply_update": "party.write",
+    "ask_link": AUTH_EMAIL,
     "rename_me": DEFAULT,
     # as often as somebody opens a thread
     "read_thread": "read",
@@ -202,8 +208,8 @@ def read_table(limits: str = "", plans: str = "") -> Table:
             if factor is None or float(factor[1]) == 0:
                 raise ValueError(f"{value} is no factor")
             factors[plan] = float(factor[1])
-        elif action not in ACTIONS or ACTIONS[action].who in ("address", "link"):
-            # neither has a token, where a plan would be
+        elif action not in ACTIONS or ACTIONS[action].who in ("address", "link", "mailbox"):
+            # who has no token has no plan
             raise ValueError(f"no action of a user is called {action}")
         else:
             own[plan, action] = _rate(value)

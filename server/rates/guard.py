@@ -84,7 +84,8 @@ class Rates:
     async def take(
         self, action: str, *, host: str, user_id: str | None = None, plan: str = "", cost: int = 1
     ) -> tuple[Rate, Verdict] | None:
-        """Count one of `action` by its address or its user; None when it is not limited.
+        """Count one of `action` by its address or its user (of mailboxes, what stands for one); None when it
+        is not limited.
 
         What is counted by link takes the link's id in the place of the user's.
 
@@ -94,7 +95,7 @@ class Rates:
         rate = self.table.rate(action, plan)
         if rate is None:
             return None
-        by_user = known.who in ("user", "link") and user_id is not None
+        by_user = known.who in ("user", "link", "mailbox") and user_id is not None
         who = key_of_user(user_id) if by_user and user_id is not None else key_of_address(host)
         key = f"{who}:{action}"
         limiter = self._limiter

@@ -184,6 +184,10 @@ def _together(settings: Settings) -> list[str]:
             "KANVAS_ASSET_DELIVERY=redirect does not go with KANVAS_ENCRYPTION_KEYS: storage has only what "
             "this server can read, so it streams files itself; take auto or stream."
         )
+    if settings.smtp_url is not None and settings.public_url is None and not settings.is_loopback:
+        problems.append(
+            "KANVAS_PUBLIC_URL must be set too: the links in mails of KANVAS_SMTP_URL lead to it."
+        )
     return problems
 
 

@@ -1,0 +1,1 @@
+"""Accounts: sign-in by e-mail, guests who become accounts, operators."""

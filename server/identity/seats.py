@@ -3,16 +3,10 @@
 Owns: what of a request is noted. Does not own: the table (db/sessions.py), tokens, the audit log. Keeps rule T6.
 """
 
-from collections.abc import Mapping
-
-import orjson
-from pydantic import JsonValue
 from sqlalchemy import Connection
 
-from db.audit import Event, append
 from db.sessions import Kind, note_session
 from server.auth import BY_EMAIL, BY_PROVIDER, Identity, IssuedToken, host_of
-from server.problems import request_id_of
 from server.registry import Call
 
 

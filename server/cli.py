@@ -1,5 +1,4 @@
-"""The command line: kanvas serve | worker | jobs | migrate | token | admin | check | backup | blobs | assets |
-audit | keys.
+"""The command line: kanvas serve | worker | jobs | migrate | token | admin | check | backup | blobs | keys...
 
 
 Owns: commands, their words and exit codes. Does not own: what they do.

@@ -1,6 +1,6 @@
 """A sign-in is written down: where somebody is signed in.
 
-Owns: what of a request is noted. Does not own: the table (db/sessions.py), tokens, the audit log. Keeps rule T6.
+Owns: what of a request is noted. Does not own: the table (db/sessions.py), tokens. Keeps rule T6.
 """
 
 from sqlalchemy import Connection

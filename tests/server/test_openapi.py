@@ -29,7 +29,7 @@ async def test_every_route_of_the_api_is_declared(tmp_path: Path, empty_database
     async with open_edge(tmp_path, empty_database) as edge:
         served = {route.path for route in edge.app.routes if isinstance(route, Route)}
         declared = set((await edge.http.get("/api/v1/openapi.json")).json()["paths"])
-    pages = {"/", "/r/{room_id}", "/l/{token}", "/i/{token}", "/admin"}
+    pages = {"/", "/r/{room_id}", "/l/{token}", "/i/{token}", "/signin/{token}", "/mailbox", "/admin"}
     pages |= {"/static/{name:path}", "/fonts/{name:path}", "/{name}"}
     assert {path.replace(":path}", "}") for path in served - pages} == declared
     assert pages <= served

@@ -72,6 +72,14 @@ include-operation-id = ["start_oidc", "finish_oidc"]
 checks.positive_data_acceptance.expected-statuses = [303, 404]
 
 [[operations]]
+include-operation-id = ["ask_link"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 422]
+
+[[operations]]
+include-operation-id = ["confirm_link"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 404]
+
+[[operations]]
 include-operation-id = ["apply_update"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 409, 422]
 """

@@ -1,8 +1,7 @@
 """Pages: the built browser client.
 
-Owns: `/`, `/r/{room_id}`, `/l/{token}`, `/i/{token}`, `/signin/{token}`, `/mailbox`, `/admin` and every file
-of the client's build. Does
-not own: the client (`static/`).
+Owns: `/`, `/r/{room_id}`, `/l/{token}`, `/i/{token}`, `/signin/{token}`, `/mailbox`, `/account`, `/admin` and
+every file of the client's build. Does not own: the client (`static/`).
 Rules: hashed files are kept by browsers for good, fonts for a month, all else is asked for again; without a
 build there is one plain page that says what to type.
 """
@@ -68,6 +67,7 @@ class Pages:
             Route("/r/{room_id}", _Page(self, lambda _: INDEX, REVALIDATE)),
             Route("/l/{token}", _Page(self, lambda _: INDEX, REVALIDATE)),
             Route("/i/{token}", _Page(self, lambda _: INDEX, REVALIDATE)),
+            Route("/account", _Page(self, lambda _: INDEX, REVALIDATE)),
             Route("/admin", _Page(self, lambda _: INDEX, REVALIDATE)),
             Route("/signin/{token}", _Page(self, lambda _: INDEX, REVALIDATE)),
             Route("/mailbox", _Page(self, lambda _: INDEX, REVALIDATE)),

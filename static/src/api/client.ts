@@ -6,10 +6,12 @@
  */
 import { readBase, type Base, type Reading } from "./base";
 import { AdminApi } from "./admin";
+import { AccountApi } from "./account";
 import { AssetApi } from "./assets";
 import { CommentApi } from "./comments";
 import { ApiError, problemOf } from "./errors";
-import type { Grant, Page, Person, Room, Scope, ServerConfig, Visibility } from "./types";
+import { SharingApi } from "./sharing";
+import type { DefaultRole, Grant, Page, Person, Room, Scope, ServerConfig, Visibility } from "./types";
 
 const BASE = "/api/v1";
 const DEADLINE_MS = 15_000;
@@ -36,6 +38,13 @@ export interface Call {
   readonly byCookie?: boolean;
   readonly cache?: RequestCache;
   readonly deadlineMs?: number;
+}
+
+export interface RoomChange {
+  readonly title?: string;
+  readonly visibility?: Visibility;
+  readonly default_role?: DefaultRole;
+  readonly shows_viewers?: boolean;
 }
 
 /** A key no other request has; `crypto.randomUUID` is missing on plain http. */
@@ -84,6 +93,8 @@ export class Api {
   readonly assets = new AssetApi((path, call) => this.#call(path, call));
   readonly comments = new CommentApi((path, call) => this.#call(path, call));
   readonly admin = new AdminApi((path, call) => this.#call(path, call));
+  readonly sharing = new SharingApi((path, call) => this.#call(path, call));
+  readonly account = new AccountApi((path, call) => this.#call(path, call));
 
   constructor(credentials: Credentials) {
     this.#credentials = credentials;
@@ -160,7 +171,7 @@ export class Api {
     return this.#json(`/rooms/${encodeURIComponent(id)}`, deadlineMs === undefined ? {} : { deadlineMs });
   }
 
-  changeRoom(id: string, change: { title?: string; visibility?: Visibility }): Promise<Room> {
+  changeRoom(id: string, change: RoomChange): Promise<Room> {
     return this.#json(`/rooms/${encodeURIComponent(id)}`, { method: "PATCH", json: change });
   }
 

@@ -6,6 +6,13 @@ export interface Person {
 }
 
 export type Visibility = "public" | "unlisted";
+/** From the most to the least. */
+export type Role = "owner" | "editor" | "commenter" | "viewer";
+/** What an invitation or a link can give. */
+export type GivenRole = Exclude<Role, "owner">;
+/** What everybody may do who has the address. */
+export type DefaultRole = GivenRole | "none";
+export type Action = "see" | "present" | "comment" | "moderate" | "edit" | "rename" | "share" | "audit" | "delete" | "transfer";
 export type Scope = "mine" | "public" | "trash";
 
 export interface Room {
@@ -19,7 +26,13 @@ export interface Room {
   readonly deleted_at: string | null;
   readonly purge_at: string | null;
   readonly creator: Person;
-  readonly role: "owner" | "editor";
+  /** Mine; null for the operator, and in a public room that lets nobody in. */
+  readonly role: Role | null;
+  /** What I may do; a copy kept by an earlier version has none (share/roles.ts). */
+  readonly may?: readonly Action[];
+  readonly default_role?: DefaultRole;
+  /** Whether the others see who only looks. */
+  readonly shows_viewers?: boolean;
   /** How many people are in the room now. */
   readonly participant_count: number;
   /** The first of them, at most eight. */
@@ -42,6 +55,8 @@ export interface ServerConfig {
   readonly guests: boolean;
   /** An identity provider to sign in at; servers before 0.2 don't say. */
   readonly sign_in?: { readonly text: string; readonly href: string } | null;
+  /** Whether one can sign in by a link in a mail. */
+  readonly email?: boolean;
   readonly max_asset_bytes: number;
   readonly version: string;
 }

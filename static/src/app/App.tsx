@@ -7,7 +7,10 @@ import { useSession } from "./context";
 import { navigate, parseRoute, useAddress } from "./router";
 import { useTheme } from "./theme";
 
+const AccountPage = lazy(() => import("../account/AccountPage"));
 const AdminPage = lazy(() => import("../admin/AdminPage"));
+const InvitationPage = lazy(() => import("../share/InvitationPage"));
+const LinkPage = lazy(() => import("../share/LinkPage"));
 const RoomPage = lazy(() => import("../room/RoomPage"));
 
 /** A page opened under an older version may ask for a part the server no longer has: loading it anew helps, once. */
@@ -57,7 +60,7 @@ export function App(): ReactNode {
   useTheme();
 
   useEffect(() => {
-    if (route.page === "lobby") document.title = "Kanvas";
+    document.title = route.page === "account" ? "Account · Kanvas" : "Kanvas";
   }, [route.page]);
 
   if (route.page === "unknown") {
@@ -71,23 +74,52 @@ export function App(): ReactNode {
   }
   if (route.page === "admin") {
     return (
-      <PageBoundary key="admin">
-        <Suspense fallback={<Loading>Opening the operator’s page…</Loading>}>
-          <AdminPage />
-        </Suspense>
-      </PageBoundary>
+      <Part key="admin" words="Opening the operator’s page…">
+        <AdminPage />
+      </Part>
     );
   }
-  if (!session) return <Welcome invited={route.page === "room"} />;
+  if (!session) return <Welcome invited={route.page === "room" || route.page === "link" || route.page === "invitation"} />;
+  const me = session.user.id;
+  switch (route.page) {
+    case "lobby":
+      return (
+        <PageBoundary key="lobby">
+          <Lobby key={me} />
+        </PageBoundary>
+      );
+    case "account":
+      return (
+        <Part key="account" words="Opening your account…">
+          <AccountPage key={me} />
+        </Part>
+      );
+    case "link":
+      return (
+        <Part key={route.token} words="Looking where this leads…">
+          <LinkPage key={me} token={route.token} />
+        </Part>
+      );
+    case "invitation":
+      return (
+        <Part key={route.token} words="Opening the invitation…">
+          <InvitationPage key={me} token={route.token} />
+        </Part>
+      );
+    case "room":
+      return (
+        <Part key={route.id} words="Opening the room…">
+          <RoomPage key={`${me}/${route.id}`} id={route.id} />
+        </Part>
+      );
+  }
+}
+
+/** A page that is loaded when it is needed. */
+function Part({ words, children }: { words: string; children: ReactNode }): ReactNode {
   return (
-    <PageBoundary key={route.page === "room" ? route.id : "lobby"}>
-      {route.page === "lobby" ? (
-        <Lobby key={session.user.id} />
-      ) : (
-        <Suspense fallback={<Loading>Opening the room…</Loading>}>
-          <RoomPage key={`${session.user.id}/${route.id}`} id={route.id} />
-        </Suspense>
-      )}
+    <PageBoundary>
+      <Suspense fallback={<Loading>{words}</Loading>}>{children}</Suspense>
     </PageBoundary>
   );
 }

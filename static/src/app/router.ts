@@ -1,11 +1,20 @@
-/** The pages and the address bar: `/` is the lobby, `/r/{id}` a room, `/admin` the operator's. */
+/**
+ * The pages and the address bar: `/` is the lobby, `/r/{id}` a room, `/l/{token}` a link into one, `/i/{token}` an
+ * invitation that came by mail, `/account` mine, `/admin` the operator's.
+ */
 import { useSyncExternalStore } from "react";
 
-export type Route = { readonly page: "lobby" } | { readonly page: "room"; readonly id: string } | { readonly page: "admin" } | { readonly page: "unknown" };
+export type Route =
+  | { readonly page: "lobby" | "account" | "admin" | "unknown" }
+  | { readonly page: "room"; readonly id: string }
+  | { readonly page: "link" | "invitation"; readonly token: string };
 
 export function parseRoute(pathname: string): Route {
   if (pathname === "/" || pathname === "") return { page: "lobby" };
   if (/^\/admin\/?$/.test(pathname)) return { page: "admin" };
+  if (/^\/account\/?$/.test(pathname)) return { page: "account" };
+  const ticket = /^\/([li])\/([A-Za-z0-9_-]{1,200})\/?$/.exec(pathname);
+  if (ticket?.[2]) return { page: ticket[1] === "l" ? "link" : "invitation", token: ticket[2] };
   const room = /^\/r\/([A-Za-z0-9_-]{1,64})\/?$/.exec(pathname);
   if (room?.[1]) return { page: "room", id: room[1] };
   return { page: "unknown" };

@@ -22,6 +22,18 @@ export function ago(iso: string, now: number): string {
   return "";
 }
 
+/** "in 3 days", "tomorrow", "in a minute" for less than one; what is past is "now". */
+export function ahead(iso: string, now: number): string {
+  const seconds = Math.ceil((Date.parse(iso) - now) / 1000);
+  if (!Number.isFinite(seconds)) return "";
+  if (seconds <= 0) return "now";
+  if (seconds < 60) return "in a minute";
+  for (const [limit, unitS, unit] of STEPS) {
+    if (seconds < limit) return relative.format(Math.floor(seconds / unitS), unit);
+  }
+  return "";
+}
+
 /** How long the trash still keeps something: "today", "1 day left", "29 days left". */
 export function daysLeft(purgeAt: string, now: number): string {
   const days = Math.ceil((Date.parse(purgeAt) - now) / 86_400_000);

@@ -61,19 +61,30 @@ export function useIntake(options: {
 
     const onMove = (event: PointerEvent) => (pointer.current = { clientX: event.clientX, clientY: event.clientY });
     const onDrop = (event: DragEvent) => {
+      if (latest.current.frozen) {
+        stop(event);
+        return;
+      }
       const data = event.dataTransfer;
       const asset = data?.getData(ASSET_TYPE);
       const files = [...(data?.files ?? [])];
       if (!asset && (files.length === 0 || files.every((file) => endingOf(file.name) === "excalidrawlib"))) return;
       stop(event);
-      if (latest.current.frozen) return;
       if (asset) void latest.current.inserter?.insertAsset(JSON.parse(asset) as Asset, sceneAt(event));
       else void take(files, sceneAt(event));
     };
+    // Excalidraw looks at the keys in its view mode, not at what the clipboard does.
+    const onCut = (event: ClipboardEvent) => {
+      if (latest.current.frozen && isMeant(root, event.target)) stop(event);
+    };
     const onPaste = (event: ClipboardEvent) => {
+      if (latest.current.frozen) {
+        onCut(event);
+        return;
+      }
       const data = event.clipboardData;
       const files = [...(data?.files ?? [])].filter((file) => kindOf(file) !== "other");
-      if (!data || files.length === 0 || latest.current.frozen || !isMeant(root, event.target)) return;
+      if (!data || files.length === 0 || !isMeant(root, event.target)) return;
       // A spreadsheet's cells come as a picture, too; Excalidraw makes a chart of them.
       if (/\t.*\n/.test(data.getData("text/plain"))) return;
       stop(event);
@@ -109,12 +120,14 @@ export function useIntake(options: {
     root.addEventListener("drop", onDrop, { capture: true });
     root.addEventListener("click", onClick, { capture: true });
     window.addEventListener("paste", onPaste, { capture: true });
+    window.addEventListener("cut", onCut, { capture: true });
     window.addEventListener("keydown", onKey, { capture: true });
     return () => {
       root.removeEventListener("pointermove", onMove);
       root.removeEventListener("drop", onDrop, { capture: true });
       root.removeEventListener("click", onClick, { capture: true });
       window.removeEventListener("paste", onPaste, { capture: true });
+      window.removeEventListener("cut", onCut, { capture: true });
       window.removeEventListener("keydown", onKey, { capture: true });
     };
   }, [api, frame, pick, take]);

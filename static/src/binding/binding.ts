@@ -41,6 +41,8 @@ export interface BindingOptions {
   /** Lets an edit of an element that was purged meanwhile come back; without it such an edit is lost. */
   losses?: Losses;
   clock?: Clock;
+  /** Starts as one that only shows (setReadOnly). */
+  readOnly?: boolean;
   /** Told how many images wait for their upload, and why the last attempt failed (null: it didn't). */
   onUploads?: (waiting: number, error: unknown) => void;
 }
@@ -78,6 +80,7 @@ export class Binding {
 
   #attached = false;
   #ready = false;
+  #readOnly: boolean;
   /** Elements to look at in the next frame, and those that wait for the end of my gesture. */
   #changed = new Set<string>();
   #queued = new Set<string>();
@@ -99,6 +102,7 @@ export class Binding {
     this.#api = api;
     this.#clock = clock;
     this.#losses = losses;
+    this.#readOnly = options.readOnly ?? false;
     this.#clientId = doc.clientID;
     this.#document = new RoomDocument(doc);
     this.#assets = assets
@@ -152,9 +156,31 @@ export class Binding {
   /** Writes every local change now, those of an open gesture too (done by itself on blur, pagehide and hidden). */
   flush(): void {
     if (!this.#ready) return;
+    if (this.#readOnly) {
+      this.#presence.flush();
+      return;
+    }
     this.#background.flush();
     this.#write(this.#api.getSceneElementsIncludingDeleted());
     this.#presence.flush();
+  }
+
+  /**
+   * Only shows from now on, or writes again. Going read-only writes what is unwritten first, so that no gesture is
+   * lost without a word; after that nothing that happens in the editor reaches the document.
+   */
+  setReadOnly(readOnly: boolean): void {
+    if (readOnly === this.#readOnly) return;
+    if (readOnly) {
+      this.flush();
+      this.#presence.endPreview();
+    }
+    this.#readOnly = readOnly;
+    this.#pending = [];
+    this.#shadow.forgetSeen();
+    this.#change(this.#queued);
+    this.#queued.clear();
+    this.#lookAgain();
   }
 
   /** Pass as the editor's onChange. */
@@ -204,6 +230,10 @@ export class Binding {
       this.#selection = state.selectedElementIds;
       this.#presence.select(Object.keys(state.selectedElementIds));
     }
+    if (this.#readOnly) {
+      this.#undoLocal(scene);
+      return;
+    }
     this.#background.look(state.viewBackgroundColor);
     const same = this.#shadow.isUnchanged(scene);
     const open = isGestureOpen(state);
@@ -220,6 +250,25 @@ export class Binding {
     this.#cancelLook?.();
     this.#cancelLook = verdict.againMs === null ? null : this.#clock.after(verdict.againMs, () => this.#lookAgain());
     if (verdict.ended) this.#endGesture(scene);
+  }
+
+  /** Of somebody who only looks: what changed in the editor all the same becomes what the document says. */
+  #undoLocal(scene: readonly ExcalidrawElement[]): void {
+    if (this.#shadow.isUnchanged(scene)) return;
+    const { changed, foreign } = this.#scribe.strays(scene);
+    for (const id of changed) this.#shadow.delete(id);
+    this.#change(changed);
+    const present = new Set(scene.map(({ id }) => id));
+    const dropped = [...this.#shadow.ids()].filter((id) => !present.has(id));
+    for (const id of dropped) this.#shadow.delete(id);
+    this.#change(dropped);
+    if (foreign.size === 0) return;
+    // Not inside the editor's own update.
+    queueMicrotask(() => {
+      if (!this.#ready || !this.#readOnly) return;
+      const elements = this.#api.getSceneElementsIncludingDeleted().filter(({ id }) => !foreign.has(id));
+      this.#api.updateScene({ elements, captureUpdate: "NEVER" });
+    });
   }
 
   #lookAgain(): void {
@@ -293,7 +342,7 @@ export class Binding {
 
   /** An image whose file id isn't its hash goes on under the asset's id. */
   #rename(fileId: string, assetId: string, file: BinaryFileData): void {
-    if (!this.#ready) return;
+    if (!this.#ready || this.#readOnly) return;
     // An image just being placed is the very object the editor holds on to: offered again at the next look.
     if (isGestureOpen(this.#api.getAppState())) {
       this.#clock.after(PLACING_MS, () => this.#offerFiles(this.#api.getSceneElementsIncludingDeleted()));
@@ -319,7 +368,7 @@ export class Binding {
 
   /** Elements that were removed with edits of mine in them, under new ids; they wait for the end of my gesture. */
   #bringBack(): void {
-    if (!this.#ready || this.#losses?.isEmpty !== false || isGestureOpen(this.#api.getAppState())) return;
+    if (!this.#ready || this.#readOnly || this.#losses?.isEmpty !== false || isGestureOpen(this.#api.getAppState())) return;
     // What my gesture went on changing is there again under its own id.
     const lost = [...this.#losses.take()].filter(([id]) => !this.#document.has(id));
     if (lost.length === 0) return;
@@ -384,6 +433,7 @@ export class Binding {
   #enterable(scene: readonly ExcalidrawElement[], state: AppState): Set<string> {
     const ids = this.#painter.note(this.#changed);
     this.#changed.clear();
+    if (this.#readOnly) return ids;
     const open = isGestureOpen(state);
     const held = open ? this.#heldByGesture(scene, state) : null;
     let unrecorded = false;

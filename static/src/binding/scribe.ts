@@ -34,6 +34,19 @@ export class Scribe {
     return this.#shadow.isDirty(element) && !this.#isHeld(element);
   }
 
+  /** Of somebody who may not write: the elements that differ from the document, and those it does not have. */
+  strays(scene: readonly ExcalidrawElement[]): { changed: string[]; foreign: Set<string> } {
+    const changed: string[] = [];
+    const foreign = new Set<string>();
+    for (const element of scene) {
+      if (!this.#shadow.isDirty(element) || this.#shadow.get(element.id)?.ghost) continue;
+      const stored = this.#document.groups(element.id);
+      if (stored === null) foreign.add(element.id);
+      else if (!isEmpty(changedGroups(stored, splitElement(element)))) changed.push(element.id);
+    }
+    return { changed, foreign };
+  }
+
   /** The file an image waits for, null when it waits for none. */
   awaitedFile(element: ExcalidrawElement): string | null {
     if (element.type !== "image" || element.isDeleted || !element.fileId || this.#isStored(element.fileId)) return null;

@@ -7,7 +7,7 @@ import { choose, useChoice } from "../app/theme";
 import { clearUser } from "../room/caches";
 import { Avatar } from "../ui/Avatar";
 import { Dialog } from "../ui/Dialog";
-import { EyeIcon, LeaveIcon, MoonIcon, PenIcon, SunIcon, SystemIcon } from "../ui/icons";
+import { EyeIcon, LeaveIcon, MoonIcon, PenIcon, PersonIcon, SunIcon, SystemIcon } from "../ui/icons";
 import { Menu } from "../ui/Menu";
 import { useSay } from "../ui/toasts";
 import { NAME_MAX, parseName } from "./names";
@@ -72,11 +72,12 @@ export function RenameMeDialog({ onClose }: { onClose: () => void }): ReactNode 
   );
 }
 
-export function SignOutDialog({ onClose }: { onClose: () => void }): ReactNode {
+/** `everywhere`: that is what is asked for; otherwise it can be chosen. */
+export function SignOutDialog({ onClose, everywhere: asked = false }: { onClose: () => void; everywhere?: boolean }): ReactNode {
   const identity = useIdentity();
   const me = useMe();
   const [busy, setBusy] = useState(false);
-  const [everywhere, setEverywhere] = useState(false);
+  const [everywhere, setEverywhere] = useState(asked);
   const [problem, setProblem] = useState<string | null>(null);
   const leave = async () => {
     setBusy(true);
@@ -93,12 +94,13 @@ export function SignOutDialog({ onClose }: { onClose: () => void }): ReactNode {
     await clearUser(me.id);
   };
   return (
-    <Dialog title="Sign out?" onClose={onClose}>
+    <Dialog title={asked ? "Sign out everywhere?" : "Sign out?"} onClose={onClose}>
       <p>
         This browser forgets “{me.name}” and everything it kept for working offline, including changes the server does not have yet.
         {identity.isGuest ? " As a guest you can't come back as the same person." : " You can sign in again at any time."}
       </p>
-      {!identity.isGuest && (
+      {asked && <p className="dialog__more">On all devices and in all browsers you have to sign in again. Personal tokens go on working: revoke those one by one.</p>}
+      {!identity.isGuest && !asked && (
         <label className="check">
           <input type="checkbox" name="everywhere" checked={everywhere} onChange={(event) => setEverywhere(event.target.checked)} />
           <span>Sign out on all other devices and in all other browsers, too</span>
@@ -117,7 +119,7 @@ export function SignOutDialog({ onClose }: { onClose: () => void }): ReactNode {
           disabled={busy}
           onClick={() => void leave()}
         >
-          Sign out
+          {asked ? "Sign out everywhere" : "Sign out"}
         </button>
       </div>
     </Dialog>
@@ -143,6 +145,7 @@ export function AccountMenu(): ReactNode {
         }
         head={me.name}
         entries={[
+          { label: "Account", icon: <PersonIcon />, run: () => navigate("/account") },
           { label: "Change name", icon: <PenIcon />, run: () => setAsked("rename") },
           ...(identity.isOperator ? [{ label: "Live rooms", icon: <EyeIcon />, run: () => navigate("/admin") }] : []),
           { label: "Light", icon: <SunIcon />, checked: chosen === "light", separated: true, run: () => choose("light") },

@@ -1,5 +1,5 @@
 /** The lobby: my rooms, public rooms, the trash; search, and a new room. */
-import { useCallback, useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { lazy, Suspense, useCallback, useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import "../styles/lobby.css";
 import { wordsFor } from "../api/errors";
 import type { Room, Scope } from "../api/types";
@@ -7,6 +7,7 @@ import { copyText } from "../app/clipboard";
 import { useApi, useIdentity, useMe } from "../app/context";
 import { navigate, roomLink, roomPath, useAddress } from "../app/router";
 import { AccountMenu } from "../identity/AccountMenu";
+import { addressWords } from "../share/roles";
 import { Logo } from "../ui/Logo";
 import { PlusIcon, SearchIcon, CloseIcon, OfflineIcon } from "../ui/icons";
 import { Notice } from "../ui/Notice";
@@ -14,8 +15,11 @@ import { useSay } from "../ui/toasts";
 import { useActiveRooms } from "./active";
 import { DeleteRoomDialog, NewRoomDialog, RenameRoomDialog } from "./dialogs";
 import { EmptyRooms } from "./EmptyRooms";
+import { Invitations } from "./Invitations";
 import { RoomCard, RoomSkeleton } from "./RoomCard";
 import { useRooms } from "./rooms";
+
+const ShareDialog = lazy(() => import("../share/ShareDialog").then((module) => ({ default: module.ShareDialog })));
 
 const TABS: readonly { scope: Scope; label: string }[] = [
   { scope: "mine", label: "My rooms" },
@@ -51,7 +55,7 @@ function useAfter(active: boolean, waitMs: number): boolean {
   return active && passed;
 }
 
-type Asked = { readonly what: "new" } | { readonly what: "rename" | "delete"; readonly room: Room };
+type Asked = { readonly what: "new" } | { readonly what: "rename" | "delete" | "share"; readonly room: Room };
 
 export function Lobby(): ReactNode {
   const identity = useIdentity();
@@ -104,7 +108,7 @@ export function Lobby(): ReactNode {
   const copyLink = useCallback(
     async (room: Room) => {
       const done = await copyText(roomLink(room.id));
-      say(done ? "Link copied. Whoever opens it can draw with you." : { text: roomLink(room.id) });
+      say(done ? `Link copied. ${addressWords(room)}` : { text: roomLink(room.id) });
     },
     [say],
   );
@@ -172,6 +176,7 @@ export function Lobby(): ReactNode {
       trashed={scope === "trash"}
       onOpen={open}
       onCopyLink={(it) => void copyLink(it)}
+      onShare={(it) => setAsked({ what: "share", room: it })}
       onRename={(it) => setAsked({ what: "rename", room: it })}
       onDelete={(it) => setAsked({ what: "delete", room: it })}
       onToggleVisibility={(it) => void toggleVisibility(it)}
@@ -250,6 +255,8 @@ export function Lobby(): ReactNode {
           </div>
         </div>
 
+        {scope === "mine" && <Invitations onAccepted={(id) => navigate(roomPath(id))} />}
+
         {list.stale && (
           <p className="banner" role="status" data-testid="lobby-offline">
             <OfflineIcon />
@@ -325,6 +332,25 @@ export function Lobby(): ReactNode {
             setAsked(null);
           }}
         />
+      )}
+      {asked?.what === "share" && (
+        <Suspense fallback={null}>
+          <ShareDialog
+            room={asked.room}
+            me={me}
+            news={0}
+            onRoom={(room) => {
+              list.patch(room.id, () => room);
+              setAsked((now) => (now?.what === "share" && now.room.id === room.id ? { ...now, room } : now));
+            }}
+            onLeft={() => {
+              setAsked(null);
+              list.reload();
+              say(`You left “${asked.room.title}”.`);
+            }}
+            onClose={() => setAsked(null)}
+          />
+        </Suspense>
       )}
       {asked?.what === "delete" && <DeleteRoomDialog room={asked.room} onClose={() => setAsked(null)} onDelete={remove} />}
     </div>

@@ -5,7 +5,9 @@ import { isPlainClick, roomPath } from "../app/router";
 import { ago, daysLeft } from "../app/time";
 import { Avatar } from "../ui/Avatar";
 import { Doodle } from "../ui/Doodle";
-import { GlobeIcon, LinkIcon, LockIcon, MoreIcon, PenIcon, RestoreIcon, TrashIcon } from "../ui/icons";
+import { can } from "../share/roles";
+import { RoleBadge } from "../share/RoleBadge";
+import { GlobeIcon, LinkIcon, LockIcon, MoreIcon, PenIcon, PeopleIcon, RestoreIcon, TrashIcon } from "../ui/icons";
 import { Menu, type MenuEntry } from "../ui/Menu";
 
 const FACES = 3;
@@ -47,23 +49,28 @@ export const RoomCard = memo(function RoomCard(props: {
   trashed: boolean;
   onOpen: (room: Room) => void;
   onCopyLink: (room: Room) => void;
+  onShare: (room: Room) => void;
   onRename: (room: Room) => void;
   onDelete: (room: Room) => void;
   onToggleVisibility: (room: Room) => void;
   onRestore: (room: Room) => void;
 }): ReactNode {
   const { room, me, now, trashed } = props;
-  const owner = room.role === "owner";
   const by = room.creator.id === me.id ? "by you" : `by ${room.creator.name}`;
-  const entries: MenuEntry[] = [{ label: "Copy link", icon: <LinkIcon />, run: () => props.onCopyLink(room) }];
-  if (owner) {
+  const entries: MenuEntry[] = [
+    { label: "Copy link", icon: <LinkIcon />, run: () => props.onCopyLink(room) },
+    { label: can(room, "share") ? "Share…" : "People…", icon: <PeopleIcon />, run: () => props.onShare(room) },
+  ];
+  if (can(room, "rename")) entries.push({ label: "Rename", icon: <PenIcon />, run: () => props.onRename(room) });
+  if (can(room, "share")) {
     entries.push(
-      { label: "Rename", icon: <PenIcon />, run: () => props.onRename(room) },
       room.visibility === "public"
         ? { label: "Make unlisted", icon: <LockIcon />, run: () => props.onToggleVisibility(room) }
         : { label: "Make public", icon: <GlobeIcon />, run: () => props.onToggleVisibility(room) },
-      { label: "Delete", icon: <TrashIcon />, danger: true, separated: true, run: () => props.onDelete(room) },
     );
+  }
+  if (can(room, "delete")) {
+    entries.push({ label: "Delete", icon: <TrashIcon />, danger: true, separated: true, run: () => props.onDelete(room) });
   }
 
   return (
@@ -75,6 +82,7 @@ export const RoomCard = memo(function RoomCard(props: {
             <GlobeIcon /> Public
           </span>
         )}
+        {room.role && !trashed && <RoleBadge role={room.role} className="card__role" />}
       </div>
       <div className="card__body">
         <h3 className="card__title">

@@ -66,6 +66,7 @@ export default function Editor(props: {
   room: Room;
   userId: string;
   session: RoomSession;
+  /** Nothing can be changed here: I only look, or the server takes nothing more. */
   frozen: boolean;
   /** The drawer of the room's files is open. */
   files: boolean;
@@ -159,6 +160,14 @@ export default function Editor(props: {
     },
     [api, open, say],
   );
+
+  // Tools that drew, and what they had hold of, go with the right to draw.
+  const { frozen } = props;
+  useEffect(() => {
+    if (!api || !frozen) return;
+    api.setActiveTool({ type: "selection" });
+    api.updateScene({ appState: { selectedElementIds: {}, selectedGroupIds: {}, editingGroupId: null }, captureUpdate: CaptureUpdateAction.NEVER });
+  }, [api, frozen]);
 
   const { pending, onPendingDone } = props;
   useEffect(() => {
@@ -263,12 +272,16 @@ export default function Editor(props: {
   const menu = useMemo(
     () => (
       <MainMenu>
-        <MainMenu.Item icon={<FilesIcon />} shortcut="9" data-testid="menu-files" onSelect={() => void pick()}>
-          Add pictures and files…
-        </MainMenu.Item>
-        <MainMenu.Item icon={<UploadIcon />} shortcut="Ctrl+O" data-testid="menu-import" onSelect={() => void importFile()}>
-          Import a drawing…
-        </MainMenu.Item>
+        {!props.frozen && (
+          <>
+            <MainMenu.Item icon={<FilesIcon />} shortcut="9" data-testid="menu-files" onSelect={() => void pick()}>
+              Add pictures and files…
+            </MainMenu.Item>
+            <MainMenu.Item icon={<UploadIcon />} shortcut="Ctrl+O" data-testid="menu-import" onSelect={() => void importFile()}>
+              Import a drawing…
+            </MainMenu.Item>
+          </>
+        )}
         <MainMenu.Item icon={<DownloadIcon />} shortcut="Ctrl+S" data-testid="menu-export" onSelect={() => void exportFile()}>
           Export as .excalidraw
         </MainMenu.Item>
@@ -277,7 +290,7 @@ export default function Editor(props: {
         </MainMenu.Item>
         <MainMenu.DefaultItems.SearchMenu />
         <MainMenu.DefaultItems.Help />
-        <MainMenu.DefaultItems.ClearCanvas />
+        {!props.frozen && <MainMenu.DefaultItems.ClearCanvas />}
         <MainMenu.Separator />
         <MainMenu.Item icon={<LinkIcon />} onSelect={props.onCopyLink}>
           Copy the room's link
@@ -285,11 +298,15 @@ export default function Editor(props: {
         <MainMenu.Item icon={theme === "dark" ? <SunIcon /> : <MoonIcon />} onSelect={() => choose(theme === "dark" ? "light" : "dark")}>
           {theme === "dark" ? "Light mode" : "Dark mode"}
         </MainMenu.Item>
-        <MainMenu.Separator />
-        <MainMenu.DefaultItems.ChangeCanvasBackground />
+        {!props.frozen && (
+          <>
+            <MainMenu.Separator />
+            <MainMenu.DefaultItems.ChangeCanvasBackground />
+          </>
+        )}
       </MainMenu>
     ),
-    [exportFile, exportImage, importFile, pick, props.onCopyLink, theme],
+    [exportFile, exportImage, importFile, pick, props.frozen, props.onCopyLink, theme],
   );
 
   return (
@@ -329,7 +346,7 @@ export default function Editor(props: {
           onClose={props.onFilesClose}
         />
       )}
-      {offered && (
+      {offered && !props.frozen && (
         <ImportDialog
           name={offered.name}
           number={offered.scene.elements.length}

@@ -7,7 +7,9 @@ import { useIdentity, useMe } from "../app/context";
 import { CommentsButton } from "../comments/CommentsButton";
 import { isPlainClick, navigate, roomLink, roomPath } from "../app/router";
 import { readScene, type Peer } from "../binding";
-import { BackIcon, FilesIcon, LinkIcon } from "../ui/icons";
+import { addressWords, can, viewWords } from "../share/roles";
+import { RoleBadge } from "../share/RoleBadge";
+import { BackIcon, EyeIcon, FilesIcon, PeopleIcon } from "../ui/icons";
 import { Notice } from "../ui/Notice";
 import { useSay } from "../ui/toasts";
 import type { EditorHandle } from "./Editor";
@@ -21,6 +23,7 @@ import { RoomTitle } from "./RoomTitle";
 import { SavedIndicator } from "./SavedIndicator";
 
 const Editor = lazy(() => import("./Editor"));
+const ShareDialog = lazy(() => import("../share/ShareDialog").then((module) => ({ default: module.ShareDialog })));
 
 const LOOK_MS = 30_000;
 const NARROW = "(max-width: 48rem)";
@@ -68,6 +71,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
   const [following, setFollowing] = useState<string | null>(null);
   const [files, setFiles] = useState(false);
   const [comments, setComments] = useState(false);
+  const [sharing, setSharing] = useState(false);
   const [pending, setPending] = useState<Handover | null>(() => takeOver(id));
   const handle = useRef<EditorHandle | null>(null);
   const { room, open } = state;
@@ -88,10 +92,11 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
     };
   }, [session]);
 
+  const opens = room ? addressWords(room) : "";
   const copyLink = useCallback(async () => {
     const link = roomLink(id);
-    say((await copyText(link)) ? "Link copied. Whoever opens it can draw with you." : link);
-  }, [id, say]);
+    say((await copyText(link)) ? `Link copied. ${opens}` : link);
+  }, [id, opens, say]);
   const onHandle = useCallback((next: EditorHandle | null) => {
     handle.current = next;
     if (!next) {
@@ -133,6 +138,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
       </main>
     );
   }
+  const looking = room && !can(room, "edit") ? viewWords(room) : null;
   if (!open || !room) return <Opening title={room?.title ?? ""} progress={state.progress} />;
 
   const exportCopy = async () => {
@@ -148,6 +154,11 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
     // The old copy goes only when the new room has taken the drawing (onPendingDone): until then both are here.
     handOver(made.id, { scene, from: id });
     navigate(roomPath(made.id), { replace: true });
+  };
+  const onLeft = () => {
+    setSharing(false);
+    say(`You left “${room.title}”.`);
+    navigate("/", { replace: true });
   };
   const discard = async (reopen: boolean) => {
     await session.discard();
@@ -172,7 +183,8 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
           <BackIcon />
         </a>
         <RoomTitle room={room} onRename={(title) => session.rename(title)} />
-        <SavedIndicator saved={open.saved} link={state.link} frozen={state.frozen} />
+        <SavedIndicator saved={open.saved} link={state.link} frozen={state.frozen} looking={looking !== null} />
+        {room.role && <RoleBadge role={room.role} className="room__role" />}
         <span className="room__space" />
         <People me={me} peers={peers} following={following} most={narrow ? 2 : 7} onFollow={(peer) => handle.current?.follow.toggle(peer)} />
         <CommentsButton store={session.comments} open={comments} onToggle={() => openComments(!comments)} />
@@ -190,11 +202,17 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
         >
           <FilesIcon />
         </button>
-        <button type="button" className="button room__share" onClick={onCopyLink} aria-label="Copy the link to this room">
-          <LinkIcon />
+        <button type="button" className="button room__share" onClick={() => setSharing(true)} aria-label="Share this room" aria-haspopup="dialog" data-testid="share-button">
+          <PeopleIcon />
           <span className="room__share-word">Share</span>
         </button>
       </header>
+      {looking !== null && (
+        <p className="room__looking" role="status" data-testid="looking">
+          <EyeIcon />
+          <span>{looking}</span>
+        </p>
+      )}
       <main className="room__canvas">
         <Suspense fallback={<Loading>Loading the editor…</Loading>}>
           <Editor
@@ -209,7 +227,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
             room={room}
             userId={me.id}
             session={session}
-            frozen={state.stage === "refused"}
+            frozen={state.stage === "refused" || looking !== null}
             pending={pending?.scene ?? null}
             onPendingDone={onPendingDone}
             onPeers={setPeers}
@@ -219,6 +237,18 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
           />
         </Suspense>
       </main>
+      {sharing && state.stage !== "refused" && (
+        <Suspense fallback={null}>
+          <ShareDialog
+            room={room}
+            me={me}
+            news={state.news}
+            onRoom={session.learn}
+            onLeft={onLeft}
+            onClose={() => setSharing(false)}
+          />
+        </Suspense>
+      )}
       {state.stage === "refused" && state.refusal && (
         <RefusalDialog
           refusal={state.refusal}

@@ -1,8 +1,9 @@
-/** The room's name; its owner edits it in place. */
+/** The room's name; whoever may (its owner) edits it in place. */
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import { wordsFor } from "../api/errors";
 import type { Room } from "../api/types";
 import { checkTitle, TITLE_MAX } from "../lobby/titles";
+import { can } from "../share/roles";
 import { useSay } from "../ui/toasts";
 
 export function RoomTitle({ room, onRename }: { room: Room; onRename: (title: string) => Promise<void> }): ReactNode {
@@ -16,7 +17,7 @@ export function RoomTitle({ room, onRename }: { room: Room; onRename: (title: st
     if (editing) field.current?.select();
   }, [editing]);
 
-  if (room.role !== "owner") {
+  if (!can(room, "rename")) {
     return (
       <h1 className="room__title" title={room.title}>
         {room.title}

@@ -4,10 +4,10 @@ import type { Saved, SavedStatus } from "../binding";
 import { CheckIcon, OfflineIcon } from "../ui/icons";
 import { savedWords, type Link } from "./words";
 
-export function SavedIndicator({ saved, link, frozen }: { saved: Saved; link: Link; frozen: boolean }): ReactNode {
+export function SavedIndicator({ saved, link, frozen, looking }: { saved: Saved; link: Link; frozen: boolean; looking: boolean }): ReactNode {
   const [status, setStatus] = useState<SavedStatus>(() => saved.status);
   useEffect(() => saved.subscribe(setStatus), [saved]);
-  const words = savedWords(status, link, frozen);
+  const words = savedWords(status, link, frozen, looking);
   return (
     <span
       className={`saved saved--${words.status}`}

@@ -15,13 +15,16 @@ import type { Room } from "../api/types";
 import { type Binding, Losses, Saved, sendOwnAwarenessOnly } from "../binding";
 import { CommentStore } from "../comments/store";
 import type { Identity } from "../identity/session";
+import { can, changeWords, withRole } from "../share/roles";
 import { Assets } from "./assets";
 import { hearBeside } from "./beside";
 import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
+import { hearEvents, type RoomEvent } from "./events";
 import { hearNotices, readFreeze } from "./notices";
 import { bePatient } from "./patience";
 import { hearSignals, sendToken, stepAtEnd, type Signal } from "./signal";
-import type { Link, Refusal } from "./words";
+import { Viewing } from "./viewing";
+import { ONLY_LOOKING, type Link, type Refusal } from "./words";
 
 /** A sign-in that ends within this is worth a word. */
 const LAST_WORDS_S = 60;
@@ -39,6 +42,12 @@ const SMALL_COPY_STRUCTS = 1_000;
 const PROGRESS_AFTER_MS = 1_000;
 const PROGRESS_EVERY_MS = 100;
 const RENEW_RETRY_MS = 5_000;
+/**
+ * What I drew just before I became a viewer may be on its way back, committed; what is not confirmed after this was
+ * not taken.
+ */
+const VERDICT_MS = 2_500;
+const ROLE_ENDED = 4403;
 /** The server asks for a fresh client id with this close. */
 const FRESH_CLIENT_ID = 4509;
 
@@ -49,6 +58,8 @@ export interface OpenRoom {
   readonly saved: Saved;
   readonly losses: Losses;
   readonly assets: Assets;
+  /** Holds back what I draw while I may not. */
+  readonly viewing: Viewing;
 }
 
 export interface RoomState {
@@ -63,6 +74,8 @@ export interface RoomState {
   readonly frozen: boolean;
   /** Of a large drawing that is on its way while the room opens. */
   readonly progress: Progress | null;
+  /** Counts what changed beside the document: people, links, settings. */
+  readonly news: number;
 }
 
 /** The frame that shows the last change; at once in a page nobody looks at, which draws none. */
@@ -79,7 +92,7 @@ export class RoomSession {
   readonly #complain: (words: string) => void;
   readonly #tell: (words: string) => void;
   readonly #listeners = new Set<() => void>();
-  #state: RoomState = { stage: "opening", room: null, open: null, link: "connecting", words: null, refusal: null, frozen: false, progress: null };
+  #state: RoomState = { stage: "opening", room: null, open: null, link: "connecting", words: null, refusal: null, frozen: false, progress: null, news: 0 };
   #persistence: IndexeddbPersistence | null = null;
   #binding: Binding | null = null;
   #unsubscribe: () => void = () => undefined;
@@ -88,6 +101,7 @@ export class RoomSession {
   #standing: string | null = null;
   #closed = false;
   #fetching: AbortController | null = null;
+  #verdict: ReturnType<typeof setTimeout> | undefined;
   /** Raised at each opening; work of an earlier one stops when it sees another number. */
   #opening = 0;
 
@@ -159,9 +173,55 @@ export class RoomSession {
   }
 
   #know(room: Room): void {
+    const before = this.#state.room;
     keepHead(this.#user, room);
     this.#set({ room });
     void dropOtherEpochs(this.#user, room.id, room.epoch);
+    if (before && this.#state.open) this.#onRole(before, room);
+  }
+
+  /** The room as another part of the page has it from the server. */
+  readonly learn = (room: Room): void => {
+    if (!this.#closed && room.id === this.#id) this.#know(room);
+  };
+
+  /** True while nothing that happens in this page may reach the document. */
+  get #isLooking(): boolean {
+    const { room } = this.#state;
+    return room !== null && !can(room, "edit");
+  }
+
+  #onRole(before: Room, after: Room): void {
+    const { open, stage } = this.#state;
+    const words = changeWords(before, after);
+    if (words && stage === "open") this.#tell(words);
+    const looking = !can(after, "edit");
+    if (!open || open.viewing.isOn === looking) return;
+    // What was drawn up to now is written and on its way before nothing is any more.
+    this.#binding?.setReadOnly(looking);
+    open.viewing.isOn = looking;
+    if (looking) this.#judge();
+    else if (open.provider.wsconnected && open.saved.status.kind !== "saved") {
+      // What was held back goes with a new sync.
+      open.provider.disconnect();
+      open.provider.connect();
+    }
+  }
+
+  /** Of somebody who only looks: changes that wait here, from when they could draw, are never taken. */
+  readonly #judge = (): void => {
+    clearTimeout(this.#verdict);
+    if (!this.#refusesMine()) return;
+    this.#verdict = setTimeout(() => {
+      if (this.#refusesMine()) this.#refuse({ code: ONLY_LOOKING, reason: "" });
+    }, VERDICT_MS);
+  };
+
+  #refusesMine(): boolean {
+    const { open, stage, link } = this.#state;
+    if (stage !== "open" || !open || link !== "connected" || !open.provider.synced || !this.#isLooking) return false;
+    const { waiting, unconfirmed } = open.saved.status;
+    return waiting > 0 || unconfirmed;
   }
 
   #wordsForHead(error: unknown): Words {
@@ -173,7 +233,8 @@ export class RoomSession {
       };
     }
     if (error instanceof ApiError && error.status === 404) {
-      return { title: "There is no such room", detail: "It was deleted, or the link is not complete.", retry: false };
+      const detail = "It was deleted, the link is not complete, or it lets in only people who were invited.";
+      return { title: "There is no such room", detail, retry: false };
     }
     return wordsFor(error);
   }
@@ -194,13 +255,16 @@ export class RoomSession {
     });
     sendOwnAwarenessOnly(provider);
     bePatient(provider);
+    const viewing = new Viewing(provider);
+    viewing.isOn = !can(room, "edit");
+    hearEvents(provider, this.#onEvent);
     hearSignals(provider, (signal) => void this.#onSignal(provider, signal));
     hearNotices(provider, this.#onNotice);
     hearBeside(provider, (told) => this.comments.hear(told));
     const saved = new Saved(provider);
     const losses = new Losses(doc, saved);
     const assets = new Assets({ api: this.#identity.api, room: room.id, user: this.#user, complain: this.#complain });
-    const open: OpenRoom = { doc, provider, saved, losses, assets };
+    const open: OpenRoom = { doc, provider, saved, losses, assets, viewing };
 
     const copy = await this.#loadCopy(doc, room);
     const isEmpty = copy.structs === 0;
@@ -215,7 +279,10 @@ export class RoomSession {
     provider.on("status", ({ status }) => this.#onStatus(status));
     provider.on("connection-close", (event) => this.#onClose(event));
     provider.on("closed", ({ code, reason }) => this.#onRefused(code, reason));
+    // Another answer may have come while the copies were loaded.
+    viewing.isOn = this.#isLooking;
     this.#set({ stage: "open", open, progress: null });
+    saved.subscribe(this.#judge);
     provider.connect();
   }
 
@@ -317,6 +384,14 @@ export class RoomSession {
 
   /** The token of this connection ends in a minute: another one is sent over it, and nobody notices. */
   async #onSignal(provider: WebsocketProvider, signal: Signal): Promise<void> {
+    if (signal.kind === "role") {
+      const { room, open } = this.#state;
+      if (!room || open?.provider !== provider || room.role === signal.role) return;
+      this.#know(withRole(room, signal.role));
+      // What else came with it.
+      await this.look();
+      return;
+    }
     const before = this.#identity.session;
     if (before?.user.id !== this.#user) return;
     // The server asks once: a last token that ends as soon is not asked for again.
@@ -333,9 +408,30 @@ export class RoomSession {
     }
   }
 
+  readonly #onEvent = (event: RoomEvent): void => {
+    if (event.kind !== "people") return;
+    this.#set({ news: this.#state.news + 1 });
+    void this.look();
+  };
+
   #onRefused(code: number, reason: string): void {
     if (code === 4401) void this.#renew();
+    else if (code === ROLE_ENDED && !this.#isLooking) void this.#onSentOut(reason);
     else this.#refuse({ code, reason });
+  }
+
+  /** Sent out with a change on its way that came too late: who may still look goes on with that. */
+  async #onSentOut(reason: string): Promise<void> {
+    const turn = this.#opening;
+    const room = await this.#identity.api.getRoom(this.#id).catch(() => null);
+    if (turn !== this.#opening || this.#closed) return;
+    const { open } = this.#state;
+    if (!open || !room || can(room, "edit") || !can(room, "see")) {
+      this.#refuse({ code: ROLE_ENDED, reason });
+      return;
+    }
+    this.#know(room);
+    open.provider.connect();
   }
 
   async #renew(): Promise<void> {
@@ -382,6 +478,7 @@ export class RoomSession {
   /** The editor's binding, so that it writes what is unwritten before the connection ends. */
   attach(binding: Binding): void {
     this.#binding = binding;
+    binding.setReadOnly(this.#isLooking);
   }
 
   /** The editor goes; false when the session has ended the binding itself. */
@@ -432,6 +529,7 @@ export class RoomSession {
   }
 
   #letGo(): void {
+    clearTimeout(this.#verdict);
     this.#fetching?.abort();
     const { open } = this.#state;
     const binding = this.#binding;

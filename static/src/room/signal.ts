@@ -1,24 +1,28 @@
 /**
- * Messages about the token of an open connection: type 64, beside the y-protocols.
+ * Messages about the token and the role of an open connection: type 64, beside the y-protocols.
  *
- * Owns: their bytes, and answering them: a fresh token goes over the open connection, so that nobody who draws is ever
- * cut off. Does not own: the token (identity/session.ts). Keeps rule I6; the other end is server/identity/signal.py.
+ * Owns: their bytes, and answering those about the token: a fresh one goes over the open connection, so that nobody who
+ * draws is ever cut off. Does not own: the token (identity/session.ts). Keeps rule I6; the other end is server/identity/signal.py.
  * Nothing is sent before the server has spoken: one of another version would close the connection for good.
  */
 import * as decoding from "lib0/decoding";
 import * as encoding from "lib0/encoding";
 import type { WebsocketProvider } from "y-websocket";
+import type { Role } from "../api/types";
+import { isRole } from "../share/roles";
 
 export const SIGNAL = 64;
 const ENDING = 0;
 const RENEWED = 1;
 const REFUSED = 2;
+const ROLE = 3;
 const TOKEN = 0;
 
 export type Signal =
   | { readonly kind: "ending"; readonly seconds: number }
   | { readonly kind: "renewed"; readonly seconds: number }
-  | { readonly kind: "refused"; readonly words: string };
+  | { readonly kind: "refused"; readonly words: string }
+  | { readonly kind: "role"; readonly role: Role };
 
 /** What follows the type in a message; null for what a newer server may say. */
 export function readSignal(decoder: decoding.Decoder): Signal | null {
@@ -29,6 +33,10 @@ export function readSignal(decoder: decoding.Decoder): Signal | null {
       return { kind: "renewed", seconds: decoding.readVarUint(decoder) };
     case REFUSED:
       return { kind: "refused", words: decoding.readVarString(decoder) };
+    case ROLE: {
+      const role = decoding.readVarString(decoder);
+      return isRole(role) ? { kind: "role", role } : null;
+    }
     default:
       return null;
   }

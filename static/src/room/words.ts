@@ -12,7 +12,10 @@ export interface SavedWords {
   readonly detail: string;
 }
 
-export function savedWords(saved: SavedStatus, link: Link, frozen = false): SavedWords {
+export function savedWords(saved: SavedStatus, link: Link, frozen = false, looking = false): SavedWords {
+  if (looking && saved.waiting === 0 && !saved.unconfirmed && link === "connected") {
+    return { status: "saved", label: "live", detail: "You see what the others draw as they draw it." };
+  }
   const waiting = saved.waiting > 0 ? count(saved.waiting, "change waiting", "changes waiting") : saved.unconfirmed ? "changes waiting" : "";
   if (frozen && link === "connected") {
     const detail = "The operator froze this room. You may look; what you draw stays in this browser until it is thawed.";
@@ -38,8 +41,11 @@ export function savedWords(saved: SavedStatus, link: Link, frozen = false): Save
   return { status: "offline", label, detail: kept };
 }
 
+/** In place of a close code: I may only look now, and changes of mine wait here that nobody will take. */
+export const ONLY_LOOKING = 0;
+
 export interface Refusal {
-  /** A WebSocket close code, 4400 to 4499. */
+  /** A WebSocket close code, 4400 to 4499, or ONLY_LOOKING. */
   readonly code: number;
   /** The server's own sentence. */
   readonly reason: string;
@@ -59,6 +65,12 @@ const BACK = "you may open it again";
 export function refusalWords({ code, reason }: Refusal): RefusalWords {
   const said = reason && !/^\d*$/.test(reason) ? ` The server says: “${reason}”` : "";
   switch (code) {
+    case ONLY_LOOKING:
+      return {
+        title: "Your last changes were not taken",
+        detail: "You may look at this room, but not draw in it any more. What the server has of the drawing stays as it is.",
+        reopen: true,
+      };
     case 4401:
       return {
         title: "Your session has ended",
@@ -67,11 +79,11 @@ export function refusalWords({ code, reason }: Refusal): RefusalWords {
       };
     case 4403:
       if (reason.includes(BACK)) return { title: "You were sent out of this room", detail: `It is open to you again.${said}`, reopen: true };
-      return { title: "You can't draw here any more", detail: `Your access to this room was withdrawn.${said}`, reopen: false };
+      return { title: "You are not in this room any more", detail: `Your access to it has ended.${said}`, reopen: false };
     case 4404:
       return {
         title: "This room is gone",
-        detail: "It was deleted. Its owner can bring it back from the trash for 30 days.",
+        detail: "It was deleted. Its owner can bring it back from the trash for 30 days. Or you have no access to it any more.",
         reopen: false,
       };
     case 4413:

@@ -40,3 +40,6 @@ export const FilmIcon = icon(<><rect x="3" y="4.500" width="14" height="11" rx="
 export const RetryIcon = icon(<path d="M15.500 8.500A6 6 0 1 0 16 11.500M16 4.500v4h-4" />);
 export const ImageOutIcon = icon(<><path d="M10.500 4H5.300A1.8 1.8 0 0 0 3.500 5.800v8.900a1.8 1.8 0 0 0 1.800 1.800h8.900a1.8 1.8 0 0 0 1.800-1.800V10" /><path d="m4 14.500 3.200-3.500 2.600 2.500 1.600-1.500 3.600 3.500M12.500 3.500H16.500V7.500M16.200 3.800 11.500 8.500" /></>);
 export const CommentIcon = icon(<path d="M5.300 4h9.400A1.800 1.800 0 0 1 16.500 5.800v6.400a1.800 1.800 0 0 1-1.800 1.800H9.500L5.500 17v-3h-.2a1.800 1.800 0 0 1-1.800-1.800V5.800A1.800 1.800 0 0 1 5.300 4ZM7 7.800h6M7 10.500h4" />);
+export const PeopleIcon = icon(<><circle cx="7.5" cy="7" r="2.8" /><path d="M2.500 16a5 5 0 0 1 10 0M12.500 4.500a2.600 2.600 0 0 1 0 5M14 11.300a5 5 0 0 1 3.500 4.700" /></>);
+export const KeyIcon = icon(<><circle cx="6.500" cy="12.500" r="3.300" /><path d="m9 10.200 6.500-6.500M13 6.200l2.300 2.300M11 8.200l1.500 1.500" /></>);
+export const PersonIcon = icon(<><circle cx="10" cy="7" r="3.100" /><path d="M4 16.500a6 6 0 0 1 12 0" /></>);

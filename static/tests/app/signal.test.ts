@@ -1,8 +1,10 @@
 /** The token of an open connection, and coming back from the identity provider. */
 import * as decoding from "lib0/decoding";
+import * as encoding from "lib0/encoding";
 import { describe, expect, it } from "vitest";
 import { readLanding, signInAddress } from "../../src/identity/landing";
 import { isFinal, isGuest, isOperator } from "../../src/identity/token";
+import { readEvent } from "../../src/room/events";
 import { readSignal, SIGNAL, stepAtEnd, tokenMessage } from "../../src/room/signal";
 
 function read(...bytes: number[]) {
@@ -20,6 +22,8 @@ describe("signals (I6)", () => {
     expect(read(64, 0, 58)).toEqual({ kind: "ending", seconds: 58 });
     expect(read(64, 1, 0x80, 0xa3, 0x05)).toEqual({ kind: "renewed", seconds: 86_400 });
     expect(read(64, 2, 3, 0x4e, 0x6f, 0x2e)).toEqual({ kind: "refused", words: "No." });
+    expect(read(64, 3, 6, ...Buffer.from("viewer"))).toEqual({ kind: "role", role: "viewer" });
+    expect(read(64, 3, 4, ...Buffer.from("king"))).toBeNull();
     expect(read(64, 9, 1, 2)).toBeNull();
   });
 
@@ -34,6 +38,20 @@ describe("the end of a token (I6, I9)", () => {
     expect(stepAtEnd({ token: "b", final: true }, "a")).toBe("send");
     expect(stepAtEnd({ token: "a" }, "a")).toBe("renew");
     expect(stepAtEnd({ token: "a", final: true }, "a")).toBe("end");
+  });
+});
+
+describe("events", () => {
+  const event = (text: string) => {
+    const encoder = encoding.createEncoder();
+    encoding.writeVarString(encoder, text);
+    return readEvent(decoding.createDecoder(encoding.toUint8Array(encoder)));
+  };
+
+  it("are objects with a kind; what else comes is none", () => {
+    expect(event('{"kind":"people"}')).toEqual({ kind: "people" });
+    expect(event('{"kind":"later","more":[1]}')).toMatchObject({ kind: "later", more: [1] });
+    expect(["", "{", "null", "[]", '"people"', '{"kind":7}'].map(event)).toEqual(Array(6).fill(null));
   });
 });
 

@@ -1,6 +1,6 @@
 /** What the room says of its connection: green only when it is saved. */
 import { describe, expect, it } from "vitest";
-import { progressWords, refusalWords, savedWords, type Link } from "../../src/room/words";
+import { ONLY_LOOKING, progressWords, refusalWords, savedWords, type Link } from "../../src/room/words";
 
 const LINKS: readonly Link[] = ["connecting", "connected", "waiting", "offline", "refused"];
 
@@ -44,8 +44,16 @@ describe("savedWords of a frozen room (M5)", () => {
   });
 });
 
+describe("savedWords of somebody who only looks", () => {
+  it("has nothing to save, and hides nothing that waits", () => {
+    expect(savedWords({ kind: "saved", waiting: 0, unconfirmed: false }, "connected", false, true)).toMatchObject({ status: "saved", label: "live" });
+    expect(savedWords({ kind: "saving", waiting: 1, unconfirmed: false }, "connected", false, true).label).toBe("saving…");
+    expect(savedWords({ kind: "offline", waiting: 0, unconfirmed: false }, "offline", false, true).label).toBe("offline");
+  });
+});
+
 describe("refusalWords", () => {
-  it.each([4400, 4401, 4403, 4404, 4409, 4413, 4422, 4429, 4499])("has words for %i", (code) => {
+  it.each([ONLY_LOOKING, 4400, 4401, 4403, 4404, 4409, 4413, 4422, 4429, 4499])("has words for %i", (code) => {
     const words = refusalWords({ code, reason: "Because." });
     expect(words.title).not.toBe("");
     expect(words.detail).toMatch(/\S/);
@@ -58,6 +66,7 @@ describe("refusalWords", () => {
       title: "You were sent out of this room",
       reopen: true,
     });
+    expect(refusalWords({ code: ONLY_LOOKING, reason: "" }).reopen).toBe(true);
     expect(refusalWords({ code: 4413, reason: "" }).reopen).toBe(true);
     expect(refusalWords({ code: 4429, reason: "" }).reopen).toBe(true);
     expect(refusalWords({ code: 4422, reason: "" }).reopen).toBe(true);

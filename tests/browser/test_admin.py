@@ -75,7 +75,7 @@ async def test_an_operator_freezes_thaws_and_kicks(
     await operator.page.get_by_role("button", name="Send out Grace").click()
     await operator.page.get_by_label("For an hour").check()
     await operator.page.get_by_role("button", name="Send out", exact=True).click()
-    dialog = grace.page.get_by_role("dialog", name="You can't draw here any more")
+    dialog = grace.page.get_by_role("dialog", name="You are not in this room any more")
     await expect(dialog).to_contain_text("keeps you out of this room until")
     await expect(one).to_contain_text("1 kept out")
     await expect(one.get_by_role("button", name="1 in Harbour plans; show who")).to_be_visible()

@@ -127,7 +127,7 @@ async def test_a_phone_draws_with_a_finger_and_nothing_overlaps(
         phone.indicator,
         page.get_by_test_id("people"),
     ]
-    boxes = [await box_of(part) for part in [*parts, page.get_by_role("button", name="Copy the link")]]
+    boxes = [await box_of(part) for part in [*parts, page.get_by_test_id("share-button")]]
     for number, one in enumerate(boxes):
         assert not any(overlap(one, other) for other in boxes[number + 1 :]), boxes
         assert 0 <= one[0] < one[2] <= 390, boxes
@@ -166,7 +166,7 @@ async def test_the_keyboard_reaches_every_control_and_all_have_names(
     await ada.draw("r", (300, 120), (400, 200))
     await expect(ada.page.get_by_role("button", name="Follow Grace")).to_be_visible()
     names = await tab_through(ada, 60)
-    for name in ("Back to the lobby", "Follow Grace", "Copy the link to this room", "Undo", "Zoom in"):
+    for name in ("Back to the lobby", "Follow Grace", "Share this room", "Undo", "Zoom in"):
         assert name in names, " | ".join(names)
     assert await unnamed(ada) == []
 

@@ -83,7 +83,7 @@ function TokenForm(props: { onClose: () => void; onDone: (token: MadeToken) => v
           name="token-name"
           autoFocus
           autoComplete="off"
-          maxLength={80}
+          maxLength={64}
           placeholder="Nightly export"
           value={name}
           aria-describedby={problemId}

@@ -10,7 +10,7 @@ export interface Member {
   readonly user: Person;
   readonly role: Role;
   readonly since: string;
-  /** How they came in: owner, invitation, link, alias. */
+  /** How they came in: owner, invitation, link. */
   readonly via: string;
   readonly link_id: string | null;
 }
@@ -19,7 +19,7 @@ export interface Member {
 export interface Invitation {
   readonly id: string;
   readonly email: string | null;
-  readonly user: Person | null;
+  readonly user_id: string | null;
   readonly role: GivenRole;
   readonly created_at: string;
   readonly expires_at: string;
@@ -30,7 +30,7 @@ export interface MyInvitation {
   readonly id: string;
   readonly room: RoomHead;
   readonly role: GivenRole;
-  readonly invited_by: Person | null;
+  readonly invited_by: Person;
   readonly created_at: string;
   readonly expires_at: string;
 }
@@ -48,8 +48,9 @@ export interface ShareLink {
   readonly expires_at: string | null;
   readonly max_uses: number | null;
   readonly uses: number;
-  readonly needs_password: boolean;
-  readonly revoked_at?: string | null;
+  readonly has_password: boolean;
+  /** Whether it lets anybody new in: not expired, not used up. */
+  readonly is_open: boolean;
 }
 
 export interface NewLink {
@@ -66,7 +67,8 @@ export interface MadeLink extends ShareLink {
 
 /** What a link would open. */
 export interface LinkLook {
-  readonly room: RoomHead;
+  /** null while it needs a password. */
+  readonly room: RoomHead | null;
   readonly role: GivenRole;
   readonly needs_password: boolean;
 }
@@ -79,7 +81,7 @@ export interface Entry {
 export type Invitee = { readonly email: string } | { readonly user_id: string };
 
 const BASE = "/api/v1";
-const PAGE = 100;
+const PAGE = 50;
 const part = encodeURIComponent;
 
 export class SharingApi {

@@ -58,7 +58,7 @@ function Row(props: { invitation: MyInvitation; onAccepted: (room: string) => vo
   return (
     <li className="invitations__one" data-testid="my-invitation">
       <span className="invitations__words">
-        {by ? `${by.name} invites you` : "You are invited"} to <strong>{room.title}</strong>
+        {by.name} invites you to <strong>{room.title}</strong>
         <small>
           You may {ROLE_DOES[role]} there; the invitation ends {ahead(end, Date.now())}.
         </small>

@@ -89,7 +89,7 @@ function InviteForm({ room, onDone }: { room: Room; onDone: () => void }): React
           className="input"
           aria-label="A few words to go with the invitation"
           rows={3}
-          maxLength={1000}
+          maxLength={500}
           value={message}
           onChange={(event) => setMessage(event.target.value)}
         />
@@ -104,7 +104,7 @@ function InviteForm({ room, onDone }: { room: Room; onDone: () => void }): React
 function Row({ room, invitation, onChanged }: { room: Room; invitation: Invitation; onChanged: () => void }): ReactNode {
   const { sharing } = useApi();
   const work = useWork();
-  const who = invitation.email ?? invitation.user?.name ?? "Somebody";
+  const who = invitation.email ?? invitation.user_id ?? "Somebody";
   const withdraw = async () => {
     if (await work.run(() => sharing.withdraw(room.id, invitation.id))) onChanged();
   };

@@ -32,7 +32,7 @@ export default function LinkPage({ token }: { token: string }): ReactNode {
   if (problem) {
     return (
       <DeadEnd title={problem.retry ? "Not yet" : "This link opens nothing"}>
-        {problem.words} {problem.retry ? "" : "Ask whoever sent it for another one."}
+        {problem.words}
         {problem.retry && (
           <button type="button" className="button button--quiet" onClick={() => setAsked(asked + 1)}>
             Try again
@@ -64,8 +64,10 @@ function Door({ token, look }: { token: string; look: LinkLook }): ReactNode {
   };
 
   return (
-    <Landing seed={room.id} title={room.title}>
-      <p className="welcome__lead">You are invited to this room. You may {ROLE_DOES[role]} there.</p>
+    <Landing seed={room?.id ?? "link"} title={room?.title ?? "You are invited to draw"}>
+      <p className="welcome__lead">
+        {room ? "You are invited to this room." : "The link asks for a password."} You may {ROLE_DOES[role]} there.
+      </p>
       <form onSubmit={submit} noValidate>
         {locked && (
           <label className="field">

@@ -11,22 +11,21 @@ import { ListState } from "../ui/ListState";
 import { Secret } from "../ui/Secret";
 import { ROLE_DOES } from "./roles";
 import { RoleSelect } from "./RoleSelect";
-import { endAfter, isSpent, LINK_TERMS, linkWords } from "./words";
+import { endAfter, LEAST_PASSWORD, LINK_TERMS, linkWords } from "./words";
 
-const MOST_USES = 10_000;
+const MOST_USES = 1_000_000;
 
 export function LinkSection(props: { room: Room; list: Pages<ShareLink>; onChanged: () => void }): ReactNode {
   const { room, list, onChanged } = props;
   const [making, setMaking] = useState(false);
   const [made, setMade] = useState<MadeLink | null>(null);
   const headId = useId();
-  const links = list.items.filter((link) => !link.revoked_at);
   return (
     <section className="share__part" aria-labelledby={headId}>
       <h3 id={headId}>Links</h3>
       <p className="share__note">A link gives its role to whoever opens it, until you revoke it.</p>
       <ul className="share__list" data-testid="links">
-        {links.map((link) => (
+        {list.items.map((link) => (
           <Row key={link.id} room={room} link={link} onChanged={onChanged} />
         ))}
       </ul>
@@ -71,6 +70,10 @@ function LinkForm(props: { room: Room; onClose: () => void; onDone: (link: MadeL
     const most = uses.trim() === "" ? null : Number(uses);
     if (most !== null && (!Number.isInteger(most) || most < 1 || most > MOST_USES)) {
       work.refuse(`A link can be used from once to ${MOST_USES.toLocaleString("en")} times.`);
+      return;
+    }
+    if (password !== "" && [...password].length < LEAST_PASSWORD) {
+      work.refuse(`A password has ${LEAST_PASSWORD} characters or more.`);
       return;
     }
     const end = endAfter(days, Date.now());
@@ -139,7 +142,7 @@ function Row({ room, link, onChanged }: { room: Room; link: ShareLink; onChanged
     if (await work.run(() => sharing.revoke(room.id, link.id))) onChanged();
   };
   return (
-    <li className={isSpent(link, now) ? "share__row share__row--spent" : "share__row"} data-testid="link">
+    <li className={link.is_open ? "share__row" : "share__row share__row--spent"} data-testid="link">
       <span className="share__mark">
         <LinkIcon />
       </span>

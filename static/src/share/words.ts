@@ -20,14 +20,12 @@ export function readInvitee(text: string): InviteeCheck {
 }
 
 export function viaWords({ via, role }: Pick<Member, "via" | "role">): string {
-  if (role === "owner") return "made or took over the room";
+  if (role === "owner") return "owns the room";
   switch (via) {
     case "link":
       return "came by a link";
     case "invitation":
       return "was invited";
-    case "alias":
-      return "was here as a guest";
     default:
       return "is a member";
   }
@@ -37,18 +35,14 @@ export function viaWords({ via, role }: Pick<Member, "via" | "role">): string {
 export function linkWords(link: ShareLink, now: number): string {
   const uses = link.max_uses === null ? count(link.uses, "use", "uses") : `${link.uses} of ${count(link.max_uses, "use", "uses")}`;
   const end = link.expires_at === null ? "no end" : isPast(link.expires_at, now) ? "has ended" : `ends ${ahead(link.expires_at, now)}`;
-  return [uses, end, ...(link.needs_password ? ["with a password"] : [])].join(", ");
-}
-
-/** Whether it opens nothing any more for who comes now. */
-export function isSpent(link: ShareLink, now: number): boolean {
-  if (link.revoked_at) return true;
-  return (link.max_uses !== null && link.uses >= link.max_uses) || (link.expires_at !== null && isPast(link.expires_at, now));
+  return [uses, end, ...(link.has_password ? ["with a password"] : [])].join(", ");
 }
 
 function isPast(iso: string, now: number): boolean {
   return Date.parse(iso) <= now;
 }
+
+export const LEAST_PASSWORD = 4;
 
 export const LINK_TERMS: readonly { readonly days: number; readonly label: string }[] = [
   { days: 0, label: "never" },

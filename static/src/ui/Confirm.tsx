@@ -11,8 +11,12 @@ export function Confirm(props: {
 }): ReactNode {
   const cautious = useRef<HTMLButtonElement>(null);
   useEffect(() => {
+    const opener = document.activeElement;
     cautious.current?.focus();
     cautious.current?.scrollIntoView({ block: "nearest" });
+    return () => {
+      if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+    };
   }, []);
   return (
     <div

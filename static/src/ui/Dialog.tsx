@@ -16,6 +16,8 @@ export function Dialog(props: {
   const opener = useRef<Element | null>(null);
   const titleId = useId();
   const { onClose, required = false } = props;
+  const latest = useRef({ onClose, required });
+  latest.current = { onClose, required };
 
   useEffect(() => {
     const dialog = ref.current;
@@ -23,7 +25,17 @@ export function Dialog(props: {
     opener.current = document.activeElement;
     if (!dialog.open) dialog.showModal();
     dialog.querySelector<HTMLElement>("[data-autofocus]")?.focus();
+    // What had the focus may be gone, with a row of a list: keys then come to the page, and are still the dialog's.
+    const onKey = (event: KeyboardEvent) => {
+      if (dialog.contains(event.target as Node) || [...document.querySelectorAll("dialog[open]")].at(-1) !== dialog) return;
+      event.stopPropagation();
+      if (event.key !== "Escape") return;
+      event.preventDefault();
+      if (!latest.current.required) latest.current.onClose();
+    };
+    window.addEventListener("keydown", onKey, { capture: true });
     return () => {
+      window.removeEventListener("keydown", onKey, { capture: true });
       dialog.close();
       const before = opener.current;
       if (before instanceof HTMLElement && before.isConnected) before.focus();

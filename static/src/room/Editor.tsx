@@ -219,6 +219,11 @@ export default function Editor(props: {
     const onKey = (event: KeyboardEvent) => {
       if (!(event.ctrlKey || event.metaKey) || event.altKey || document.querySelector("dialog[open]")) return;
       const key = event.key.toLowerCase();
+      if (key === "a" && props.frozen && (event.target === document.body || frame.current?.contains(event.target as Node))) {
+        // In its view mode the editor leaves it to the browser, which would select the page's words.
+        event.preventDefault();
+        return;
+      }
       const image = key === "e" && event.shiftKey;
       if (key !== "s" && key !== "o" && !image) return;
       event.preventDefault();

@@ -15,11 +15,11 @@ import type { Room } from "../api/types";
 import { type Binding, Losses, Saved, sendOwnAwarenessOnly } from "../binding";
 import { CommentStore } from "../comments/store";
 import type { Identity } from "../identity/session";
+import { tellsOfPeople } from "../share/news";
 import { can, changeWords, withRole } from "../share/roles";
 import { Assets } from "./assets";
 import { hearBeside } from "./beside";
 import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
-import { hearEvents, type RoomEvent } from "./events";
 import { hearNotices, readFreeze } from "./notices";
 import { bePatient } from "./patience";
 import { hearSignals, sendToken, stepAtEnd, type Signal } from "./signal";
@@ -257,7 +257,7 @@ export class RoomSession {
     bePatient(provider);
     const viewing = new Viewing(provider);
     viewing.isOn = !can(room, "edit");
-    hearEvents(provider, this.#onEvent);
+    hearBeside(provider, this.#onBeside);
     hearSignals(provider, (signal) => void this.#onSignal(provider, signal));
     hearNotices(provider, this.#onNotice);
     hearBeside(provider, (told) => this.comments.hear(told));
@@ -408,8 +408,8 @@ export class RoomSession {
     }
   }
 
-  readonly #onEvent = (event: RoomEvent): void => {
-    if (event.kind !== "people") return;
+  readonly #onBeside = (told: unknown): void => {
+    if (!tellsOfPeople(told)) return;
     this.#set({ news: this.#state.news + 1 });
     void this.look();
   };

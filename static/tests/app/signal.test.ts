@@ -1,11 +1,10 @@
 /** The token of an open connection, and coming back from the identity provider. */
 import * as decoding from "lib0/decoding";
-import * as encoding from "lib0/encoding";
 import { describe, expect, it } from "vitest";
 import { readLanding, signInAddress } from "../../src/identity/landing";
 import { isFinal, isGuest, isOperator } from "../../src/identity/token";
-import { readEvent } from "../../src/room/events";
 import { readSignal, SIGNAL, stepAtEnd, tokenMessage } from "../../src/room/signal";
+import { tellsOfPeople } from "../../src/share/news";
 
 function read(...bytes: number[]) {
   const decoder = decoding.createDecoder(new Uint8Array(bytes));
@@ -41,17 +40,10 @@ describe("the end of a token (I6, I9)", () => {
   });
 });
 
-describe("events", () => {
-  const event = (text: string) => {
-    const encoder = encoding.createEncoder();
-    encoding.writeVarString(encoder, text);
-    return readEvent(decoding.createDecoder(encoding.toUint8Array(encoder)));
-  };
-
-  it("are objects with a kind; what else comes is none", () => {
-    expect(event('{"kind":"people"}')).toEqual({ kind: "people" });
-    expect(event('{"kind":"later","more":[1]}')).toMatchObject({ kind: "later", more: [1] });
-    expect(["", "{", "null", "[]", '"people"', '{"kind":7}'].map(event)).toEqual(Array(6).fill(null));
+describe("news of people", () => {
+  it("are known by their kind", () => {
+    expect(tellsOfPeople({ kind: "people" })).toBe(true);
+    expect([{ kind: "comment" }, {}, null, "people", ["people"], 7].some(tellsOfPeople)).toBe(false);
   });
 });
 

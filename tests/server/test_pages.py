@@ -45,7 +45,7 @@ async def browse(client: Path | None) -> AsyncIterator[httpx2.AsyncClient]:
         yield http
 
 
-@pytest.mark.parametrize("path", ["/", "/r/abc", "/r/%F0%9F%8E%A8"])
+@pytest.mark.parametrize("path", ["/", "/r/abc", "/r/%F0%9F%8E%A8", "/l/kl_x", "/i/ki_x", "/account"])
 async def test_the_pages_are_one_file_that_is_asked_for_again(client: Path, path: str) -> None:
     async with browse(client) as http:
         answer = await http.get(path)

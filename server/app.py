@@ -27,6 +27,7 @@ from server import (
     parties,
     rooms,
     sign_in,
+    signed_in,
     tokens,
 )
 from server.accounts import mailbox
@@ -59,6 +60,7 @@ def all_operations() -> Api:
     for module in (
         sign_in,
         identity_routes,
+        signed_in,
         tokens,
         accounts_routes,
         mailbox,

@@ -1,4 +1,4 @@
-"""The command line: kanvas serve | worker | jobs | migrate | token | admin | check | backup | blobs | keys and more.
+"""The command line: kanvas serve | worker | jobs | migrate | token | admin | check | backup | keys and more.
 
 
 Owns: commands, their words and exit codes. Does not own: what they do.

@@ -227,8 +227,7 @@ async def open_services(
         vault = await open_vault(settings, database)
         journal = open_journal(database, NO_CIPHER if vault is None else vault.cipher)
         async with (
-            open_trouble(settings),
-            open_tracer(settings) as tracer,
+            _open_watching(settings) as tracer,
             open_blobs(settings, secret) as stored,
             open_visits(database, Services.now) as visits,
             open_refusals(as_system(database), Services.now) as refusals,
@@ -241,10 +240,7 @@ async def open_services(
                 look_s=LOOK_S if is_postgres(database.url) else None,
             ) as keeper,
             open_compactor() as compactor,
-            open_packs() as packs,
-            open_readers() as readers,
-            open_studio() as studio,
-            open_intake(settings.data_dir, studio) as intake,
+            _open_files(settings) as (packs, readers, intake),
             open_backplane(settings, tally) as backplane,
             open_rates(settings, backplane.redis, limits.max_update_bytes, tally.meter(REDIS)) as rates,
             open_hub(
@@ -322,6 +318,24 @@ async def open_services(
                 stack.callback(services.readiness.drain)
                 services.readiness.phase = "ready"
                 yield services
+
+
+# Python nests no more than twenty in one function
+@asynccontextmanager
+async def _open_watching(settings: Settings) -> AsyncIterator[Tracer]:
+    async with open_trouble(settings), open_tracer(settings) as tracer:
+        yield tracer
+
+
+@asynccontextmanager
+async def _open_files(settings: Settings) -> AsyncIterator[tuple[Packs, Readers, Intake]]:
+    async with (
+        open_packs() as packs,
+        open_readers() as readers,
+        open_studio() as studio,
+        open_intake(settings.data_dir, studio) as intake,
+    ):
+        yield packs, readers, intake
 
 
 def _record_commit(tracer: Tracer, room_id: str, took_s: float, rows: int) -> None:

@@ -47,7 +47,8 @@ async def test_it_is_shown_once_and_only_its_hash_is_kept(tmp_path: Path, empty_
         rows = await as_system(edge.services.database).read(
             lambda conn: [*conn.execute(select(personal_tokens)), *conn.execute(select(audit_events))]
         )
-        assert len(rows) == 2
+        assert len(rows) > 2
+        assert token_id in repr(rows)
         assert script.token not in repr(rows)
         assert script.token.removeprefix("kanvas_pat_") not in repr(rows)
         assert (await script.ask("GET", "/api/v1/me")).json()["id"] == ada.user_id

@@ -7,7 +7,7 @@
 import "../styles/comments.css";
 import { CaptureUpdateAction } from "@excalidraw/excalidraw";
 import type { ExcalidrawImperativeAPI } from "@excalidraw/excalidraw/types";
-import { useCallback, useEffect, useMemo, useState, useSyncExternalStore, type ReactNode } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
 import type { Place, Words } from "../api/comments";
 import type { Person, Room } from "../api/types";
 import type { Peer } from "../binding";
@@ -18,10 +18,9 @@ import { anchorOf } from "./placement";
 import type { CommentStore } from "./store";
 import { rights } from "./threads";
 
-/** A pin nearer to the edge than this is brought into sight; the panel covers the right side of a wide screen. */
+/** A pin nearer to an edge of the free canvas than this is brought into sight; the editor's tools are above. */
 const EDGE_PX = 48;
-const PANEL_PX = 352;
-const NARROW_PX = 600;
+const TOOLS_PX = 110;
 
 const WRITING = "input, textarea, select, [contenteditable='true'], dialog[open] *";
 
@@ -82,23 +81,29 @@ export function Comments(props: {
     (id: string | null) => {
       setDraft(null);
       setSelected(id);
-      if (id === null) return;
-      onOpen(true);
-      const thread = state.threads.find((one) => one.id === id);
-      const anchor = thread && anchorOf(thread, shapesOf(api, new Set(thread.element_id === null ? [] : [thread.element_id])));
-      if (anchor) bringIntoSight(api, anchor.x, anchor.y);
+      if (id !== null) onOpen(true);
     },
-    [api, onOpen, state.threads],
+    [onOpen],
   );
+
+  // Once the panel is there: it says what it leaves of the canvas.
+  const looked = draft ?? state.threads.find((one) => one.id === selected) ?? null;
+  const lookedAt = useRef(looked);
+  lookedAt.current = looked;
+  useEffect(() => {
+    const at = lookedAt.current;
+    if (!open || !at) return;
+    const anchor = anchorOf(at, shapesOf(api, new Set(at.element_id === null ? [] : [at.element_id])));
+    if (anchor) bringIntoSight(api, anchor.x, anchor.y, document.querySelector(".drawer.comments"));
+  }, [api, draft, open, selected]);
 
   const onPlace = useCallback(
     (place: Place) => {
       setPlacing(false);
       setDraft(place);
       onOpen(true);
-      bringIntoSight(api, place.x, place.y);
     },
-    [api, onOpen],
+    [onOpen],
   );
   const cancel = useCallback(() => setPlacing(false), []);
 
@@ -135,13 +140,18 @@ export function Comments(props: {
   );
 }
 
-/** Moves the view by as little as it takes to see the point beside (or above) the panel. */
-function bringIntoSight(api: ExcalidrawImperativeAPI, x: number, y: number): void {
+/** Moves the view by as little as it takes to see the point beside the panel, or above it where it is a sheet. */
+function bringIntoSight(api: ExcalidrawImperativeAPI, x: number, y: number, panel: Element | null): void {
   const { scrollX, scrollY, zoom, width, height } = viewOf(api);
-  const [right, bottom] = width > NARROW_PX ? [width - PANEL_PX, height] : [width, height * 0.4];
+  const { offsetLeft, offsetTop } = api.getAppState();
+  const box = panel?.getBoundingClientRect();
+  const isSheet = box !== undefined && box.width >= width - 1;
+  const right = box && !isSheet ? box.left - offsetLeft : width;
+  const bottom = isSheet ? box.top - offsetTop : height;
+  const within = (value: number, start: number, end: number) => Math.min(Math.max(value, start), Math.max(start, end));
   const [left, top] = [(x + scrollX) * zoom, (y + scrollY) * zoom];
-  const within = (value: number, end: number) => Math.min(Math.max(value, EDGE_PX), Math.max(EDGE_PX, end - EDGE_PX));
-  const [dx, dy] = [within(left, right) - left, within(top, bottom) - top];
+  const dx = within(left, EDGE_PX, right - EDGE_PX) - left;
+  const dy = within(top, TOOLS_PX, bottom - EDGE_PX / 2) - top;
   if (dx === 0 && dy === 0) return;
   api.updateScene({
     appState: { scrollX: scrollX + dx / zoom, scrollY: scrollY + dy / zoom },

@@ -16,6 +16,8 @@ export interface Shape {
   readonly angle: number;
   readonly isDeleted: boolean;
   readonly points?: readonly (readonly [number, number])[];
+  /** Of a label: what it is written in. */
+  readonly containerId?: string | null;
 }
 
 export interface Point {
@@ -119,7 +121,8 @@ export function placeAt(point: Point, shapes: Iterable<Shape>, zoom: number): Pl
   const near = NEAR_PX / zoom;
   let found: { shape: Shape; area: number } | null = null;
   for (const shape of shapes) {
-    if (shape.isDeleted) continue;
+    // A label belongs to its shape, and says nothing of its own.
+    if (shape.isDeleted || shape.containerId) continue;
     const box = boxOf(shape);
     const { x, y } = turn(point, middleOf(box), -shape.angle);
     if (x < box.left - near || x > box.right + near || y < box.top - near || y > box.bottom + near) continue;

@@ -27,6 +27,7 @@ const ShareDialog = lazy(() => import("../share/ShareDialog").then((module) => (
 
 const LOOK_MS = 30_000;
 const NARROW = "(max-width: 48rem)";
+const TINY = "(max-width: 30rem)";
 
 function useMedia(query: string): boolean {
   return useSyncExternalStore(
@@ -67,6 +68,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
   const say = useSay();
   const state = useSyncExternalStore(session.subscribe, session.state);
   const narrow = useMedia(NARROW);
+  const tiny = useMedia(TINY);
   const [peers, setPeers] = useState<readonly Peer[]>([]);
   const [following, setFollowing] = useState<string | null>(null);
   const [files, setFiles] = useState(false);
@@ -186,7 +188,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
         <SavedIndicator saved={open.saved} link={state.link} frozen={state.frozen} looking={looking !== null} />
         {room.role && <RoleBadge role={room.role} className="room__role" />}
         <span className="room__space" />
-        <People me={me} peers={peers} following={following} most={narrow ? 2 : 7} onFollow={(peer) => handle.current?.follow.toggle(peer)} />
+        <People me={me} peers={peers} following={following} most={tiny ? 1 : narrow ? 2 : 7} onFollow={(peer) => handle.current?.follow.toggle(peer)} />
         <CommentsButton store={session.comments} open={comments} onToggle={() => openComments(!comments)} />
         <button
           type="button"

@@ -138,6 +138,7 @@ describe("pins (X8)", () => {
     const all = [shape("big", { x: 0, y: 0, width: 500, height: 500 }), shape("small"), shape("gone", { isDeleted: true, width: 1 })];
     expect(placeAt({ x: 120, y: 110 }, all, 1)).toEqual({ x: 150, y: 100, element_id: "small" });
     expect(placeAt({ x: 300, y: 300 }, all, 1)).toEqual({ x: 500, y: 0, element_id: "big" });
+    expect(placeAt({ x: 120, y: 110 }, [...all, shape("label", { width: 30, containerId: "small" })], 1).element_id).toBe("small");
     expect(placeAt({ x: -300, y: 300 }, all, 1)).toEqual({ x: -300, y: 300, element_id: null });
   });
 });

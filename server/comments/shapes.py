@@ -24,6 +24,9 @@ MAX_MENTIONS: Final = 20
 MAX_PLACE: Final = 1e9
 """Of a coordinate of the canvas, in its own units."""
 
+MAX_THREADS_PAGE: Final = 200
+"""Whoever opens a room asks for all of its threads."""
+
 ID_PATTERN: Final = r"^[0-9a-z]{26}$"
 Id = Annotated[str, Field(pattern=ID_PATTERN, examples=["01k9yfz9yqg8t2m7x1n5w3c4vb"])]
 Place = Annotated[float, Field(ge=-MAX_PLACE, le=MAX_PLACE, allow_inf_nan=False)]
@@ -94,7 +97,9 @@ class ThreadsQuery(Query):
     cursor: str | None = Field(
         default=None, pattern=r"^[0-9]{1,9}$", description="next_cursor of the page before"
     )
-    limit: Annotated[int, BeforeValidator(whole_number)] = Field(default=MAX_PAGE, ge=1, le=MAX_PAGE)
+    limit: Annotated[int, BeforeValidator(whole_number)] = Field(
+        default=MAX_PAGE, ge=1, le=MAX_THREADS_PAGE, description="Fewer come where they hold many comments"
+    )
 
 
 class PeopleQuery(Query):

@@ -68,7 +68,11 @@ include-operation-id = ["put_asset"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 415, 422]
 
 [[operations]]
-include-operation-id = ["create_thread", "create_reply", "change_thread", "change_comment", "list_my_mentions"]
+include-operation-id = ["create_thread", "create_reply", "change_thread", "change_comment"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 403, 404, 409, 422]
+
+[[operations]]
+include-operation-id = ["list_my_mentions"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 403, 404, 409, 422]
 
 [[operations]]

@@ -9,6 +9,7 @@ import type { Call } from "./client";
 import type { Page, Person } from "./types";
 
 const BASE = "/api/v1";
+const PAGE = 200;
 
 export interface Remark {
   readonly id: string;
@@ -71,7 +72,7 @@ export class CommentApi {
 
   /** What changed after `since`, a page at a time; all of it with 0. */
   list(room: string, query: { since: number; cursor: string | null }): Promise<ThreadPage> {
-    const params = new URLSearchParams({ since: String(query.since) });
+    const params = new URLSearchParams({ since: String(query.since), limit: String(PAGE) });
     if (query.cursor) params.set("cursor", query.cursor);
     return this.#json(`${pathOf(room)}?${params}`);
   }

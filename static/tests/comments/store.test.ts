@@ -30,7 +30,7 @@ class Server {
   }
 
   readonly call = async (path: string, call: Call = {}): Promise<Response> => {
-    this.asked.push(`${call.method ?? "GET"} ${path.replace("/api/v1/rooms/r/comments", "")}`);
+    this.asked.push(`${call.method ?? "GET"} ${path.replace("/api/v1/rooms/r/comments", "").replace("&limit=200", "")}`);
     if (this.down) throw new ApiError("away", { kind: "offline" });
     if (path.endsWith("/read")) return new Response(null, { status: 204 });
     if (call.method === "POST") return Response.json({ ...this.change("mine", ada), read_at: AT });

@@ -370,29 +370,28 @@ async def test_the_same_key_writes_once(tmp_path: Path, empty_database: Path) ->
         assert [len(one["comments"]) for one in (await board.list(ada))["items"]] == [2]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "field"),
-    [
-        ({"x": 1, "body": "a"}, "/x"),
-        ({"body": "a"}, "/x"),
-        ({"x": 1e12, "y": 1, "body": "a"}, "/x"),
-        ({"x": 1, "y": 1, "body": " \n "}, "/body"),
-        ({"x": 1, "y": 1, "body": "a\0"}, "/body"),
-        ({"x": 1, "y": 1, "body": "a\u202eb"}, "/body"),
-        ({"x": 1, "y": 1, "body": "a" * 4001}, "/body"),
-        ({"x": 1, "y": 1, "body": "a", "author": "eve"}, "/author"),
-        ({"x": 1, "y": 1, "body": "a", "mentions": ["u"] * 21}, "/mentions"),
-        ({"element_id": "", "body": "a"}, "/element_id"),
-    ],
-)
-async def test_wrong_fields_are_named(
-    tmp_path: Path, empty_database: Path, wrong: dict[str, Any], field: str
-) -> None:
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"x": 1, "body": "a"}, "/x"),
+    ({"body": "a"}, "/x"),
+    ({"x": 1e12, "y": 1, "body": "a"}, "/x"),
+    ({"x": 1, "y": 1, "body": " \n "}, "/body"),
+    ({"x": 1, "y": 1, "body": "a\0"}, "/body"),
+    ({"x": 1, "y": 1, "body": "a\u202eb"}, "/body"),
+    ({"x": 1, "y": 1, "body": "a" * 4001}, "/body"),
+    ({"x": 1, "y": 1, "body": "a", "author": "eve"}, "/author"),
+    ({"x": 1, "y": 1, "body": "a", "mentions": ["u"] * 21}, "/mentions"),
+    ({"element_id": "", "body": "a"}, "/element_id"),
+]
+
+
+async def test_wrong_fields_are_named(tmp_path: Path, empty_database: Path) -> None:
     """X7."""
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await edge.guest()
         board = await board_of(edge, ada)
-        assert field_names(await ada.ask("POST", board.path, json=wrong)) == [field]
+        for wrong, field in WRONG:
+            assert field_names(await ada.ask("POST", board.path, json=wrong)) == [field], wrong
+        assert (await board.list(ada))["items"] == []
 
 
 def test_what_a_comment_may_hold_is_what_the_schema_says() -> None:

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 
+from db.cipher import list_keys
 from db.database import open_database
 from db.idempotency import purge_answers, store_answer
 from db.migrate import current_revision, head_revision
@@ -28,8 +29,10 @@ from server.blobs.trial import describe
 from server.pages import find_client
 from server.redis.address import RedisAway
 from server.secret import ensure_data_dir, load_secret
+from server.setting_types import read_keys
 from server.settings import Settings, SettingsError, effective_rows
 from server.supervisor import is_possible
+from server.vault.cipher import VaultCipher
 from server.workers import find_problems
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,6 +86,8 @@ async def try_all(settings: Settings) -> list[Result]:
     ]
     if settings.smtp_url is not None:
         trials.append(("mail server", _try_mail))
+    if settings.encryption_keys is not None:
+        trials.append(("encryption", _try_encryption))
     if settings.jwt_jwks_url is not None:
         trials.append(("keys of tokens", _try_keys))
     if settings.oidc_issuer is not None:
@@ -157,6 +162,24 @@ async def _try_blobs(settings: Settings) -> str:
         except Unavailable as error:
             raise Failed(describe(error)) from error
     return f"{settings.effective_blobs_url} takes files"
+
+
+async def _try_encryption(settings: Settings) -> str:
+    url = settings.effective_database_url
+    if settings.encryption_keys is None or current_revision(url) != head_revision():
+        raise Failed("This needs the tables of this version; type: kanvas migrate")
+    async with open_database(url) as database:
+        keys = await database.read(list_keys)
+    cipher = VaultCipher(read_keys(settings.encryption_keys.get_secret_value()), keys)
+    if cipher.failures:
+        raise Failed(" ".join(dict.fromkeys(cipher.failures.values())))
+    if not keys:
+        return "the server makes a first data key when it starts"
+    if cipher.key_id is None:
+        raise Warned(
+            "Nothing new is encrypted (kanvas keys rotate --to plain); kanvas keys rotate changes that."
+        )
+    return f"data key {cipher.key_id} is in use, {len(keys) - 1} older ones open"
 
 
 async def _try_redis(settings: Settings) -> str:

@@ -119,6 +119,8 @@ class Refusals:
         self._held: dict[Kind, Held] = {}
         self._is_noted = asyncio.Event()
         self._is_failing = False
+        # what one writes the other must not write too
+        self._writing = asyncio.Lock()
 
     def note_answer(
         self,
@@ -178,6 +180,10 @@ class Refusals:
 
     async def write(self, *, is_last: bool = False) -> None:
         """Write what is due: what is new of its kind, and what has waited for a minute; at the end all."""
+        async with self._writing:
+            await self._write(is_last=is_last)
+
+    async def _write(self, *, is_last: bool) -> None:
         now_s = self._clock()
         due: list[tuple[Kind, Held]] = []
         for kind, held in list(self._held.items()):
@@ -273,9 +279,10 @@ async def open_refusals(database: Transactions, now: Callable[[], datetime]) -> 
         try:
             yield refusals
         finally:
-            writing.cancel()
             try:
+                # before the writer ends: what it has in hand is not written twice
                 async with asyncio.timeout(CLOSE_S):
                     await refusals.write(is_last=True)
             except TimeoutError:
                 log.warning("refusals not noted", reason="the database was too slow at the end")
+            writing.cancel()

@@ -8,6 +8,7 @@ import { readBase, type Base, type Reading } from "./base";
 import { AdminApi } from "./admin";
 import { AccountApi } from "./account";
 import { AssetApi } from "./assets";
+import { AuditApi } from "./audit";
 import { CommentApi } from "./comments";
 import { ApiError, problemOf } from "./errors";
 import { SharingApi } from "./sharing";
@@ -95,6 +96,7 @@ export class Api {
   readonly admin = new AdminApi((path, call) => this.#call(path, call));
   readonly sharing = new SharingApi((path, call) => this.#call(path, call));
   readonly account = new AccountApi((path, call) => this.#call(path, call));
+  readonly audit = new AuditApi((path, call) => this.#call(path, call));
 
   constructor(credentials: Credentials) {
     this.#credentials = credentials;

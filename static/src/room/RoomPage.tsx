@@ -1,6 +1,7 @@
 /** The room: a slim bar of ours, and the editor below it, so that neither covers the other on any screen. */
 import { Suspense, lazy, useCallback, useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from "react";
 import "../styles/room.css";
+import { ActivityDrawer } from "../activity/ActivityDrawer";
 import { Loading } from "../app/App";
 import { copyText } from "../app/clipboard";
 import { useIdentity, useMe } from "../app/context";
@@ -9,7 +10,7 @@ import { isPlainClick, navigate, roomLink, roomPath } from "../app/router";
 import { readScene, type Peer } from "../binding";
 import { addressWords, can, viewWords } from "../share/roles";
 import { RoleBadge } from "../share/RoleBadge";
-import { BackIcon, EyeIcon, FilesIcon, PeopleIcon } from "../ui/icons";
+import { BackIcon, EyeIcon, FilesIcon, HistoryIcon, PeopleIcon } from "../ui/icons";
 import { Notice } from "../ui/Notice";
 import { useSay } from "../ui/toasts";
 import type { EditorHandle } from "./Editor";
@@ -74,6 +75,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
   const [files, setFiles] = useState(false);
   const [comments, setComments] = useState(false);
   const [sharing, setSharing] = useState(false);
+  const [activity, setActivity] = useState(false);
   const [pending, setPending] = useState<Handover | null>(() => takeOver(id));
   const handle = useRef<EditorHandle | null>(null);
   const { room, open } = state;
@@ -116,7 +118,10 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
   // One drawer at a time.
   const openComments = useCallback((next: boolean) => {
     setComments(next);
-    if (next) setFiles(false);
+    if (next) {
+      setFiles(false);
+      setActivity(false);
+    }
   }, []);
   const onCopyLink = useCallback(() => void copyLink(), [copyLink]);
 
@@ -142,6 +147,9 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
   }
   const looking = room && !can(room, "edit") ? viewWords(room) : null;
   if (!open || !room) return <Opening title={room?.title ?? ""} progress={state.progress} />;
+
+  // Who may is the server's to say; a server that does not say lets its owner.
+  const readsLog = can(room, "audit");
 
   const exportCopy = async () => {
     const { writeOut, download } = await import("./transfer");
@@ -199,11 +207,29 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
           onClick={() => {
             setFiles(!files);
             setComments(false);
+            setActivity(false);
           }}
           data-testid="files-button"
         >
           <FilesIcon />
         </button>
+        {readsLog && (
+          <button
+            type="button"
+            className="button room__files"
+            aria-label="Activity in this room"
+            title="Activity in this room"
+            aria-expanded={activity}
+            onClick={() => {
+              setActivity(!activity);
+              setFiles(false);
+              setComments(false);
+            }}
+            data-testid="activity-button"
+          >
+            <HistoryIcon />
+          </button>
+        )}
         <button type="button" className="button room__share" onClick={() => setSharing(true)} aria-label="Share this room" aria-haspopup="dialog" data-testid="share-button">
           <PeopleIcon />
           <span className="room__share-word">Share</span>
@@ -238,6 +264,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
             onCopyLink={onCopyLink}
           />
         </Suspense>
+        {readsLog && activity && <ActivityDrawer api={identity.api} room={room.id} myId={me.id} onClose={() => setActivity(false)} />}
       </main>
       {sharing && state.stage !== "refused" && (
         <Suspense fallback={null}>

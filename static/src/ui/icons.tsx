@@ -38,6 +38,7 @@ export const FilesIcon = icon(<><rect x="3" y="5.5" width="11" height="10.5" rx=
 export const FileIcon = icon(<><path d="M5 4.800A1.8 1.8 0 0 1 6.800 3h4.700L15.500 7v8.200a1.800 1.8 0 0 1-1.8 1.800H6.800A1.8 1.8 0 0 1 5 15.200Z" /><path d="M11.500 3v4h4" /></>);
 export const FilmIcon = icon(<><rect x="3" y="4.500" width="14" height="11" rx="1.8" /><path d="m8.500 7.500 4 2.500-4 2.500Z" /></>);
 export const RetryIcon = icon(<path d="M15.500 8.500A6 6 0 1 0 16 11.500M16 4.500v4h-4" />);
+export const HistoryIcon = icon(<><path d="M3.500 10a6.500 6.500 0 1 0 2-4.700L3.500 7.200M3.500 3.800v3.400h3.400" /><path d="M10 6.500V10l2.600 1.700" /></>);
 export const ImageOutIcon = icon(<><path d="M10.500 4H5.300A1.8 1.8 0 0 0 3.500 5.800v8.900a1.8 1.8 0 0 0 1.800 1.800h8.900a1.8 1.8 0 0 0 1.800-1.800V10" /><path d="m4 14.500 3.200-3.500 2.600 2.500 1.600-1.500 3.600 3.500M12.500 3.500H16.500V7.500M16.200 3.800 11.500 8.500" /></>);
 export const CommentIcon = icon(<path d="M5.300 4h9.400A1.800 1.800 0 0 1 16.500 5.800v6.400a1.800 1.800 0 0 1-1.800 1.800H9.500L5.500 17v-3h-.2a1.800 1.800 0 0 1-1.800-1.800V5.800A1.800 1.800 0 0 1 5.300 4ZM7 7.800h6M7 10.500h4" />);
 export const PeopleIcon = icon(<><circle cx="7.5" cy="7" r="2.8" /><path d="M2.500 16a5 5 0 0 1 10 0M12.500 4.500a2.600 2.600 0 0 1 0 5M14 11.300a5 5 0 0 1 3.500 4.700" /></>);

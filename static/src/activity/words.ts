@@ -1,0 +1,62 @@
+/** What an entry of the audit log says to a person. Pure. */
+import type { AuditEntry } from "../api/audit";
+import { count } from "../app/time";
+
+/** What can be chosen to see: the first word of actions, and what it is called. */
+export const NOUNS: readonly (readonly [noun: string, words: string])[] = [
+  ["", "Everything"],
+  ["room", "The room"],
+  ["member", "Members and roles"],
+  ["invitation", "Invitations"],
+  ["link", "Links"],
+  ["asset", "Files"],
+  ["comment", "Comments"],
+  ["document", "Drawing over HTTP"],
+  ["audit", "This log"],
+];
+
+/** Who did it. */
+export function whoOf(entry: AuditEntry, myId: string): string {
+  if (!entry.actor) return "Somebody who was not signed in";
+  if (entry.actor.id === myId) return "You";
+  return entry.actor.name || "Somebody";
+}
+
+const text = (value: unknown): string => (typeof value === "string" && value ? value : "");
+
+function changeOf(details: AuditEntry["details"], name: string): readonly [from: string, to: string] | null {
+  const change = details[name];
+  if (typeof change !== "object" || change === null) return null;
+  const { from, to } = change as { from?: unknown; to?: unknown };
+  return typeof to === "string" ? [text(from), to] : null;
+}
+
+/** What was done, after the name of who did it. */
+export function deedOf(entry: AuditEntry): string {
+  const { action, details } = entry;
+  if (action === "room.change") {
+    const title = changeOf(details, "title");
+    const visibility = changeOf(details, "visibility");
+    const told = [
+      title && `renamed the room to “${title[1]}”`,
+      visibility && `made the room ${visibility[1] === "public" ? "public: it is listed for everybody" : "unlisted"}`,
+    ].filter(Boolean);
+    if (told.length > 0) return told.join(" and ");
+  }
+  const name = text(details["filename"]) || text(details["title"]);
+  return name ? `${entry.words}: ${name}` : entry.words;
+}
+
+/** "Refused", "Refused 12 times"; empty for what was done. */
+export function refusalOf(entry: AuditEntry): string {
+  if (entry.result !== "refused") return "";
+  const times = entry.details["times"];
+  return typeof times === "number" && times > 1 ? `Refused ${count(times, "time", "times")}` : "Refused";
+}
+
+/** `after`: the next page; else the first one, again. Nothing twice. */
+export function mergeEntries(before: readonly AuditEntry[], page: readonly AuditEntry[], after: boolean): AuditEntry[] {
+  if (!after) return [...page];
+  const known = new Set(before.map(({ id }) => id));
+  return [...before, ...page.filter(({ id }) => !known.has(id))];
+}

@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest";
+import { exportPath, type AuditEntry } from "../../src/api/audit";
+import { deedOf, mergeEntries, refusalOf, whoOf } from "../../src/activity/words";
+
+const entry = (changes: Partial<AuditEntry> = {}): AuditEntry => ({
+  id: "e1",
+  at: "2026-01-31T12:00:00Z",
+  actor: { id: "ada", name: "Ada" },
+  action: "room.freeze",
+  words: "froze the room",
+  target: "",
+  result: "done",
+  address: null,
+  room_id: "plan",
+  details: {},
+  ...changes,
+});
+
+describe("activity", () => {
+  it("says who", () => {
+    expect(whoOf(entry(), "ada")).toBe("You");
+    expect(whoOf(entry(), "bob")).toBe("Ada");
+    expect(whoOf(entry({ actor: null }), "bob")).toBe("Somebody who was not signed in");
+  });
+
+  it("says what, with what was before and is now where that is known", () => {
+    expect(deedOf(entry())).toBe("froze the room");
+    expect(deedOf(entry({ action: "asset.add", words: "added a file", details: { filename: "a.png" } }))).toBe("added a file: a.png");
+    const both = { title: { from: "Plan", to: "Floor plan" }, visibility: { from: "unlisted", to: "public" } };
+    expect(deedOf(entry({ action: "room.change", words: "changed the room", details: both }))).toBe(
+      "renamed the room to “Floor plan” and made the room public: it is listed for everybody",
+    );
+    expect(deedOf(entry({ action: "room.change", words: "changed the room", details: { title: "odd" } }))).toBe("changed the room: odd");
+  });
+
+  it("says what was refused, and how often", () => {
+    expect(refusalOf(entry())).toBe("");
+    expect(refusalOf(entry({ result: "refused" }))).toBe("Refused");
+    expect(refusalOf(entry({ result: "refused", details: { times: 12 } }))).toBe("Refused 12 times");
+  });
+
+  it("puts a further page behind what is there, and a first one in its place", () => {
+    const [one, two, three] = ["1", "2", "3"].map((id) => entry({ id })) as [AuditEntry, AuditEntry, AuditEntry];
+    expect(mergeEntries([one, two], [two, three], true).map(({ id }) => id)).toEqual(["1", "2", "3"]);
+    expect(mergeEntries([one], [two], false)).toEqual([two]);
+  });
+
+  it("asks for a file by the room's own address", () => {
+    expect(exportPath("a/b", "csv")).toBe("/api/v1/rooms/a%2Fb/audit/export?format=csv");
+  });
+});

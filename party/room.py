@@ -1,7 +1,7 @@
 """A room: its sessions, its mailbox, and the one batch between apply and commit.
 
-Owns: joins, the mailbox, fan-out, slow readers. Does not own: what is let into the document (writer),
-waiting (the hub awaits the journal and calls back), sockets, persistence.
+Owns: joins, fan-out, slow readers. Does not own: the order of what waits (mailbox), what is let into the
+document (writer), waiting (the hub awaits the journal and calls back), sockets, persistence.
 A room is a value without `await`: bytes and callbacks in, messages to connections and a Batch out.
 
     receive -> mailbox -> take_batch (writer: admit, apply) -> [journal] -> commit (view, fan-out)
@@ -27,6 +27,7 @@ from party.errors import (
 )
 from party.guard import Guard
 from party.limits import Limits
+from party.mailbox import Mailbox, settle
 from party.outstanding import Outstanding
 from party.ports import SERVER, Principal, StoredRoom
 from party.presence import Presence
@@ -90,7 +91,7 @@ class Room:
 
         self._limits = limits
         self._outstanding = outstanding or Outstanding(limits.max_answer_bytes)
-        self._mail: list[Mail] = []
+        self._mail = Mailbox(limits)
         self._shared_at_s = now
         """When somebody joined last with the bytes that all share."""
 
@@ -149,9 +150,7 @@ class Room:
         """Close every session and refuse what waits."""
         for session in list(self.sessions):
             self.dismiss(session, error, now)
-        waiting = self._mail
-        self._mail = []
-        for mail in waiting:
+        for mail in self._mail.empty():
             if mail.reply is not None:
                 mail.reply(error)
 
@@ -193,10 +192,10 @@ class Room:
             case wire.Update(update):
                 if len(update) > self._limits.max_update_bytes:
                     raise TooLarge(f"One update may have {self._limits.max_update_bytes} bytes; split it.")
-                self._post(Mail(update, session.principal, session), session)
+                self._post(Mail(update, session.principal, session))
             case wire.Step2(update):
                 session.asked = False
-                self._post(Mail(update, session.principal, session, is_step_2=True), session)
+                self._post(Mail(update, session.principal, session, is_step_2=True))
             case wire.Step1(state_vector):
                 self._take_step_1(session, state_vector, now)
             case wire.Awareness(payload):
@@ -208,17 +207,9 @@ class Room:
                 elif (payload_now := self.presence.everybody()) is not None:
                     session.send(now, wire.encode_awareness(payload_now))
 
-    def _post(self, mail: Mail, session: Session) -> None:
-        self._mail.append(mail)
+    def _post(self, mail: Mail) -> None:
+        self._mail.put(mail)
         self._tally.updates += 1
-        session.waiting_messages += 1
-        session.waiting_bytes += len(mail.update)
-        if not session.paused and (
-            session.waiting_messages > self._limits.mailbox_messages
-            or session.waiting_bytes > self._limits.mailbox_bytes
-        ):
-            session.paused = True
-            session.connection.pause_reading()
 
     def submit(self, update: bytes, principal: Principal, reply: Reply) -> None:
         """An update that came over HTTP; `reply` is called once, when it is durable or refused (R9)."""
@@ -226,11 +217,11 @@ class Room:
             reply(TooLarge(f"One update may have {self._limits.max_update_bytes} bytes; split it."))
             return
         self._tally.updates += 1
-        self._mail.append(Mail(update, principal, reply=reply))
+        self._mail.put(Mail(update, principal, reply=reply))
 
     def purge(self, element_ids: Sequence[str], reply: Reply) -> None:
         """Remove these elements for good where they are deleted still; `reply` as for `submit` (C8)."""
-        self._mail.append(Mail(b"", SERVER, reply=reply, purge=element_ids))
+        self._mail.put(Mail(b"", SERVER, reply=reply, purge=element_ids))
 
     # -- joins ----------------------------------------------------------------------------------
 
@@ -332,16 +323,16 @@ class Room:
             return None
         if self._must_read:
             return None
-        mails = self._next_mails()
+        mails = self._mail.take()
         try:
             batch = self._writer.write(mails, self.view)
         except Exception:
             # the hub drops the room: whoever waits over HTTP is told then
-            self._mail[:0] = mails
+            self._mail.put_back(mails)
             raise
-        self._mail[:0] = batch.left
+        self._mail.put_back(batch.left)
         for mail in mails[: len(mails) - len(batch.left)]:
-            self._take_from_account(mail)
+            settle(mail)
         for mail, error in batch.refused:
             self._refuse(mail, error, now)
         for session, notice in batch.notices:
@@ -366,27 +357,6 @@ class Room:
         chore, self._writer.chore = self._writer.chore, None
         if chore is not None:
             chore.done(found)
-
-    def _next_mails(self) -> list[Mail]:
-        """What one batch takes: all of it, or as much as other rooms can wait for."""
-        size_bytes = 0
-        for count, mail in enumerate(self._mail, 1):
-            size_bytes += len(mail.update)
-            if count >= self._limits.batch_messages or size_bytes >= self._limits.batch_bytes:
-                mails, self._mail = self._mail[:count], self._mail[count:]
-                return mails
-        mails, self._mail = self._mail, []
-        return mails
-
-    def _take_from_account(self, mail: Mail) -> None:
-        session = mail.session
-        if session is None:
-            return
-        session.waiting_messages -= 1
-        session.waiting_bytes -= len(mail.update)
-        if session.paused and session.waiting_messages == 0:
-            session.paused = False
-            session.connection.resume_reading()
 
     def _refuse(self, mail: Mail, error: KanvasError, now: float) -> None:
         self._tally.refused.bump(error.code)

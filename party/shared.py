@@ -136,7 +136,8 @@ class SharedRoom(Room):
         if batch is None:
             return
         self._landed_seq = None
-        self._mail[:0] = self._refused = batch.mails
+        self._refused = batch.mails
+        self._mail.put_back(batch.mails)
         if self._refused_at_seq == self.view.seq:
             raise RoomMoved
         self._refused_at_seq = self.view.seq
@@ -258,8 +259,7 @@ class SharedRoom(Room):
         error = ClientIdTaken(TWO_PLACES)
         if mail.session is not None:
             self.dismiss(mail.session, error, now)
-        elif mail in self._mail and mail.reply is not None:
-            self._mail.remove(mail)
+        elif mail.reply is not None and self._mail.withdraw(mail):
             mail.reply(error)
 
     def _show(self, stretch: Stretch, advances: dict[int, int], now: float) -> None:

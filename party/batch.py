@@ -20,6 +20,13 @@ Reply = Callable[[str | KanvasError], None]
 
 
 @dataclass(slots=True, eq=False)
+class Author:
+    """Somebody who writes over HTTP, as long as the update is under way."""
+
+    principal: Principal
+
+
+@dataclass(slots=True, eq=False)
 class Mail:
     """One update in the mailbox. `session` is None when it came over HTTP; then `reply` is set.
 
@@ -27,7 +34,7 @@ class Mail:
     """
 
     update: bytes
-    principal: Principal
+    author: Author | Session
     session: Session | None = None
     is_step_2: bool = False
     reply: Reply | None = None
@@ -41,6 +48,11 @@ class Mail:
     purge: Sequence[str] = ()
     clients: frozenset[int] = frozenset()
     """The client ids it wrote under when it was applied."""
+
+    @property
+    def principal(self) -> Principal:
+        """Who its author is now: the role may have changed while it waited (G4)."""
+        return self.author.principal
 
 
 @dataclass(slots=True)

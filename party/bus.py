@@ -21,7 +21,8 @@ from party.wire import Reader, encode_buffer, encode_uint
 
 VERSION: Final = 2
 DIGEST_BYTES: Final = 16
-ROLES: Final[tuple[Role, ...]] = ("owner", "editor", "viewer")
+ROLES: Final[tuple[Role, ...]] = ("owner", "editor", "viewer", "commenter")
+"""As they are numbered on the wire: new ones go to the end."""
 
 
 class Beat(NamedTuple):

@@ -1,27 +1,27 @@
 """The hub: the open rooms of one process.
 
 Owns: single-flight load, what a tick does, when a room is checkpointed, idle unload, drain. Does not own:
-when a room is visited (ticker), how a batch becomes durable (committer) and a checkpoint is made
-(checkpoints), what a room decides (room, shared), what other nodes say (relay), sockets, SQL. Every task
-lives in the hub's TaskGroup. Keeps rules H1-H9, J1-J7, C9, B10.
+when a room is visited (ticker), who writes over HTTP (authors), how a batch becomes durable (committer) and a
+checkpoint is made (checkpoints), what a room decides (room, shared), what other nodes say (relay), sockets,
+SQL. Every task lives in the hub's TaskGroup. Keeps rules H1-H9, J1-J7, C9, B10, G4.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from party import waves
+from party.authors import Authors
 from party.batch import Chore
 from party.checkpoints import Checkpoints, Compact, compact_inline
 from party.committer import Committer
 from party.document import Document
 from party.errors import (
     DocumentBroken,
-    IncompleteUpdate,
     KanvasError,
     RoomMoved,
     RoomNotFound,
@@ -32,7 +32,7 @@ from party.guard import Guard
 from party.limits import Limits
 from party.memory import MemoryBus
 from party.outstanding import Outstanding
-from party.ports import Bus, Connection, Journal, Principal, StoredRoom
+from party.ports import Bus, Connection, Journal, Principal, Role, StoredRoom
 from party.relay import EVICT, NoteHandler, Relay
 from party.seat import Seat
 from party.session import Session
@@ -45,8 +45,6 @@ log = logging.getLogger("kanvas.hub")
 
 SLOW_LOAD_S = 0.02
 """A room that takes longer to load holds up the others noticeably, and the log says so."""
-
-SUBMIT_TRIES = 3
 
 
 class Hub:
@@ -79,6 +77,7 @@ class Hub:
             bus or MemoryBus("alone"), journal, limits, self, self._committer, self._spawn, bus_key
         )
         self.relay.on_note(EVICT, self._heard_evict)
+        self._authors = Authors(self._open, self.wake, self.relay)
         self._checkpointing: set[SharedRoom] = set()
         self._outstanding = Outstanding(limits.max_answer_bytes)
         self._chores: set[SharedRoom] = set()
@@ -86,14 +85,22 @@ class Hub:
 
     # -- the public verbs -----------------------------------------------------------------------
 
-    async def join(self, room_id: str, principal: Principal, connection: Connection) -> Seat:
+    async def join(
+        self,
+        room_id: str,
+        principal: Principal,
+        connection: Connection,
+        on_role: Callable[[Role], None] | None = None,
+    ) -> Seat:
         """Open the room if need be and take the connection in.
 
-        Raises RoomNotFound, Unavailable, ShuttingDown, RoomHeld, Quarantined.
+        `on_role` is told its role, now and whenever it changes.
+        Raises RoomNotFound, Unavailable, ShuttingDown, RoomHeld, Quarantined, RoomClosed, KeptOut.
         """
-        self._guard.check_entry(room_id, principal.user_id)
+        for user_id in (principal.user_id, *principal.aliases):
+            self._guard.check_entry(room_id, user_id)
         room = await self._open(room_id)
-        session = Session(principal, connection, sent_at_s=self._loop.time())
+        session = Session(principal, connection, sent_at_s=self._loop.time(), on_role=on_role)
         room.join(session, self._loop.time())
         if room.is_shared:
             self.relay.people_moved(room)
@@ -108,39 +115,28 @@ class Hub:
         Raises BadUpdate, IncompleteUpdate (with the state vector), TooLarge, Forbidden, RoomNotFound,
         Unavailable, ShuttingDown. Cancel-safe: a cancelled update may still be applied.
         """
-        self._guard.check_kept_out(room_id, principal.user_id)
-        has_read = False
-        for tries_left in reversed(range(SUBMIT_TRIES)):
-            try:
-                return await self._submit(room_id, principal, update)
-            except RoomMoved:
-                if not tries_left:
-                    raise
-            except IncompleteUpdate:
-                if has_read or not tries_left:
-                    raise
-                has_read = True
-                room = await self._open(room_id)
-                room.read_first()
-                self.relay.look(room)
-        raise Unavailable
+        for user_id in (principal.user_id, *principal.aliases):
+            self._guard.check_kept_out(room_id, user_id)
+        return await self._authors.submit(room_id, principal, update)
 
-    async def _submit(self, room_id: str, principal: Principal, update: bytes) -> str:
-        room = await self._open(room_id)
-        answer: asyncio.Future[str] = self._loop.create_future()
+    def people(self, room_id: str) -> list[Principal]:
+        """Whose role matters here now: who is connected at this node, and who writes over HTTP."""
+        room = self._rooms.get(room_id)
+        sessions = room.sessions if room is not None else ()
+        found = [one.principal for one in (*sessions, *self._authors.of(room_id))]
+        return list({one.user_id: one for one in found}.values())
 
-        def reply(result: str | KanvasError) -> None:
-            if answer.done():
-                return
-            if isinstance(result, str):
-                answer.set_result(result)
-            else:
-                answer.set_exception(result)
-
-        room.submit(update, principal, reply)
-        room.idle_since_s = None if room.sessions else self._loop.time()
-        self.wake(room)
-        return await answer
+    def set_roles(self, room_id: str, people: Mapping[str, Principal | None]) -> None:
+        """Who they are from now on at this node, as `Room.change_roles` takes it (G4)."""
+        self._authors.change_roles(room_id, people)
+        room = self._rooms.get(room_id)
+        if room is None:
+            return
+        room.change_roles(people, self._loop.time())
+        if room.is_shared:
+            self.relay.people_moved(room)
+        if room.has_work:
+            self.wake(room)
 
     async def purge(self, room_id: str, element_ids: Sequence[str] = ()) -> None:
         """Remove these elements for good where they are deleted still, and checkpoint the room (C8, C9).

@@ -10,7 +10,7 @@ of earlier page loads and bring each other's edits along (a browser that two of 
 week), so a sync step 2 binds an id only until its real author is heard.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from party.errors import ClientIdTaken
 from party.ports import Owner
@@ -38,28 +38,43 @@ class Ownership:
         owner = self._owners.get(client)
         return None if owner is None or owner.is_relayed else owner.user_id
 
-    def is_foreign(self, client: int, user_id: str, pending: Mapping[int, Owner] = {}) -> bool:
-        """True when the id is somebody else's.
+    def is_foreign(
+        self,
+        client: int,
+        user_id: str,
+        pending: Mapping[int, Owner] = {},
+        aliases: Collection[str] = (),
+    ) -> bool:
+        """True when the id is somebody else's, and none of those he went by before (`aliases`).
 
         An id nobody has edited under yet is his who was first present under it: its presence shows it to
         everybody before its first edit (O4). `pending` are the bindings of the batch in hand.
         """
         owner = pending.get(client) or self._owners.get(client)
         if owner is not None and not owner.is_relayed:
-            return owner.user_id != user_id
+            return owner.user_id != user_id and owner.user_id not in aliases
         announcer = self._announcer(client)
-        return announcer is not None and announcer != user_id
+        return announcer is not None and announcer != user_id and announcer not in aliases
 
     def claim(
-        self, clients: Iterable[int], user_id: str, pending: Mapping[int, Owner] = {}
+        self,
+        clients: Iterable[int],
+        user_id: str,
+        pending: Mapping[int, Owner] = {},
+        aliases: Collection[str] = (),
     ) -> dict[int, Owner]:
-        """The new bindings of a live update that advances `clients` (O1). Raises ClientIdTaken (O2)."""
+        """The new bindings of a live update that advances `clients` (O1). Raises ClientIdTaken (O2).
+
+        What is bound to an alias stays as it is: the journal takes no second binding (J12).
+        """
         claims: dict[int, Owner] = {}
         for client in clients:
             owner = pending.get(client) or self._owners.get(client)
-            if owner is not None and not owner.is_relayed and owner.user_id == user_id:
-                continue
-            if self.is_foreign(client, user_id, pending):
+            if owner is not None and not owner.is_relayed:
+                if owner.user_id == user_id or owner.user_id in aliases:
+                    continue
+                raise ClientIdTaken
+            if self.is_foreign(client, user_id, pending, aliases):
                 raise ClientIdTaken
             claims[client] = Owner(user_id)
         return claims

@@ -14,6 +14,9 @@ Stage = Literal["load", "edit", "read"]
 """What the document library is asked to do: open a room, take edits in, encode."""
 
 
+NO_ALIASES: Final[frozenset[str]] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is acting, taken from the verified token and the room's roles, never from a payload."""
@@ -21,10 +24,18 @@ class Principal:
     user_id: str
     name: str
     role: Role = "editor"
+    aliases: frozenset[str] = NO_ALIASES
+    """Ids of guests that this account was: what is theirs is his."""
 
-    @property
-    def can_edit(self) -> bool:
-        return self.role != "viewer"
+    is_shown: bool = True
+    """Whether others see that he is here."""
+
+    is_admin: bool = False
+    """The operator, who may look into every room."""
+
+    def goes_by(self, user_id: str) -> bool:
+        """Whether this id is his, now or from before he signed in."""
+        return user_id == self.user_id or user_id in self.aliases
 
 
 SERVER = Principal(user_id="server", name="Kanvas", role="owner")

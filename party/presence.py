@@ -1,7 +1,7 @@
 """Presence: who is here, by awareness client id.
 
 Owns: the last state of each client id, which session owns it, and what changed since the last tick.
-Does not own: sending. Never touches the journal. Keeps rules P1-P8. Pure.
+Does not own: sending. Never touches the journal. Keeps rules P1-P8, G7. Pure.
 Source: y-protocols awareness.js (clock rules, a null state means gone).
 """
 
@@ -123,7 +123,7 @@ class Presence:
         finds itself there raises its clock and says again that it is here, so somebody who comes back
         with the clock he left with is seen at once and not after his next renewals, up to 30 s later.
         """
-        if self._is_relay(session, payload):
+        if not session.principal.is_shown or self._is_relay(session, payload):
             self.ignored += 1
             return None
         if count_awareness(payload) > self._max_entries:
@@ -165,20 +165,24 @@ class Presence:
     def _accept(self, session: Session, client_id: int, clock: int, text: bytes) -> bool:
         known = self._entries.get(client_id)
         is_gone = text == GONE
-        user_id = session.principal.user_id
+        principal = session.principal
         if known is None:
             departed = self._departed.get(client_id)
-            if is_gone or (departed is not None and (clock <= departed.clock or departed.user_id != user_id)):
+            if is_gone or (
+                departed is not None and (clock <= departed.clock or not principal.goes_by(departed.user_id))
+            ):
                 # an id stays his who showed it first, also after he left (O4)
                 return False
             if len(self._own.get(session, ())) >= self._max_clients:
                 return False
             owner = self._owners(client_id)
-            if owner is not None and owner != user_id:
+            if owner is not None and not principal.goes_by(owner):
                 return False
         else:
             # the same person may come back on a new socket before the old one is known to be dead
-            if known.session is not session and (known.user_id != user_id or clock <= known.clock):
+            if known.session is not session and (
+                not principal.goes_by(known.user_id) or clock <= known.clock
+            ):
                 return False
             if clock < known.clock or (clock == known.clock and not is_gone):
                 return False
@@ -195,7 +199,7 @@ class Presence:
         else:
             if known is not None:
                 self._disown(client_id, known)
-            self._entries[client_id] = Entry(session, clock, state, user_id)
+            self._entries[client_id] = Entry(session, clock, state, principal.user_id)
             self._own.setdefault(session, []).append(client_id)
         self._changed.add(client_id)
         if self.is_shared:

@@ -7,18 +7,19 @@ A room is a value without `await`: bytes and callbacks in, messages to connectio
     receive -> mailbox -> take_batch (writer: admit, apply) -> [journal] -> commit (view, fan-out)
 
 At most one batch is between `take_batch` and `commit`, and until then nothing reads the live document.
-Keeps rules R1-R10, S1-S7, P4-P6. Time is passed in.
+Keeps rules R1-R10, S1-S7, P4-P6, G4, G6. Time is passed in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from party import wire
-from party.batch import Batch, Chore, Mail, Reply
+from party.batch import Author, Batch, Chore, Mail, Reply
 from party.document import Document
 from party.errors import (
     DocumentBroken,
+    Forbidden,
     IncompleteUpdate,
     KanvasError,
     RepeatedRepair,
@@ -35,10 +36,13 @@ from party.restraints import FROZEN, THAWED
 from party.session import LIVE, Closed, Joining, Lagging, Live, Session
 from party.tally import Tally
 from party.view import CommittedView
-from party.writer import Writer
+from party.writer import VIEW_ONLY, Writer
 
 SHARED_S: Final = 5.0
 """How long after a join the bytes that all who join share are kept: a second copy of the document."""
+
+
+REMOVED: Final = "You have no access to this room any more; its owner can let you in again."
 
 
 class Room:
@@ -129,6 +133,7 @@ class Room:
         if (payload := self.presence.everybody()) is not None:
             messages.append(wire.encode_awareness(payload))
         session.send(now, *messages)
+        session.tell_role()
         self._tally.joins += 1
         if self._guard.is_frozen(self.id):
             self._tell(session, FROZEN, now)
@@ -161,15 +166,34 @@ class Room:
 
     def expel(self, user_id: str, error: KanvasError, now: float) -> int:
         """Close every session of one user with `error`; returns how many there were."""
-        theirs = [session for session in self.sessions if session.principal.user_id == user_id]
+        theirs = [session for session in self.sessions if session.principal.goes_by(user_id)]
         for session in theirs:
             session.close(error)
             self.leave(session, now)
         return len(theirs)
 
+    def change_roles(self, people: Mapping[str, Principal | None], now: float) -> None:
+        """Who they are from now on, by user id; None is sent out, and who is not named stays (G4, G6).
+
+        It counts for what waits in the mailbox already, too.
+        """
+        for session in list(self.sessions):
+            before = session.principal
+            after = people.get(before.user_id, before)
+            if after is None:
+                self.dismiss(session, Forbidden(REMOVED), now)
+            elif after != before:
+                session.principal = after
+                if not after.is_shown:
+                    self.presence.leave(session)
+                if after.role != before.role:
+                    session.notices.discard(VIEW_ONLY)
+                    session.tell_role()
+
     def present(self) -> list[Principal]:
-        """Who is connected, each user once, in the order they came."""
-        return list({session.principal.user_id: session.principal for session in self.sessions}.values())
+        """Who is connected and shown, each user once, in the order they came (G7)."""
+        people = (session.principal for session in self.sessions)
+        return list({one.user_id: one for one in people if one.is_shown}.values())
 
     # -- what comes in --------------------------------------------------------------------------
 
@@ -192,10 +216,10 @@ class Room:
             case wire.Update(update):
                 if len(update) > self._limits.max_update_bytes:
                     raise TooLarge(f"One update may have {self._limits.max_update_bytes} bytes; split it.")
-                self._post(Mail(update, session.principal, session))
+                self._post(Mail(update, session, session))
             case wire.Step2(update):
                 session.asked = False
-                self._post(Mail(update, session.principal, session, is_step_2=True))
+                self._post(Mail(update, session, session, is_step_2=True))
             case wire.Step1(state_vector):
                 self._take_step_1(session, state_vector, now)
             case wire.Awareness(payload):
@@ -211,17 +235,17 @@ class Room:
         self._mail.put(mail)
         self._tally.updates += 1
 
-    def submit(self, update: bytes, principal: Principal, reply: Reply) -> None:
+    def submit(self, update: bytes, author: Author, reply: Reply) -> None:
         """An update that came over HTTP; `reply` is called once, when it is durable or refused (R9)."""
         if len(update) > self._limits.max_update_bytes:
             reply(TooLarge(f"One update may have {self._limits.max_update_bytes} bytes; split it."))
             return
         self._tally.updates += 1
-        self._mail.put(Mail(update, principal, reply=reply))
+        self._mail.put(Mail(update, author, reply=reply))
 
     def purge(self, element_ids: Sequence[str], reply: Reply) -> None:
         """Remove these elements for good where they are deleted still; `reply` as for `submit` (C8)."""
-        self._mail.put(Mail(b"", SERVER, reply=reply, purge=element_ids))
+        self._mail.put(Mail(b"", Author(SERVER), reply=reply, purge=element_ids))
 
     # -- joins ----------------------------------------------------------------------------------
 

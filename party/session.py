@@ -1,16 +1,17 @@
 """A session: one connection in one room, and the states it goes through.
 
 Owns: who it is, how far it has been synced, what it still has in the mailbox. Does not own: the socket
-(ports.Connection) and what a message means (room). Keeps rules S1-S6.
+(ports.Connection) and what a message means (room). Keeps rules S1-S6, G6.
 
     Joining -> Live <-> Lagging -> Closed        (Closed from anywhere)
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from party.errors import KanvasError
-from party.ports import Connection, Principal
+from party.ports import Connection, Principal, Role
 
 MAX_REASON_BYTES = 123
 """RFC 6455: a control frame carries 125 bytes, two of them the code."""
@@ -82,6 +83,9 @@ class Session:
     unsent_bytes: int = 0
     """What was unsent when `has_drained` last looked."""
 
+    on_role: Callable[[Role], None] | None = None
+    """Tells its client which role it has: our own ones know what to do with that."""
+
     @property
     def is_closed(self) -> bool:
         return isinstance(self.state, Closed)
@@ -96,6 +100,11 @@ class Session:
         """Hand messages to the socket, in one write."""
         self.sent_at_s = now
         self.connection.send(*messages)
+
+    def tell_role(self) -> None:
+        """Its role, at the beginning and when it changes (G6)."""
+        if self.on_role is not None:
+            self.on_role(self.principal.role)
 
     def has_drained(self, least_bytes: int) -> bool:
         """True when at least so many bytes left since this was last true; slow is not stuck."""

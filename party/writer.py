@@ -4,7 +4,7 @@ Owns: admission of updates in arrival order, the account of what the document re
 server's own, the removal of what was deleted long ago, and finding the culprit when the library fails. Does
 not own: the mailbox, sessions' lives, when it is committed (room). Nobody but the room's loop reads the live
 document, and only when nothing is between apply and commit.
-Keeps rules D3-D11, O1-O5, C8, R6, S3, Q3-Q5 (by its guard).
+Keeps rules D3-D11, O1-O5, C8, R6, G5, Q3-Q5 (by its guard).
 """
 
 from collections import deque
@@ -29,6 +29,7 @@ from party.guard import Guard
 from party.layout import Layout
 from party.limits import Limits
 from party.ownership import Announcer, Ownership, nobody
+from party.policy import can
 from party.ports import NO_CLAIMS, SERVER, Entry, Owner, Principal, StoredRoom
 from party.restraints import FROZEN
 from party.session import Session
@@ -38,6 +39,8 @@ from party.view import CommittedView
 FOREIGN: Final = (
     "Some edits were made under a client id of somebody else and were not taken; they come with his own."
 )
+
+VIEW_ONLY: Final = "You may look at this room, not edit it: your own edits were not taken."
 
 CHORE_BYTES: Final = 64 * 1024
 """A walk over more is done beside the loop; this much takes some 5 ms."""
@@ -270,13 +273,13 @@ class Writer:
     def _admit_update(self, mail: Mail, view: CommittedView) -> "Admitted | None":
         """Apply one update if it may be; None when it has nothing new. Raises KanvasError."""
         self._guard.take(mail.principal.user_id)
-        if not mail.principal.can_edit:
-            # a viewer's step 2 is what its cache holds, not an attempt to edit
-            if mail.is_step_2:
-                if mail.update != EMPTY_UPDATE:
-                    mail.notice = "You may look at this room, not edit it: your own edits were not taken."
-                return None
-            raise Forbidden("You may look at this room, not edit it; ask its owner.")
+        if not can(mail.principal.role, "edit"):
+            if mail.session is None:
+                raise Forbidden("You may look at this room, not edit it; ask its owner.")
+            # not a close: what it holds may be of a cache, or drawn before its role changed (G5)
+            if mail.update != EMPTY_UPDATE:
+                mail.notice = VIEW_ONLY
+            return None
         if self._guard.is_frozen(self._room_id):
             if mail.session is None:
                 raise RoomFrozen
@@ -349,13 +352,15 @@ class Writer:
             raise TooLarge(f"One update may bring {most:,} new client ids; split it.")
 
     def _foreign(self, clients: Iterable[int], principal: Principal) -> set[int]:
-        user_id = principal.user_id
-        return {one for one in clients if self.ownership.is_foreign(one, user_id, self._pending)}
+        user_id, aliases = principal.user_id, principal.aliases
+        return {one for one in clients if self.ownership.is_foreign(one, user_id, self._pending, aliases)}
 
     def _claim(self, advances: Iterable[int], mail: Mail) -> Mapping[int, Owner]:
         """The bindings an update makes. Raises ClientIdTaken (O1-O3)."""
-        bind = self.ownership.relay if mail.is_step_2 else self.ownership.claim
-        return bind(advances, mail.principal.user_id, self._pending)
+        principal = mail.principal
+        if mail.is_step_2:
+            return self.ownership.relay(advances, principal.user_id, self._pending)
+        return self.ownership.claim(advances, principal.user_id, self._pending, principal.aliases)
 
     def _take_joins(self, anatomy: admission.Anatomy) -> None:
         """Count what the library copies at the end of the transaction, and walks. Raises IsFull (D11, D12).

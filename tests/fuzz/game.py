@@ -16,6 +16,7 @@ from pycrdt import Doc, Map
 
 from party import wire
 from party.admission import dissect
+from party.batch import Author
 from party.document import compact
 from party.errors import KanvasError
 from party.limits import Limits
@@ -124,7 +125,7 @@ class Game:
             case "step2":
                 self.room.receive(self._session, wire.encode_step_2(move.data), 0.0)
             case "http":
-                self.room.submit(move.data, ATTACKER, self._reply)
+                self.room.submit(move.data, Author(ATTACKER), self._reply)
             case "raw":
                 self.room.receive(self._session, move.data, 0.0)
             case "settle":

@@ -9,6 +9,7 @@ from pycrdt import Map, Text
 
 from party import wire
 from party.admission import dissect
+from party.batch import Author
 from party.cut import cut
 from party.document import compact, make_checkpoint
 from party.errors import DocumentBroken, KanvasError
@@ -118,8 +119,10 @@ def test_a_chore_of_a_batch_that_was_poisoned_is_forgotten() -> None:
         (9, 0, [item(TYPE, EMPTY_MAP, parent="elements", key="q"), item(ANY, ANY_FIVE, left=(10, 0))]),
         (10, 0, [item(ANY, ANY_FIVE, left=(9, 1))]),
     )
-    room.submit(ring_in_map, EVIL, told.append)
-    room.submit(update((11, 0, [item(ANY, ANY_FIVE, parent=(4242, 0), key="foo")])), BERT, told.append)
+    room.submit(ring_in_map, Author(EVIL), told.append)
+    room.submit(
+        update((11, 0, [item(ANY, ANY_FIVE, parent=(4242, 0), key="foo")])), Author(BERT), told.append
+    )
     room.take_batch(1.0)
     assert room.chore is None
 
@@ -363,7 +366,7 @@ def test_who_waits_over_http_is_told_even_if_the_fan_out_fails() -> None:
     room = open_room()
     anna = enter(room, ANNA)
     told: list[str | KanvasError] = []
-    room.submit(value(11), BERT, told.append)
+    room.submit(value(11), Author(BERT), told.append)
     assert room.take_batch(0.0) is not None
 
     def broken(*_: bytes) -> None:

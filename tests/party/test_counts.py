@@ -6,6 +6,7 @@ import pytest
 
 from party import wire
 from party.admission import dissect
+from party.batch import Author
 from party.document import Document
 from party.errors import KanvasError, TooLarge
 from party.limits import Limits
@@ -70,7 +71,7 @@ def test_new_client_ids_are_limited(most: int, way: str) -> None:
         peer.enter(room)
         made = update(*[(one, 0, [gc(1)]) for one in range(2**21, 2**21 + count)])
         if way == "http":
-            room.submit(made, ANNA, answers.append)
+            room.submit(made, Author(ANNA), answers.append)
         else:
             peer.send(wire.encode_update(made) if way == "update" else wire.encode_step_2(made))
         settle(room)

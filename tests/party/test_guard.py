@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from party import wire
+from party.batch import Author
 from party.document import Changes, Document
 from party.errors import DocumentBroken, KanvasError, Poison, Quarantined, RoomHeld
 from party.guard import Guard
@@ -104,7 +105,7 @@ def edit_crash(*client_ids: int, is_exact: bool = True) -> Crash:
 
 def submit(room: Room, made: bytes, principal: Any = ANNA) -> list[str | KanvasError]:
     answers: list[str | KanvasError] = []
-    room.submit(made, principal, answers.append)
+    room.submit(made, Author(principal), answers.append)
     return answers
 
 

@@ -8,6 +8,7 @@ from pycrdt import Doc, Text
 
 from party import wire
 from party.admission import MAX_JOINED_BYTES, dissect
+from party.batch import Author
 from party.errors import BadUpdate
 from party.layout import Layout
 from tests.party.peers import ANNA, Peer, doc_of, open_room, settle
@@ -65,7 +66,7 @@ def test_a_long_text_typed_into_at_many_places_is_taken_whole(*, is_step_2: bool
         assert peer.wire.code is None
     else:
         answers: list[object] = []
-        room.submit(state, ANNA, answers.append)
+        room.submit(state, Author(ANNA), answers.append)
         settle(room)
         assert answers == [room.view.version]
     assert str(doc_of(room.state(0.0)[1]).get("t", type=Text)) == str(words)
@@ -90,7 +91,7 @@ def test_updates_that_go_on_from_each_other_are_not_one_transaction() -> None:
     for nth in range(10):
         peer.send(wire.encode_update(grown(1, 500 * nth, 500)))
     answers: list[object] = []
-    room.submit(grown(1, 5_000, 1), ANNA, answers.append)
+    room.submit(grown(1, 5_000, 1), Author(ANNA), answers.append)
     began = time.process_time()
     batches = settle(room)
     assert peer.wire.code is None

@@ -7,6 +7,7 @@ import pytest
 
 from party import wire
 from party.admission import dissect
+from party.batch import Author
 from party.errors import (
     BadUpdate,
     DocumentBroken,
@@ -55,7 +56,7 @@ def value(client: int, at: int = 0, key: str = "k") -> bytes:
 
 def submit(room: Room, made: bytes, principal: Any = ANNA) -> list[Answer]:
     answers: list[Answer] = []
-    room.submit(made, principal, answers.append)
+    room.submit(made, Author(principal), answers.append)
     return answers
 
 

@@ -6,7 +6,8 @@ from party import wire
 from party.errors import Forbidden, KanvasError, ShuttingDown
 from party.limits import Limits
 from party.room import Room
-from party.session import Closed, Joining, Live, Session, shorten
+from party.session import Joining, Live, Session, shorten
+from party.writer import VIEW_ONLY
 from tests.party.contents import content
 from tests.party.peers import ANNA, BERT, VERA, Peer, Wire, doc_of, open_room, settle
 from tests.party.updates import ANY, ANY_FIVE, item, update
@@ -100,8 +101,8 @@ def test_a_viewer_reads_along() -> None:
     assert "a" in vera.elements
 
 
-def test_a_viewer_that_edits_is_closed() -> None:
-    """S3: 4403, and nothing of the edit is taken."""
+def test_a_viewer_that_edits_is_told_and_stays() -> None:
+    """S3: words, once, and nothing of the edit is taken."""
     room = open_room()
     vera = Peer(VERA)
     session = vera.enter(room)
@@ -109,10 +110,13 @@ def test_a_viewer_that_edits_is_closed() -> None:
     vera.draw("a")
     vera.flush()
     settle(room)
-    assert session.state == Closed(by_us=True)
-    assert vera.wire.code == 4403
+    vera.draw("b")
+    vera.flush()
+    settle(room)
+    assert vera.wire.code is None
+    assert vera.wire.notices == [VIEW_ONLY]
     assert room.view.seq == 0
-    assert not room.sessions
+    assert list(room.sessions) == [session]
 
 
 def test_one_question_at_a_time() -> None:

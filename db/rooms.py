@@ -17,15 +17,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
-from sqlalchemy import Connection, Row, Select, delete, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    delete,
+    exists,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
-from db.tables import UtcDateTime, room_heads, room_participants, rooms, users
+from db.tables import UtcDateTime, room_heads, room_members, room_participants, rooms, users
 from db.upsert import insert_into
 from party.errors import Conflict, PreconditionFailed, RoomNotFound
 from party.ports import Role, Schema
 
 Visibility = Literal["public", "unlisted"]
 Scope = Literal["public", "mine", "trash"]
+DefaultRole = Literal["none", "viewer", "commenter", "editor"]
 
 PURGED_MOST = 100
 NAMES_AT_ONCE = 500
@@ -50,6 +63,9 @@ class Room:
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    default_role: DefaultRole = "editor"
+    """Of everybody who has its address."""
+    shows_viewers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,8 @@ def insert_room(
     schema: Schema,
     creator_id: str,
     now: datetime,
+    default_role: DefaultRole = "editor",
+    shows_viewers: bool = True,
 ) -> Room:
     """Make a room, its journal's head, and its creator (who must be a user) its owner.
 
@@ -86,6 +104,8 @@ def insert_room(
         creator_id=creator_id,
         created_at=now,
         updated_at=now,
+        default_role=default_role,
+        shows_viewers=shows_viewers,
     )
     if connection.execute(statement.on_conflict_do_nothing(index_elements=[rooms.c.id])).rowcount == 0:
         raise Conflict("There already is a room with this id (perhaps in the trash); choose another.")
@@ -93,6 +113,11 @@ def insert_room(
     connection.execute(
         room_participants.insert().values(
             room_id=id, user_id=creator_id, role="owner", first_seen_at=now, last_seen_at=now
+        )
+    )
+    connection.execute(
+        room_members.insert().values(
+            room_id=id, user_id=creator_id, role="owner", room_created_at=now, created_at=now
         )
     )
     return _get_room(connection, id)
@@ -176,6 +201,8 @@ def update_room(
     *,
     title: str | None = None,
     visibility: Visibility | None = None,
+    default_role: DefaultRole | None = None,
+    shows_viewers: bool | None = None,
     revision: int | None = None,
     now: datetime,
 ) -> Room:
@@ -189,6 +216,10 @@ def update_room(
         changes |= {"title": title, "title_folded": fold(title)}
     if visibility is not None:
         changes["visibility"] = visibility
+    if default_role is not None:
+        changes["default_role"] = default_role
+    if shows_viewers is not None:
+        changes["shows_viewers"] = shows_viewers
     return _change(connection, id, changes, now)
 
 
@@ -255,7 +286,7 @@ def list_participants(connection: Connection, room_id: str) -> list[Participant]
 
 
 def share_room(connection: Connection, user_id: str, other_id: str) -> bool:
-    """Whether there is a room out of the trash that both were in."""
+    """Whether there is a room out of the trash that both were in, and that `user_id` may see still."""
     mine, theirs = room_participants.alias("mine"), room_participants.alias("theirs")
     statement = (
         select(literal(1))
@@ -263,19 +294,30 @@ def share_room(connection: Connection, user_id: str, other_id: str) -> bool:
         .join(theirs, theirs.c.room_id == mine.c.room_id)
         .join(rooms, rooms.c.id == mine.c.room_id)
         .where(mine.c.user_id == user_id, theirs.c.user_id == other_id, rooms.c.deleted_at.is_(None))
+        .where(_lets_in(user_id))
     )
     return connection.execute(statement.limit(1)).first() is not None
 
 
 def find_known_room(connection: Connection, id: str, user_id: str) -> Room | None:
-    """The room, if it is listed for everybody or the user was in it."""
+    """The room, if it is listed for everybody, or the user was in it and may see it still."""
     room = find_room(connection, id)
     if room is None or room.visibility == "public":
         return room
-    was_in = select(literal(1)).where(
-        room_participants.c.room_id == id, room_participants.c.user_id == user_id
+    was_in = (
+        select(literal(1))
+        .select_from(room_participants)
+        .join(rooms, rooms.c.id == room_participants.c.room_id)
+        .where(room_participants.c.room_id == id, room_participants.c.user_id == user_id, _lets_in(user_id))
     )
     return room if connection.execute(was_in).first() is not None else None
+
+
+def _lets_in(user_id: str) -> ColumnElement[bool]:
+    """Whether the room has a role for this user."""
+    own = exists().where(room_members.c.room_id == rooms.c.id, room_members.c.user_id == user_id)
+    # a room made by a version before 0009 lets everybody in
+    return or_(rooms.c.default_role != "none", own)
 
 
 def fold(title: str) -> str:
@@ -296,6 +338,8 @@ def _select_rooms() -> Select[*tuple[object, ...]]:
         rooms.c.created_at,
         rooms.c.updated_at,
         rooms.c.deleted_at,
+        rooms.c.default_role,
+        rooms.c.shows_viewers,
     )
     return statement.join(users, users.c.id == rooms.c.creator_id)
 

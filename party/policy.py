@@ -63,6 +63,11 @@ def actions_of(role: Role | None, *, is_admin: bool = False) -> frozenset[Action
     return own | OPERATOR if is_admin else own
 
 
+def lower(one: Role, other: Role) -> Role:
+    """The one that allows less."""
+    return min(one, other, key=ROLES.index)
+
+
 def higher(one: Role | None, other: Role | None) -> Role | None:
     """The one that allows more."""
     if one is None or other is None:

@@ -33,6 +33,9 @@ class Principal:
     is_admin: bool = False
     """The operator, who may look into every room."""
 
+    most_role: Role = "owner"
+    """What the token he came with is good for at most."""
+
     def goes_by(self, user_id: str) -> bool:
         """Whether this id is his, now or from before he signed in."""
         return user_id == self.user_id or user_id in self.aliases

@@ -30,6 +30,7 @@ from party.guard import Guard
 from party.limits import Limits
 from party.mailbox import Mailbox, settle
 from party.outstanding import Outstanding
+from party.policy import lower
 from party.ports import SERVER, Principal, StoredRoom
 from party.presence import Presence
 from party.restraints import FROZEN, THAWED
@@ -179,10 +180,14 @@ class Room:
         """
         for session in list(self.sessions):
             before = session.principal
-            after = people.get(before.user_id, before)
-            if after is None:
+            said = people.get(before.user_id, before)
+            if said is None:
                 self.dismiss(session, Forbidden(REMOVED), now)
-            elif after != before:
+                continue
+            # the name and the most it may are its token's: the same user may be here with others
+            role = lower(said.role, before.most_role)
+            after = replace(before, role=role, aliases=said.aliases, is_shown=said.is_shown)
+            if after != before:
                 session.principal = after
                 if not after.is_shown:
                     self.presence.leave(session)

@@ -2,17 +2,22 @@
 
 Owns: /api/v1/rooms/active, /api/v1/users/{user_id}/presence. Does not own: what is known (directory.py).
 Rules: the directory is a hint, so the database is asked whether a room is public still and whether two people
-know each other; the id of an unlisted room is told only to who was in it.
+know each other; the id of an unlisted room is told only to who was in it
+and may see it still.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 
-from db.rooms import find_known_room, list_public, share_room
+from db.rooms import Room, find_known_room, list_public, share_room
+from db.standing import find_roles
+from party.ports import Role
 from server.company import find_active, find_people
 from server.problems import UserNotFound
 from server.redis.address import RedisAway
@@ -51,14 +56,28 @@ async def list_active_rooms(call: Call, query: ActiveQuery) -> Response:
     services = call.services
     # some may not be public any more
     ids = await find_active(services, query.limit * 2)
-    rooms = await services.database.read(partial(list_public, ids=ids)) if ids else []
+    rooms, roles = await call.database.read(partial(_find, ids=ids, user_id=call.actor.user_id))
     people = await find_people(services, [room.id for room in rooms])
     rooms = sorted(
         (room for room in rooms if people[room.id]), key=lambda room: (-len(people[room.id]), room.id)
     )
     return answer(
-        ActiveRooms(items=[room_out(room, call.identity, people[room.id]) for room in rooms[: query.limit]])
+        ActiveRooms(
+            items=[
+                room_out(room, roles.get(room.id), call.actor, people[room.id])
+                for room in rooms[: query.limit]
+            ]
+        )
     )
+
+
+def _find(
+    connection: Connection, ids: Sequence[str], user_id: str
+) -> tuple[list[Room], Mapping[str, Role | None]]:
+    if not ids:
+        return [], {}
+    found = list_public(connection, ids)
+    return found, find_roles(connection, [room.id for room in found], user_id)
 
 
 class UserPath(Path):
@@ -91,9 +110,9 @@ class PresenceOut(Out):
     replies=[Reply(200, "As far as you may know", PresenceOut)],
 )
 async def read_presence(call: Call, path: UserPath) -> Response:
-    """Of people who were in a room that you were in, too; anybody else is 404."""
+    """Of people who were in a room that you were in, too, and may see still; anybody else is 404."""
     services, me = call.services, call.identity.user_id
-    if path.user_id != me and not await services.database.read(
+    if path.user_id != me and not await call.database.read(
         partial(share_room, user_id=me, other_id=path.user_id)
     ):
         raise UserNotFound
@@ -105,7 +124,7 @@ async def read_presence(call: Call, path: UserPath) -> Response:
         return answer(PresenceOut(online=False, room=None, last_seen_at=None))
     room = None
     if where.room_id is not None:
-        room = await services.database.read(partial(find_known_room, id=where.room_id, user_id=me))
+        room = await call.database.read(partial(find_known_room, id=where.room_id, user_id=me))
     return answer(
         PresenceOut(
             online=where.room_id is not None,

@@ -1,7 +1,7 @@
 """Who is asking: tokens, the session cookie, and which pages may speak for a person.
 
 Owns: issuing and checking our own tokens, the origin rules shared by REST and WebSocket. Does not own: the
-routes (`sign_in.py`), roles in a room (`rooms.py`), tokens of other issuers and revocation (`identity/`).
+routes (`sign_in.py`), roles in a room (`access.py`), tokens of other issuers and revocation (`identity/`).
 
 Rules: HS256 and nothing else; `sub name iat exp iss aud` are all required and checked; a renewal keeps the
 `sid` of the first token and never outlives its `until`; a bearer token counts before the cookie and a wrong
@@ -23,7 +23,6 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from party.errors import OriginRefused, Unauthenticated
-from party.ports import Principal, Role
 from server.setting_types import normal_origin
 from server.settings import Settings
 
@@ -84,10 +83,6 @@ class Identity:
     def signed_in_at(self) -> datetime:
         """What "all sessions until now" goes by: a renewal under way at that moment is no new sign-in."""
         return self.session_began_at or self.issued_at
-
-    def principal(self, role: Role = "editor") -> Principal:
-        """The identity as the engine knows it, with its role in one room."""
-        return Principal(user_id=self.user_id, name=self.name, role=role)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from party.errors import DocumentBroken, RootNotFound
+from party.errors import DocumentBroken, Forbidden, RootNotFound
 from party.readings import RootType
 from party.view import Committed
 from server.conditions import is_known_to_client, make_etag
@@ -71,7 +71,7 @@ class DocumentHeaders(RequestHeaders):
         ),
         Reply(304, "You have this version", headers=ETAG),
     ],
-    errors=[RootNotFound, DocumentBroken, TookTooLong, Busy],
+    errors=[Forbidden, RootNotFound, DocumentBroken, TookTooLong, Busy],
 )
 async def export_document(
     call: Call, path: RoomPath, query: DocumentQuery, headers: DocumentHeaders
@@ -84,7 +84,7 @@ async def export_document(
     Of a room of schema `open` one root is read, by `root` and `type`: a map is an object, an array a list,
     a text its plain words, XML its markup. A root read as another type than it has is mostly empty.
     """
-    room = await get_room(call.services, path.room_id)
+    room = await get_room(call, path.room_id)
     _check(query, is_canvas=room.schema == "canvas")
     committed = await call.services.hub.read(room.id)
     # weak: the library gives the members of an object in any order

@@ -10,6 +10,7 @@ durability hold (R9); what is read is committed (R4).
 import asyncio
 import base64
 import binascii
+from functools import partial
 from typing import Annotated, Final
 
 import structlog
@@ -27,15 +28,17 @@ from party.errors import (
     Unauthenticated,
     Unavailable,
 )
+from party.ports import Role
 from server.auth import Identity, check_cookie_origin, check_origin, find_token, host_of
 from server.conditions import is_known_to_client, make_etag
 from server.identity.desk import Desk
-from server.line import Receiver
+from server.identity.signal import encode_role
+from server.line import Line, Receiver
 from server.packs import share, takes_gzip
 from server.problems import FieldError, InvalidFields
 from server.registry import Api, Body, Call, Out, RawBody, Reply, RequestHeaders, answer
 from server.rooms import RoomPath
-from server.scopes import lower, most_role
+from server.scopes import most_role
 from server.services import Services, services_of
 from server.transport import EXTENSION, KanvasProtocol
 
@@ -77,8 +80,11 @@ async def party_socket(websocket: WebSocket) -> None:
             sitting = services.sessions.open(identity, line, place, wants_warning=is_ours)
             line.keep(sitting)
             with services.tracer.span("join", room_id=room_id):
-                principal = identity.principal(lower("editor", most_role(identity.scopes)))
-                seat: Receiver = await services.hub.join(room_id, principal, line)
+                # stock clients would not know what to do with it
+                on_role = partial(_tell_role, line) if is_ours else None
+                seat: Receiver
+                most = most_role(identity.scopes)
+                seat, principal = await services.access.seat(room_id, identity, line, on_role, most)
             if is_ours:
                 seat = Desk(seat, sitting, services.sessions, services.tokens.verify)
     except KanvasError as error:
@@ -98,7 +104,13 @@ async def party_socket(websocket: WebSocket) -> None:
         raise
     line.seat_at(seat)
     log.info("party joined")
-    services.visits.note(room_id, identity.user_id, identity.name)
+    if principal.is_shown or not principal.is_admin:
+        # an operator who looks after a room was not in it
+        services.visits.note(room_id, identity.user_id, identity.name)
+
+
+def _tell_role(line: Line, role: Role) -> None:
+    line.send(encode_role(role))
 
 
 async def _identify_or_count(
@@ -168,6 +180,7 @@ class UpdateBody(Body):
         Reply(200, "The state", StateOut, media=(BINARY,), headers={"ETag": "The room's version"}),
         Reply(304, "You have this version", headers={"ETag": "The room's version"}),
     ),
+    errors=(Forbidden,),
 )
 async def read_state(call: Call, path: RoomPath, headers: StateHeaders) -> Response:
     """The document as of the last commit and its version.
@@ -176,6 +189,7 @@ async def read_state(call: Call, path: RoomPath, headers: StateHeaders) -> Respo
     address is the room's party and speaks the y-protocols.
     """
     hub = call.services.hub
+    await call.services.access.check(path.room_id, call.identity, "see")
     known = {"Vary": "Accept", "Cache-Control": "private, no-cache"}
     # first, for the document is encoded once for each commit
     etag = make_etag(await hub.version(path.room_id))
@@ -211,6 +225,7 @@ class BaseHeaders(RequestHeaders):
         ),
         Reply(304, "You have this base", headers={"ETag": "The base's version, weak"}),
     ),
+    errors=(Forbidden,),
 )
 async def read_base(call: Call, path: RoomPath, headers: BaseHeaders) -> Response:
     """A recent committed state, for clients that then connect and sync what was drawn since.
@@ -218,6 +233,7 @@ async def read_base(call: Call, path: RoomPath, headers: BaseHeaders) -> Respons
     It costs the server next to nothing: it is what the room holds in memory, compressed once for everybody.
     It may be older than `GET /parties/{room_id}`; apply it, then join with your state vector.
     """
+    await call.services.access.check(path.room_id, call.identity, "see")
     committed = await call.services.hub.read(path.room_id)
     # weak: the library may write the same state in other bytes, and it is the same tag with and without gzip
     etag = "W/" + make_etag(committed.base_version)
@@ -261,5 +277,5 @@ async def apply_update(call: Call, path: RoomPath) -> Response:
         except (binascii.Error, ValueError) as exc:
             wrong = FieldError(pointer="/update", code="base64", message="Send base64 (RFC 4648).")
             raise InvalidFields([wrong]) from exc
-    principal = call.identity.principal()
+    principal = await call.services.access.author(path.room_id, call.identity)
     return answer(VersionOut(version=await call.services.hub.submit(path.room_id, principal, update)))

@@ -1,14 +1,16 @@
 """Room routes: make, find, list, change, trash, restore, and who is in.
 
 Owns: /api/v1/rooms and below, but for assets (`assets/`). Does not own: SQL (`db/rooms.py`), the document.
-Rules: an id is the capability to enter an unlisted room, and no listing gives it away; only the owner
-changes a room; look, compare and change happen in one transaction; the answer to an Idempotency-Key is
-stored in the transaction of the change.
+Rules: an id is the capability to enter an unlisted room as far as everybody's role there goes, and no listing
+gives it away; who may do what is asked of the policy in the transaction of the change; look, compare and
+change happen in one transaction; the answer to an Idempotency-Key is stored in that of the change. Keeps
+rules G1-G3, G7.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import orjson
@@ -18,18 +20,21 @@ from starlette.responses import Response
 from ulid import ULID
 
 from db import rooms as db_rooms
+from db.access import Access, find_role, get_access, touch_access
 from db.idempotency import Answer, find_answer, store_answer
 from db.rooms import Room
+from db.scopes import Actor
+from db.standing import Standings, find_aliases, find_roles, find_standings
 from db.users import find_user, put_user
 from party.errors import Conflict, Forbidden, PreconditionFailed, RoomNotFound
-from party.ports import Principal
-from server.auth import Identity
+from party.policy import ACTIONS, Action, actions_of, can
+from party.ports import Principal, Role
 from server.company import find_people
 from server.conditions import IF_MATCH_PATTERN, check_if_match, make_etag
 from server.cursors import PageQuery, decode_cursor, encode_cursor
 from server.problems import IdempotencyConflict
 from server.registry import Api, Body, Call, Out, Path, Reply, RequestHeaders, answer, no_content
-from server.services import TRASH_KEPT, Services
+from server.services import TRASH_KEPT
 from server.sign_in import UserOut
 from server.text import Search, Title
 
@@ -43,6 +48,7 @@ MAX_FACES: Final = 8
 """People shown on a room in a listing; the count says how many there are."""
 
 ETAG: Final = {"ETag": "The room's revision; send it back in If-Match."}
+EverybodysRole = Literal["none", "viewer", "commenter", "editor"]
 RoomId = Annotated[str, Field(pattern=ROOM_ID_PATTERN, examples=["first-sketch"])]
 
 
@@ -63,6 +69,10 @@ class NewRoom(Body):
     room_schema: Literal["canvas", "open"] = Field(
         default="canvas", alias="schema", description="canvas: a drawing; open: any Yjs document"
     )
+    default_role: EverybodysRole | None = Field(
+        default=None, description="Of everybody who has the address; left out: as the server is set up"
+    )
+    shows_viewers: bool = Field(default=True, description="Whether others see who only looks")
     id: RoomId | None = Field(default=None, description="Part of the address; made up when left out")
 
 
@@ -71,6 +81,10 @@ class RoomChange(Body):
 
     title: Title | None = None
     visibility: Literal["public", "unlisted"] | None = None
+    default_role: EverybodysRole | None = Field(
+        default=None, description="Of everybody who has the address; with none only members get in"
+    )
+    shows_viewers: bool | None = Field(default=None, description="Whether others see who only looks")
 
 
 class RoomOut(Out):
@@ -86,7 +100,12 @@ class RoomOut(Out):
     deleted_at: datetime | None
     purge_at: datetime | None = Field(description="When the trash is emptied of it")
     creator: UserOut
-    role: Literal["owner", "editor"] = Field(description="Yours")
+    role: Role | None = Field(
+        description="Yours; null when you have none, as an operator or in a listed room that lets nobody in"
+    )
+    may: list[Action] = Field(description="What you may do in it")
+    default_role: EverybodysRole = Field(description="Of everybody who has the address")
+    shows_viewers: bool = Field(description="Whether others see who only looks")
     participant_count: int = Field(ge=0, description="How many people are in it now")
     participants: list[UserOut] = Field(max_length=MAX_FACES, description="Some of those who are in it now")
 
@@ -102,7 +121,7 @@ class ParticipantOut(Out):
     """Somebody who is or was in the room."""
 
     user: UserOut
-    role: Literal["owner", "editor", "commenter", "viewer"]
+    role: Role | None = Field(description="Theirs now; null: none any more")
     present: bool
     first_seen_at: datetime
     last_seen_at: datetime
@@ -147,8 +166,12 @@ class ChangeHeaders(RequestHeaders):
     )
 
 
-def room_out(room: Room, identity: Identity, present: list[Principal]) -> RoomOut:
-    """The room as `identity` sees it, with the people who are in it now."""
+def room_out(room: Room, role: Role | None, actor: Actor, present: Sequence[Principal]) -> RoomOut:
+    """The room as `actor` sees it, who has this role there, with the people who are in it now."""
+    may = actions_of(role, is_admin=actor.is_admin)
+    if "see" not in may:
+        # it is listed, and that is all
+        present = ()
     return RoomOut(
         id=room.id,
         title=room.title,
@@ -160,7 +183,10 @@ def room_out(room: Room, identity: Identity, present: list[Principal]) -> RoomOu
         deleted_at=room.deleted_at,
         purge_at=room.deleted_at + TRASH_KEPT if room.deleted_at else None,
         creator=UserOut(id=room.creator_id, name=room.creator_name),
-        role="owner" if room.creator_id == identity.user_id else "editor",
+        role=role,
+        may=[one for one in ACTIONS if one in may],
+        default_role=room.default_role,
+        shows_viewers=room.shows_viewers,
         participant_count=len(present),
         participants=[UserOut(id=one.user_id, name=one.name) for one in present[:MAX_FACES]],
     )
@@ -175,36 +201,46 @@ def what_changed(before: Room, after: Room, names: Sequence[str]) -> dict[str, J
     }
 
 
-async def _show(call: Call, room: Room) -> Response:
+async def _show(call: Call, access: Access) -> Response:
+    room = access.room
     present = (await find_people(call.services, [room.id]))[room.id]
-    return answer(room_out(room, call.identity, present), headers={"ETag": make_etag(room.revision)})
+    told = room_out(room, access.role, call.actor, present)
+    return answer(told, headers={"ETag": make_etag(room.revision)})
 
 
-async def get_room(services: Services, room_id: str) -> Room:
-    """The room. Raises RoomNotFound, also when it is in the trash."""
-    room = await services.database.read(lambda conn: db_rooms.find_room(conn, room_id))
-    if room is None:
-        raise RoomNotFound
+async def get_room(call: Call, room_id: str) -> Room:
+    """A room that who asks may see. Raises RoomNotFound, also when it is in the trash; Forbidden."""
+    see = partial(get_access, room_id=room_id, actor=call.actor, action="see")
+    return (await call.database.read(see)).room
+
+
+def check_kept_out(call: Call, room_id: str, aliases: Collection[str] = ()) -> None:
+    """Before somebody changes a room or puts something into it. Raises RoomClosed, KeptOut (M7).
+
+    `aliases` are the guests he was (G8).
+    """
+    for one in (call.identity.user_id, *aliases):
+        call.services.keeper.guard.check_kept_out(room_id, one)
+
+
+def check_edit(conn: Connection, call: Call, room_id: str) -> Room:
+    """A room whose document and files who asks may change; to be called in the transaction of the change.
+
+    Raises RoomNotFound, Forbidden, RoomClosed, KeptOut.
+    """
+    room = get_access(conn, room_id, call.actor, "edit").room
+    check_kept_out(call, room_id, find_aliases(conn, call.actor.user_id))
     return room
 
 
-def check_kept_out(call: Call, room_id: str) -> None:
-    """Before somebody changes a room or puts something into it. Raises RoomClosed, KeptOut (M7)."""
-    call.services.keeper.guard.check_kept_out(room_id, call.identity.user_id)
-
-
-def _get_own(
-    conn: Connection, call: Call, room_id: str, if_match: str | None, *, deleted: bool = False
-) -> Room:
-    """The room of its owner, unchanged since; to be called in the transaction of the change."""
-    room = db_rooms.find_room(conn, room_id, deleted=deleted, is_to_change=True)
-    if room is None:
-        raise RoomNotFound
-    if room.creator_id != call.identity.user_id:
-        raise Forbidden("Only the owner of the room may do this.")
-    if not check_if_match(if_match, make_etag(room.revision)):
+def _get_unchanged(
+    conn: Connection, call: Call, room_id: str, action: Action, if_match: str | None, *, deleted: bool = False
+) -> Access:
+    """The room to change, as it was read; to be called in the transaction of the change."""
+    access = get_access(conn, room_id, call.actor, action, deleted=deleted, is_to_change=True)
+    if not check_if_match(if_match, make_etag(access.room.revision)):
         raise PreconditionFailed
-    return room
+    return access
 
 
 @api.route(
@@ -247,19 +283,21 @@ async def create_room(call: Call, body: NewRoom, headers: CreateHeaders) -> Resp
             schema=body.room_schema,
             creator_id=identity.user_id,
             now=now,
+            default_role=body.default_role or services.settings.default_role,
+            shows_viewers=body.shows_viewers,
         )
         if key is not None:
-            made = _created(room, identity)
+            made = _created(room, call.actor)
             told = orjson.dumps(_stored_headers(made)).decode()
             store_answer(conn, identity.user_id, key, request_hash, 201, told, bytes(made.body), now)
         details: dict[str, JsonValue] = {"title": room.title, "visibility": room.visibility}
         call.record(conn, "room.create", room_id=room.id, target=room.id, details=details)
         return room
 
-    done = await services.database.write(create)
+    done = await call.database.write(create)
     if isinstance(done, Room):
         services.tally.rooms_created += 1
-        return _created(done, identity)
+        return _created(done, call.actor)
     if done.request_hash != request_hash:
         raise IdempotencyConflict
     stored: dict[str, Any] = orjson.loads(done.headers_json)
@@ -271,9 +309,9 @@ async def create_room(call: Call, body: NewRoom, headers: CreateHeaders) -> Resp
     )
 
 
-def _created(room: Room, identity: Identity) -> Response:
+def _created(room: Room, actor: Actor) -> Response:
     headers = {"ETag": make_etag(room.revision), "Location": f"/api/v1/rooms/{room.id}"}
-    return answer(room_out(room, identity, []), status=201, headers=headers)
+    return answer(room_out(room, "owner", actor, ()), status=201, headers=headers)
 
 
 def _stored_headers(response: Response) -> dict[str, str]:
@@ -290,18 +328,23 @@ def _stored_headers(response: Response) -> dict[str, str]:
 async def list_rooms(call: Call, query: RoomQuery) -> Response:
     """Newest first. Unlisted rooms are only among yours."""
     before = decode_cursor(query.cursor, ROOM_ID_PATTERN) if query.cursor is not None else None
-    user_id = call.identity.user_id
+    actor = call.actor
 
-    found = await call.services.database.read(
-        lambda conn: db_rooms.list_rooms(
-            conn, scope=query.scope, user_id=user_id, q=query.q, before=before, limit=query.limit + 1
+    def find(conn: Connection) -> tuple[list[Room], dict[str, Role | None]]:
+        found = db_rooms.list_rooms(
+            conn, scope=query.scope, user_id=actor.user_id, q=query.q, before=before, limit=query.limit + 1
         )
-    )
+        return found, find_roles(conn, [room.id for room in found], actor.user_id)
+
+    found, roles = await call.database.read(find)
     page = found[: query.limit]
-    people = await find_people(call.services, [room.id for room in page])
+    # who was in a room or made it may have no role there any more
+    wanted: Action = "delete" if query.scope == "trash" else "see"
+    shown = [room for room in page if query.scope == "public" or can(roles.get(room.id), wanted)]
+    people = await find_people(call.services, [room.id for room in shown])
     return answer(
         RoomList(
-            items=[room_out(room, call.identity, people[room.id]) for room in page],
+            items=[room_out(room, roles.get(room.id), actor, people[room.id]) for room in shown],
             next_cursor=encode_cursor(page[-1].created_at, page[-1].id) if len(found) > len(page) else None,
         )
     )
@@ -313,43 +356,58 @@ async def list_rooms(call: Call, query: RoomQuery) -> Response:
     summary="Look at a room",
     tag="rooms",
     replies=[Reply(200, "The room", RoomOut, headers=ETAG)],
+    errors=[Forbidden],
 )
 async def read_room(call: Call, path: RoomPath) -> Response:
-    """Whoever has the id of an unlisted room may see it."""
-    return await _show(call, await get_room(call.services, path.room_id))
+    """For whom it has a role: its members, and with the id everybody, unless their role in it is `none`."""
+    see = partial(get_access, room_id=path.room_id, actor=call.actor, action="see")
+    return await _show(call, await call.database.read(see))
 
 
 @api.route(
     "PATCH",
     "/api/v1/rooms/{room_id}",
-    summary="Rename or publish a room",
+    summary="Rename or publish a room, or change everybody's role in it",
     tag="rooms",
     replies=[Reply(200, "The room as it is now", RoomOut, headers=ETAG)],
     errors=[Forbidden, PreconditionFailed],
     audit="room.change",
 )
 async def change_room(call: Call, path: RoomPath, headers: ChangeHeaders, body: RoomChange) -> Response:
-    """Only its owner may, and not while the operator keeps him out."""
-    now = call.services.now()
+    """Only its owner may, and not while the operator keeps him out.
 
-    def change(conn: Connection) -> Room:
-        room = _get_own(conn, call, path.room_id, headers.if_match)
-        check_kept_out(call, room.id)
-        if body.title is None and body.visibility is None:
-            return room
-        changed = db_rooms.update_room(
+    Where everybody's role is lowered, who is in the room and no member loses what that took within a second.
+    """
+    now = call.services.now()
+    is_shared = body.default_role is not None or body.shows_viewers is not None
+
+    def change(conn: Connection) -> Access:
+        access = _get_unchanged(conn, call, path.room_id, "rename", headers.if_match)
+        if is_shared and not can(access.role, "share", is_admin=call.actor.is_admin):
+            raise Forbidden
+        check_kept_out(call, path.room_id, find_aliases(conn, call.actor.user_id))
+        if not body.model_dump(exclude_none=True):
+            return access
+        room = db_rooms.update_room(
             conn,
-            room.id,
+            path.room_id,
             title=body.title,
             visibility=body.visibility,
-            revision=room.revision,
+            default_role=body.default_role,
+            shows_viewers=body.shows_viewers,
+            revision=access.room.revision,
             now=now,
         )
-        details = what_changed(room, changed, ("title", "visibility"))
+        details = what_changed(access.room, room, ("title", "visibility", "default_role", "shows_viewers"))
         call.record(conn, "room.change", room_id=room.id, target=room.id, details=details)
-        return changed
+        if is_shared:
+            touch_access(conn, path.room_id, now)
+        return Access(room, find_role(conn, path.room_id, call.actor.user_id))
 
-    return await _show(call, await call.services.database.write(change))
+    access = await call.database.write(change)
+    if is_shared:
+        await call.services.access.changed(path.room_id)
+    return await _show(call, access)
 
 
 @api.route(
@@ -366,11 +424,11 @@ async def delete_room(call: Call, path: RoomPath, headers: ChangeHeaders) -> Res
     services, now = call.services, call.services.now()
 
     def trash(conn: Connection) -> None:
-        room = _get_own(conn, call, path.room_id, headers.if_match)
+        room = _get_unchanged(conn, call, path.room_id, "delete", headers.if_match).room
         db_rooms.trash_room(conn, room.id, revision=room.revision, now=now)
         call.record(conn, "room.delete", room_id=room.id, target=room.id)
 
-    await services.database.write(trash)
+    await call.database.write(trash)
     await services.hub.evict(path.room_id, RoomNotFound("The owner put this room into the trash."))
     return no_content()
 
@@ -388,14 +446,14 @@ async def restore_room(call: Call, path: RoomPath, headers: ChangeHeaders) -> Re
     """Only its owner may. A room that is not in the trash stays as it is."""
     now = call.services.now()
 
-    def restore(conn: Connection) -> Room:
-        room = _get_own(conn, call, path.room_id, headers.if_match, deleted=True)
-        restored = db_rooms.restore_room(conn, room.id, revision=room.revision, now=now)
-        if room.deleted_at is not None:
+    def restore(conn: Connection) -> Access:
+        access = _get_unchanged(conn, call, path.room_id, "delete", headers.if_match, deleted=True)
+        room = db_rooms.restore_room(conn, path.room_id, revision=access.room.revision, now=now)
+        if access.room.deleted_at is not None:
             call.record(conn, "room.restore", room_id=room.id, target=room.id)
-        return restored
+        return Access(room, access.role)
 
-    return await _show(call, await call.services.database.write(restore))
+    return await _show(call, await call.database.write(restore))
 
 
 @api.route(
@@ -404,21 +462,32 @@ async def restore_room(call: Call, path: RoomPath, headers: ChangeHeaders) -> Re
     summary="Who is or was in a room",
     tag="rooms",
     replies=[Reply(200, "Everybody, in the order they came", ParticipantList)],
+    errors=[Forbidden],
 )
 async def list_participants(call: Call, path: RoomPath) -> Response:
-    """`present` says who is in it now."""
-    await get_room(call.services, path.room_id)
-    known = await call.services.database.read(lambda conn: db_rooms.list_participants(conn, path.room_id))
+    """`present` says who is in it now. Where viewers are not shown only its owner sees them, and each
+    himself."""
+
+    def find(conn: Connection) -> tuple[Access, list[db_rooms.Participant], Standings | None]:
+        access = get_access(conn, path.room_id, call.actor, "see")
+        known = db_rooms.list_participants(conn, path.room_id)
+        return access, known, find_standings(conn, path.room_id, [one.user_id for one in known])
+
+    access, known, standings = await call.database.read(find)
     people = await find_people(call.services, [path.room_id])
     present = {one.user_id for one in people[path.room_id]}
+    roles = {one: found.role for one, found in standings.people.items()} if standings is not None else {}
+    shows_all = access.room.shows_viewers or can(access.role, "share", is_admin=call.actor.is_admin)
     items = [
         ParticipantOut(
             user=UserOut(id=one.user_id, name=one.name),
-            role=one.role,
+            role=roles.get(one.user_id),
             present=one.user_id in present,
             first_seen_at=one.first_seen_at,
             last_seen_at=one.last_seen_at,
         )
         for one in known
+        # nor who looked and was sent away
+        if shows_all or roles.get(one.user_id) not in ("viewer", None) or one.user_id == call.actor.user_id
     ]
     return answer(ParticipantList(items=items, next_cursor=None))

@@ -36,7 +36,7 @@ from party.hub import Hub, open_hub
 from party.limits import Limits
 from party.ports import Bus, Recorder
 from party.tally import Tally
-from server.access import Access
+from server.access import RoleKeeper, open_access
 from server.assets.intake import Intake, open_intake
 from server.assets.keeping import SWEEP, let_rooms_go
 from server.audit.keeping import keep_recent, note_purged
@@ -148,12 +148,12 @@ class Services:
     tally: Tally
     notes: Notes
     oversight: Oversight
+    access: RoleKeeper
     overview: Overview
     tracer: Tracer
     post: Post
     mailer: Mailer | None
     readiness: Readiness = field(default_factory=Readiness)
-    access: Access = field(default_factory=Access)
 
     @property
     def bus(self) -> Bus:
@@ -257,6 +257,7 @@ async def open_services(
             open_identity(settings, tokens, database, Services.now) as identity,
             open_oversight(database, keeper.guard, hub, hub, Services.now) as oversight,
             open_comments(database, hub) as comments,
+            open_access(as_system(database), hub, Services.now) as access,
         ):
             identity.revocations.connect(hub)
             keeper.connect(hub)
@@ -298,6 +299,7 @@ async def open_services(
                 tally=tally,
                 notes=hub,
                 oversight=oversight,
+                access=access,
                 overview=Overview(hub, hub, lambda: readiness.phase),
                 tracer=tracer,
                 post=post,

@@ -16,7 +16,7 @@ from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from db.assets import Asset, find_asset, find_asset_by_hash, list_assets
-from party.errors import RoomNotFound
+from party.errors import Forbidden, RoomNotFound
 from server.assets.legacy import adopt
 from server.assets.names import make_disposition, rename_for
 from server.assets.shapes import (
@@ -78,11 +78,11 @@ class BytesHeaders(RequestHeaders):
     summary="List a room's assets",
     tag="assets",
     replies=[Reply(200, "Newest first", AssetList)],
-    errors=[RoomNotFound],
+    errors=[Forbidden, RoomNotFound],
 )
 async def list_room_assets(call: Call, path: RoomPath, query: PageQuery) -> Response:
     """Everything the room has stored, also what is not drawn at the moment."""
-    await get_room(call.services, path.room_id)
+    await get_room(call, path.room_id)
     return await _list(call, query, room_id=path.room_id)
 
 
@@ -120,14 +120,14 @@ async def _list(
     summary="Read a room's file",
     tag="assets",
     replies=BYTES,
-    errors=[RoomNotFound, RangeRefused],
+    errors=[Forbidden, RoomNotFound, RangeRefused],
 )
 async def read_room_asset(
     call: Call, path: RoomBytesPath, query: BytesQuery, headers: BytesHeaders
 ) -> Response:
     """By its id, or by the SHA-256 that documents know it by."""
     services = call.services
-    await get_room(services, path.room_id)
+    await get_room(call, path.room_id)
     if re.fullmatch(SHA256_PATTERN, path.asset_id):
         find = partial(find_asset_by_hash, room_id=path.room_id, sha256=path.asset_id)
         asset = await services.database.read(find) or await adopt(services, path.room_id, path.asset_id)
@@ -168,8 +168,8 @@ async def _get(call: Call, asset_id: str) -> Asset:
     if asset is None:
         raise AssetNotFound
     try:
-        await get_room(call.services, asset.room_id)
-    except RoomNotFound:
+        await get_room(call, asset.room_id)
+    except (RoomNotFound, Forbidden):
         # which room it is in is not for who can't see it
         raise AssetNotFound from None
     return asset

@@ -10,11 +10,13 @@ from functools import partial
 from typing import Final
 
 from pydantic import JsonValue
+from sqlalchemy import Connection
 from starlette.responses import Response
 from ulid import ULID
 
 from db.assets import Asset, Upload
-from party.errors import RoomNotFound
+from db.scopes import as_system
+from party.errors import Forbidden, RoomNotFound
 from server.assets.intake import Checked, read_file
 from server.assets.keeping import Space, keep, let_go
 from server.assets.names import rename_for
@@ -34,6 +36,7 @@ from server.problems import (
     UploadNotFound,
 )
 from server.registry import Call, Reply, answer
+from server.rooms import check_edit
 from server.services import Services
 
 AT: Final = "/api/v1/rooms/{room_id}/assets"
@@ -112,25 +115,30 @@ async def store(services: Services, key: str, checked: Checked) -> None:
 
 
 async def keep_checked(call: Call, asset: Asset, upload: Upload | None) -> Response:
-    """Record it, and say so. Raises what `keep` raises, Unavailable.
+    """Record it, and say so. Raises what `keep` raises, Forbidden, Unavailable.
 
     What was stored for it is removed when it is refused, and stays when the database fails: the commit may
     have happened all the same.
     """
-    services, now = call.services, call.services.now()
+    services = call.services
+    now = services.now()
     told: dict[str, JsonValue] = {
         "filename": asset.filename,
         "content_type": asset.content_type,
         "size_bytes": asset.size_bytes,
     }
     note = partial(call.record, action="asset.add", room_id=asset.room_id, target=asset.id, details=told)
+
+    def record(conn: Connection) -> tuple[Asset, bool]:
+        # the check took its time, and the role may have changed meanwhile
+        check_edit(conn, call, asset.room_id)
+        return keep(conn, asset=asset, now=now, upload=upload, space=space_of(services), and_note=note)
+
     try:
-        kept, is_new = await services.database.write(
-            partial(keep, asset=asset, now=now, upload=upload, space=space_of(services), and_note=note)
-        )
-    except (QuotaExceeded, RoomNotFound, UploadNotFound):
+        kept, is_new = await call.database.write(record)
+    except (QuotaExceeded, Forbidden, RoomNotFound, UploadNotFound):
         if upload is None or asset.key != upload.key:
-            await services.database.write(partial(let_go, keys=[asset.key], now=now))
+            await as_system(services.database).write(partial(let_go, keys=[asset.key], now=now))
             services.jobs.wake()
         raise
     services.jobs.wake()

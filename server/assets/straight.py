@@ -39,7 +39,7 @@ from server.problems import (
     UploadStalled,
 )
 from server.registry import Api, Call, Query, RawBody
-from server.rooms import RoomPath, check_kept_out, get_room
+from server.rooms import RoomPath, check_edit
 
 api = Api()
 
@@ -69,8 +69,7 @@ async def put_asset(call: Call, path: HashPath, query: StraightQuery) -> Respons
     """Send the bytes as they are, up to 32 MiB; the last part of the address is their SHA-256. Its type is
     what the bytes say. Twice is harmless. Larger files are announced."""
     services = call.services
-    await get_room(services, path.room_id)
-    check_kept_out(call, path.room_id)
+    await call.database.read(partial(check_edit, call=call, room_id=path.room_id))
     most_bytes = min(STRAIGHT_MOST_BYTES, services.settings.max_asset_bytes)
     intake = services.intake
     async with intake.receiving.take(call.identity.user_id), intake.open_desk() as desk:
@@ -93,8 +92,7 @@ async def import_asset(call: Call, path: RoomPath, body: ImportedAsset) -> Respo
     """The server fetches it within half a minute, up to 100 MiB, from public addresses only, and checks it
     like any other."""
     services = call.services
-    await get_room(services, path.room_id)
-    check_kept_out(call, path.room_id)
+    await call.database.read(partial(check_edit, call=call, room_id=path.room_id))
     intake = services.intake
     async with intake.importing.take(call.identity.user_id), intake.open_desk() as desk:
         fetched = await fetch(
@@ -114,7 +112,7 @@ async def _take_in(
 ) -> Response:
     services, user_id = call.services, call.identity.user_id
     find = partial(find_present, room_id=room_id, sha256=received.sha256)
-    present = await services.database.write(find)
+    present = await call.database.write(find)
     if present is not None:
         return answer_stored(present, is_new=False)
     checked = await desk.check(received)
@@ -137,6 +135,6 @@ async def _take_in(
         expires_at=now,
     )
     # asked again where the row is written; here it saves storing what can't stay
-    await services.database.read(partial(check_space_for, wanted=wanted, space=space_of(services)))
+    await call.database.read(partial(check_space_for, wanted=wanted, space=space_of(services)))
     await store(services, wanted.key, checked)
     return await keep_checked(call, make_asset(services, wanted, wanted.key, checked), None)

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from db.access import get_access
 from db.assets import Asset, Upload, set_parts
 from party.errors import Conflict, Forbidden, Invalid, KanvasError, RoomNotFound, Unavailable
 from server.assets.intake import check_announced
@@ -58,7 +59,7 @@ from server.problems import (
     UploadNotFound,
 )
 from server.registry import Api, Call, Reply, answer, no_content
-from server.rooms import RoomPath, check_kept_out, get_room
+from server.rooms import RoomPath, check_edit, get_room
 from server.services import Services
 
 api = Api()
@@ -101,10 +102,14 @@ async def announce_asset(call: Call, path: RoomPath, body: NewAsset) -> Response
     it is to be completed. Over 100 MB the file goes in parts.
     """
     services = call.services
-    check_kept_out(call, path.room_id)
     check_size(services, body.content_type, body.size)
     wanted = _plan(call, path.room_id, body)
-    found = await services.database.write(partial(announce, wanted=wanted, space=space_of(services)))
+
+    def plan(conn: Connection) -> Asset | Upload:
+        check_edit(conn, call, path.room_id)
+        return announce(conn, wanted=wanted, space=space_of(services))
+
+    found = await call.database.write(plan)
     if isinstance(found, Asset):
         return answer(AnnouncedOut(asset=asset_out(found), upload=None))
     if found.part_bytes is not None and found.parts_id is None:
@@ -163,7 +168,7 @@ def _request_out(signed: Signed) -> RequestOut:
 
 
 async def _find(call: Call, path: RoomAssetPath) -> Upload | Asset:
-    return await call.services.database.read(
+    return await call.database.read(
         partial(find_unfinished, room_id=path.room_id, id=path.asset_id, user_id=call.identity.user_id)
     )
 
@@ -184,10 +189,11 @@ async def _get_cut(call: Call, path: RoomAssetPath) -> tuple[Upload, str, int]:
     summary="See which parts have arrived",
     tag="assets",
     replies=[Reply(200, "What is there, to go on from", StoredPartsOut)],
-    errors=[Conflict],
+    errors=[Conflict, Forbidden, RoomNotFound],
 )
 async def list_parts(call: Call, path: RoomAssetPath) -> Response:
     """For an upload that was interrupted."""
+    await get_room(call, path.room_id)
     upload, parts_id, part_bytes = await _get_cut(call, path)
     count = -(-upload.size_bytes // part_bytes)
     try:
@@ -212,12 +218,12 @@ async def list_parts(call: Call, path: RoomAssetPath) -> Response:
     summary="Get addresses for parts",
     tag="assets",
     replies=[Reply(200, "Where they go", SignedPartsOut)],
-    errors=[Conflict, Forbidden],
+    errors=[Conflict, Forbidden, RoomNotFound],
     audit="asset.add",
 )
 async def sign_parts(call: Call, path: RoomAssetPath, body: WantedParts) -> Response:
     """Each is good for an hour and for exactly that part's length. A part may be sent again."""
-    check_kept_out(call, path.room_id)
+    await call.database.read(partial(check_edit, call=call, room_id=path.room_id))
     upload, parts_id, part_bytes = await _get_cut(call, path)
     signed = []
     for number in dict.fromkeys(body.numbers):
@@ -244,8 +250,7 @@ async def complete_upload(call: Call, path: RoomAssetPath) -> Response:
     """What arrived is checked: its length, SHA-256, type, and whether it can be drawn. From then on it can be
     read. What does not pass is removed, and the upload is over. Completing twice is harmless."""
     services = call.services
-    await get_room(services, path.room_id)
-    check_kept_out(call, path.room_id)
+    await call.database.read(partial(check_edit, call=call, room_id=path.room_id))
     async with services.intake.alone(path.asset_id):
         found = await _find(call, path)
         if isinstance(found, Asset):
@@ -261,7 +266,7 @@ async def complete_upload(call: Call, path: RoomAssetPath) -> Response:
             if isinstance(error, BlobNotFound):
                 raise UploadIncomplete from error
             raise
-        except (UploadIncomplete, Busy, QuotaExceeded, RoomNotFound, UploadNotFound):
+        except (UploadIncomplete, Busy, QuotaExceeded, Forbidden, RoomNotFound, UploadNotFound):
             raise
         except KanvasError:
             await _cancel(services, found)
@@ -324,12 +329,14 @@ async def _join_parts(services: Services, upload: Upload, parts_id: str) -> None
     summary="Cancel an upload",
     tag="assets",
     replies=[Reply(204, "It is over, and what had arrived is removed")],
-    errors=[Conflict],
+    errors=[Conflict, Forbidden, RoomNotFound],
     audit="asset.cancel",
 )
 async def cancel_upload(call: Call, path: RoomAssetPath) -> Response:
     """For an upload of yours that is not complete. An asset stays as long as somebody refers to it."""
     services = call.services
+    edit = partial(get_access, room_id=path.room_id, actor=call.actor, action="edit")
+    await call.database.read(edit)
     found = await _find(call, path)
     if isinstance(found, Asset):
         raise Conflict("The upload is complete; the file goes by itself when nothing refers to it any more.")

@@ -8,10 +8,14 @@ in one transaction where it can. It may be cancelled at any await, and has the a
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from db.access import find_role
 from db.queue import Job
+from db.scopes import as_system
 from party.errors import KanvasError
+from party.policy import Action, can
 
 if TYPE_CHECKING:
     # modules of handlers are imported by the composition root, which owns Services
@@ -36,6 +40,18 @@ class JobCall:
     progress: Callable[[float, str], None]
     """progress(done 0..1, words for people), on the event loop: never waits; the last one is stored twice a
     second."""
+
+    async def check(self, action: Action) -> None:
+        """Whether who asked for the job may do this in its room now, whatever he might then (G1).
+
+        To be asked by a handler that acts for somebody. Raises GiveUp, Unavailable.
+        """
+        room_id, user_id = self.job.room_id, self.job.user_id
+        if room_id is not None and user_id is not None:
+            role = partial(find_role, room_id=room_id, user_id=user_id)
+            if can(await as_system(self.services.database).read(role), action):
+                return
+        raise GiveUp("Whoever asked for this may not do it any more.")
 
 
 JobHandler = Callable[[JobCall], Awaitable[Mapping[str, Any] | None]]

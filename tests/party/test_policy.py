@@ -4,7 +4,7 @@ from itertools import pairwise, product
 
 import pytest
 
-from party.policy import ACTIONS, OPERATOR, ROLES, TABLE, Action, actions_of, can, higher
+from party.policy import ACTIONS, OPERATOR, ROLES, TABLE, Action, actions_of, can, higher, lower
 from party.ports import Role
 
 #                viewer  commenter editor  owner   operator
@@ -50,8 +50,8 @@ def test_every_action_and_role_is_in_it() -> None:
     """G1: nothing was added on one side alone; each role may do all that those below it may."""
     assert set(EXPECTED) == set(ACTIONS)
     assert set(TABLE) == set(ROLES)
-    for lower, upper in pairwise(ROLES):
-        assert TABLE[lower] < TABLE[upper]
+    for below, above in pairwise(ROLES):
+        assert TABLE[below] < TABLE[above]
 
 
 def test_the_higher_role_is_the_one_that_allows_more() -> None:
@@ -61,3 +61,5 @@ def test_the_higher_role_is_the_one_that_allows_more() -> None:
         found = higher(one, other)
         assert found == everybody[max(everybody.index(one), everybody.index(other))]
         assert actions_of(found) == actions_of(one) | actions_of(other)
+        if one is not None and other is not None:
+            assert actions_of(lower(one, other)) == actions_of(one) & actions_of(other)

@@ -163,6 +163,16 @@ def test_what_waits_is_judged_by_the_role_of_now() -> None:
     assert vera.wire.notices == [VIEW_ONLY, VIEW_ONLY]
 
 
+def test_a_role_is_never_more_than_the_token_is_good_for() -> None:
+    """G4: nor does a change of the role make more of it, or of the name."""
+    room = open_room()
+    reader = Peer(replace(ANNA, role="viewer", most_role="viewer", name="Of old"))
+    told: list[Role] = []
+    session = enter(room, reader, told)
+    room.change_roles({ANNA.user_id: replace(ANNA, role="owner")}, 0.0)
+    assert (session.principal.role, session.principal.name, told) == ("viewer", "Of old", [])
+
+
 def test_who_has_no_role_any_more_is_sent_out() -> None:
     """G6: 4403 with words; what waited is void, others stay, and presence says so."""
     room = open_room()

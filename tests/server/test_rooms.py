@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from party.policy import ACTIONS
 from party.ports import Principal
 from server.services import TRASH_KEPT, clean_up
 from tests.party.peers import Wire
@@ -42,6 +43,9 @@ async def test_a_room_is_made_with_nothing_said(tmp_path: Path, empty_database: 
             "purge_at": None,
             "creator": {"id": ada.user_id, "name": "Ada"},
             "role": "owner",
+            "may": list(ACTIONS),
+            "default_role": "editor",
+            "shows_viewers": True,
             "participant_count": 0,
             "participants": [],
         }

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 from ulid import ULID
 
+from db.accounts import list_aliases
 from db.scopes import as_system
 from db.users import User, find_user, put_user
 from party.errors import OriginRefused, Unauthenticated
@@ -77,6 +78,7 @@ class MeOut(UserOut):
     email: str | None = Field(description="What you sign in with; null for guests and by a provider")
     is_guest: bool
     is_admin: bool = Field(description="Whether you are an operator")
+    aliases: list[str] = Field(description="The ids you had as a guest")
 
 
 class ProviderOut(Out):
@@ -235,7 +237,11 @@ async def sign_out(call: Call) -> Response:
 async def read_me(call: Call) -> Response:
     """Your id, the name others see, and what you sign in with, which only you see."""
     identity = call.identity
-    known = await call.database.read(lambda conn: find_user(conn, identity.user_id))
+
+    def look(connection: Connection) -> tuple[User | None, frozenset[str]]:
+        return find_user(connection, identity.user_id), list_aliases(connection, identity.user_id)
+
+    known, aliases = await call.database.read(look)
     return answer(
         MeOut(
             id=identity.user_id,
@@ -243,6 +249,7 @@ async def read_me(call: Call) -> Response:
             email=known.email if known is not None else None,
             is_guest=identity.is_guest,
             is_admin=identity.is_admin,
+            aliases=sorted(aliases),
         )
     )
 

@@ -26,7 +26,7 @@ async def test_a_guest_gets_a_token_and_a_cookie(tmp_path: Path, empty_database:
         assert "Secure" not in cookie
         assert answer.headers["cache-control"] == "no-store"
         me = await edge.http.get("/api/v1/me")  # by the cookie
-        assert me.json() == told["user"] | {"email": None, "is_guest": True, "is_admin": False}
+        assert me.json() == told["user"] | {"email": None, "is_guest": True, "is_admin": False, "aliases": []}
 
 
 async def test_the_cookie_is_secure_behind_https(tmp_path: Path, empty_database: Path) -> None:

@@ -49,14 +49,27 @@ export interface Grant {
   /** RFC 3339, in the server's time. */
   readonly expires_at: string;
   readonly user: Person;
+  /** Whether it is an operator's; servers before 0.2 don't say. */
+  readonly is_admin?: boolean;
+}
+
+/** What only I see of me. */
+export interface Me extends Person {
+  readonly email: string | null;
+  readonly is_guest: boolean;
+  readonly is_admin: boolean;
+  /** The ids I had as a guest. */
+  readonly aliases: readonly string[];
 }
 
 export interface ServerConfig {
   readonly guests: boolean;
   /** An identity provider to sign in at; servers before 0.2 don't say. */
   readonly sign_in?: { readonly text: string; readonly href: string } | null;
-  /** Whether one can sign in by a link in a mail. */
+  /** Whether one can sign in by e-mail. */
   readonly email?: boolean;
+  /** Whether the mails are at /mailbox, for this browser. */
+  readonly mailbox?: boolean;
   readonly max_asset_bytes: number;
   readonly version: string;
 }

@@ -1,6 +1,7 @@
 /** Chooses the page for the address; the room and its editor are loaded when they are needed. */
 import { Component, lazy, Suspense, useEffect, useMemo, type ReactNode } from "react";
 import { Lobby } from "../lobby/Lobby";
+import { SignInPage } from "../identity/SignInPage";
 import { Welcome } from "../identity/Welcome";
 import { Notice } from "../ui/Notice";
 import { useSession } from "./context";
@@ -11,6 +12,7 @@ const AccountPage = lazy(() => import("../account/AccountPage"));
 const AdminPage = lazy(() => import("../admin/AdminPage"));
 const InvitationPage = lazy(() => import("../share/InvitationPage"));
 const LinkPage = lazy(() => import("../share/LinkPage"));
+const MailboxPage = lazy(() => import("../identity/MailboxPage"));
 const RoomPage = lazy(() => import("../room/RoomPage"));
 
 /** A page opened under an older version may ask for a part the server no longer has: loading it anew helps, once. */
@@ -60,7 +62,7 @@ export function App(): ReactNode {
   useTheme();
 
   useEffect(() => {
-    document.title = route.page === "account" ? "Account · Kanvas" : "Kanvas";
+    if (route.page !== "room") document.title = route.page === "account" ? "Account · Kanvas" : "Kanvas";
   }, [route.page]);
 
   if (route.page === "unknown") {
@@ -79,6 +81,14 @@ export function App(): ReactNode {
       </Part>
     );
   }
+  if (route.page === "mailbox") {
+    return (
+      <Part key="mailbox" words="Opening the mailbox…">
+        <MailboxPage />
+      </Part>
+    );
+  }
+  if (route.page === "signin") return <SignInPage key={route.secret} secret={route.secret} />;
   if (!session) return <Welcome invited={route.page === "room" || route.page === "link" || route.page === "invitation"} />;
   const me = session.user.id;
   switch (route.page) {

@@ -1,13 +1,15 @@
 /**
  * The pages and the address bar: `/` is the lobby, `/r/{id}` a room, `/l/{token}` a link into one, `/i/{token}` an
- * invitation that came by mail, `/account` mine, `/admin` the operator's.
+ * invitation that came by mail, `/signin/{secret}` a mailed link to sign in with, `/mailbox` the mails that stayed here,
+ * `/account` mine, `/admin` the operator's.
  */
 import { useSyncExternalStore } from "react";
 
 export type Route =
-  | { readonly page: "lobby" | "account" | "admin" | "unknown" }
+  | { readonly page: "lobby" | "account" | "mailbox" | "admin" | "unknown" }
   | { readonly page: "room"; readonly id: string }
-  | { readonly page: "link" | "invitation"; readonly token: string };
+  | { readonly page: "link" | "invitation"; readonly token: string }
+  | { readonly page: "signin"; readonly secret: string };
 
 export function parseRoute(pathname: string): Route {
   if (pathname === "/" || pathname === "") return { page: "lobby" };
@@ -15,6 +17,9 @@ export function parseRoute(pathname: string): Route {
   if (/^\/account\/?$/.test(pathname)) return { page: "account" };
   const ticket = /^\/([li])\/([A-Za-z0-9_-]{1,200})\/?$/.exec(pathname);
   if (ticket?.[2]) return { page: ticket[1] === "l" ? "link" : "invitation", token: ticket[2] };
+  if (/^\/mailbox\/?$/.test(pathname)) return { page: "mailbox" };
+  const link = /^\/signin\/([A-Za-z0-9_-]{1,200})\/?$/.exec(pathname);
+  if (link?.[1]) return { page: "signin", secret: link[1] };
   const room = /^\/r\/([A-Za-z0-9_-]{1,64})\/?$/.exec(pathname);
   if (room?.[1]) return { page: "room", id: room[1] };
   return { page: "unknown" };

@@ -7,9 +7,10 @@ import { choose, useChoice } from "../app/theme";
 import { clearUser } from "../room/caches";
 import { Avatar } from "../ui/Avatar";
 import { Dialog } from "../ui/Dialog";
-import { EyeIcon, LeaveIcon, MoonIcon, PenIcon, PersonIcon, SunIcon, SystemIcon } from "../ui/icons";
+import { EyeIcon, LeaveIcon, LockIcon, MoonIcon, PenIcon, PersonIcon, SunIcon, SystemIcon } from "../ui/icons";
 import { Menu } from "../ui/Menu";
 import { useSay } from "../ui/toasts";
+import { KeepDialog } from "./KeepDialog";
 import { NAME_MAX, parseName } from "./names";
 
 export function RenameMeDialog({ onClose }: { onClose: () => void }): ReactNode {
@@ -97,7 +98,7 @@ export function SignOutDialog({ onClose, everywhere: asked = false }: { onClose:
     <Dialog title={asked ? "Sign out everywhere?" : "Sign out?"} onClose={onClose}>
       <p>
         This browser forgets “{me.name}” and everything it kept for working offline, including changes the server does not have yet.
-        {identity.isGuest ? " As a guest you can't come back as the same person." : " You can sign in again at any time."}
+        {identity.isGuest ? " As a guest you can't come back as the same person, unless you sign in before." : " You can sign in again at any time."}
       </p>
       {asked && <p className="dialog__more">On all devices and in all browsers you have to sign in again. Personal tokens go on working: revoke those one by one.</p>}
       {!identity.isGuest && !asked && (
@@ -130,7 +131,7 @@ export function AccountMenu(): ReactNode {
   const identity = useIdentity();
   const me = useMe();
   const chosen = useChoice();
-  const [asked, setAsked] = useState<"rename" | "leave" | null>(null);
+  const [asked, setAsked] = useState<"rename" | "keep" | "leave" | null>(null);
   return (
     <>
       <Menu
@@ -145,6 +146,7 @@ export function AccountMenu(): ReactNode {
         }
         head={me.name}
         entries={[
+          ...(identity.isGuest ? [{ label: "Sign in to keep your rooms", icon: <LockIcon />, run: () => setAsked("keep") }] : []),
           { label: "Account", icon: <PersonIcon />, run: () => navigate("/account") },
           { label: "Change name", icon: <PenIcon />, run: () => setAsked("rename") },
           ...(identity.isOperator ? [{ label: "Live rooms", icon: <EyeIcon />, run: () => navigate("/admin") }] : []),
@@ -155,6 +157,7 @@ export function AccountMenu(): ReactNode {
         ]}
       />
       {asked === "rename" && <RenameMeDialog onClose={() => setAsked(null)} />}
+      {asked === "keep" && <KeepDialog onClose={() => setAsked(null)} />}
       {asked === "leave" && <SignOutDialog onClose={() => setAsked(null)} />}
     </>
   );

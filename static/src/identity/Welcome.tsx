@@ -9,6 +9,7 @@ import { useIdentity } from "../app/context";
 import { Doodle } from "../ui/Doodle";
 import { Avatar } from "../ui/Avatar";
 import { Logo } from "../ui/Logo";
+import { EmailForm } from "./EmailForm";
 import { signInAddress } from "./landing";
 import { friendlyName, NAME_MAX, parseName } from "./names";
 
@@ -19,6 +20,8 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
   const [token, setToken] = useState("");
   const [guests, setGuests] = useState(true);
   const [provider, setProvider] = useState<NonNullable<ServerConfig["sign_in"]> | null>(null);
+  const [email, setEmail] = useState(false);
+  const [mailbox, setMailbox] = useState(false);
   const [withToken, setWithToken] = useState(false);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<string | null>(null);
@@ -34,6 +37,8 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
         if (!live) return;
         setGuests(config.guests);
         setProvider(config.sign_in ?? null);
+        setEmail(config.email ?? false);
+        setMailbox(config.mailbox ?? false);
       },
       // Not knowing is no reason to stop: the sign-in itself will say what is wrong.
       () => undefined,
@@ -68,9 +73,9 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
     }
   };
 
-  const asksToken = !guests && (provider === null || withToken);
+  const asksToken = !guests && ((provider === null && !email) || withToken);
   const lead = guests
-    ? provider
+    ? provider || email
       ? "Sign in, or just say what we shall call you. Others see the name beside your cursor."
       : "What shall we call you? Others see this name beside your cursor."
     : asksToken
@@ -108,7 +113,7 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
                 <span>or come in as a guest</span>
               </p>
             )}
-            {!guests && !withToken && (
+            {!guests && !email && !withToken && (
               <button type="button" className="button button--quiet" onClick={() => setWithToken(true)}>
                 I have a token
               </button>
@@ -170,6 +175,21 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
               )}
             </div>
           </form>
+        )}
+        {email && (
+          <div className="welcome__provider">
+            {(guests || provider) && (
+              <p className="welcome__or">
+                <span>{guests ? "or sign in by e-mail, and be the same everywhere" : "or by e-mail"}</span>
+              </p>
+            )}
+            <EmailForm next={window.location.pathname} mailbox={mailbox} primary={!guests && provider === null} />
+            {!guests && !withToken && (
+              <button type="button" className="button button--quiet" onClick={() => setWithToken(true)}>
+                I have a token
+              </button>
+            )}
+          </div>
         )}
         {!identity.persistent && (
           <p className="welcome__note">This browser keeps nothing, so it will ask again after a reload.</p>

@@ -8,6 +8,7 @@ import { Api } from "../api/client";
 import { ApiError, wordsFor } from "../api/errors";
 import type { Grant, Person } from "../api/types";
 import { forget, readJson, storage, writeJson } from "../app/storage";
+import { inherit } from "../room/caches";
 import { readLanding } from "./landing";
 import { isFinal, isGuest, isOperator, lifeOf, renewDelay } from "./token";
 
@@ -25,6 +26,8 @@ export interface Session {
   readonly lifeMs: number;
   /** The sign-in ends with this token: renewing it brings no more time. */
   readonly final?: boolean;
+  /** The server counts me as an operator, whatever the token says. */
+  readonly operator?: boolean;
 }
 
 function sessionOf(grant: Grant, now: number): Session {
@@ -34,6 +37,7 @@ function sessionOf(grant: Grant, now: number): Session {
     receivedAt: now,
     lifeMs: lifeOf(grant.token, grant.expires_at, now),
     final: isFinal(grant.token),
+    operator: grant.is_admin === true,
   };
 }
 
@@ -144,11 +148,37 @@ export class Identity {
       return;
     }
     try {
-      this.#keep(await this.api.refreshByCookie());
+      await this.#succeed(await this.api.refreshByCookie());
     } catch (error) {
       const words = wordsFor(error);
       this.problem = `${words.title}. ${words.detail}`;
     }
+  }
+
+  /**
+   * Signs in as whom the mailed link is for; where to go on.
+   *
+   * A guest who asked for it becomes that account.
+   */
+  async enterWithLink(secret: string): Promise<string> {
+    const grant = await this.api.accounts.confirmLink(secret);
+    await this.#succeed(grant);
+    return grant.next;
+  }
+
+  /** Keeps the session; what this browser has of a guest who became this account goes on as the account's. */
+  async #succeed(grant: Grant): Promise<void> {
+    const before = this.#session;
+    if (before && isGuest(before.token) && before.user.id !== grant.user.id) {
+      try {
+        const { aliases } = await this.api.me(grant.token);
+        if (aliases.includes(before.user.id)) inherit(grant.user.id, before.user.id);
+      } catch (error) {
+        // Signed in all the same; what waits here under the guest's name is not shown.
+        console.warn("What this browser kept as a guest is not taken over.", error);
+      }
+    }
+    this.#keep(grant);
   }
 
   /** Signs in as a guest. */
@@ -202,9 +232,9 @@ export class Identity {
     return this.#session !== null && isGuest(this.#session.token);
   }
 
-  /** True for whom the provider's claim makes an operator. */
+  /** True for an operator, by a claim of the provider or by the server's own word. */
   get isOperator(): boolean {
-    return this.#session !== null && isOperator(this.#session.token);
+    return this.#session !== null && (this.#session.operator === true || isOperator(this.#session.token));
   }
 
   /**

@@ -5,7 +5,7 @@
  */
 import type { ExcalidrawElement } from "@excalidraw/excalidraw/element/types";
 import type { Box } from "../assets/placement";
-import { assetsDatabaseName, registerDatabase } from "./caches";
+import { keptAssetsName, registerDatabase } from "./caches";
 
 const STORE = "assets";
 /** Seen images beyond this many bytes push out the ones used longest ago. */
@@ -43,7 +43,7 @@ export class AssetShelf {
   readonly #db: Promise<IDBDatabase | null>;
 
   constructor(user: string) {
-    this.#db = this.#open(assetsDatabaseName(user));
+    this.#db = this.#open(keptAssetsName(user));
   }
 
   #open(name: string): Promise<IDBDatabase | null> {

@@ -2,7 +2,8 @@
  * What this browser keeps of rooms, so that they open without a network.
  *
  * Owns: the names of the databases, what is known of a room's head, and clearing. One database per user, room and
- * epoch: another epoch is another past and is dropped, never merged; another person never sees mine.
+ * epoch: another epoch is another past and is dropped, never merged; another person never sees mine. An account that was
+ * a guest in this browser goes on with the guest's, so that edits made offline are not left behind.
  */
 import type { Room } from "../api/types";
 import { forget, keysWith, readJson, writeJson } from "../app/storage";
@@ -48,6 +49,32 @@ export function registerDatabase(name: string): void {
   if (!names.includes(name)) writeJson(REGISTRY, [...names, name]);
 }
 
+const heirKey = (user: string) => `kanvas.heir:${user}`;
+
+/** This user, and the guests of this browser that became this user. */
+function selves(user: string): string[] {
+  const value = readJson(heirKey(user));
+  return [user, ...(Array.isArray(value) ? value.filter((id): id is string => typeof id === "string") : [])];
+}
+
+/** From now on what is kept here for the guest is the account's. */
+export function inherit(account: string, guest: string): void {
+  const guests = selves(account).slice(1);
+  if (!guests.includes(guest)) writeJson(heirKey(account), [...guests, guest]);
+}
+
+/** The name of the copy to use: my own, else one I made as a guest. */
+export function keptName(name: CacheName): string {
+  const names = selves(name.user).map((user) => databaseName({ ...name, user }));
+  return names.find((one) => registered().includes(one)) ?? databaseName(name);
+}
+
+/** The same for files. */
+export function keptAssetsName(user: string): string {
+  const names = selves(user).map(assetsDatabaseName);
+  return names.find((one) => registered().includes(one)) ?? assetsDatabaseName(user);
+}
+
 async function databaseNames(): Promise<string[]> {
   const names = new Set(registered());
   try {
@@ -76,32 +103,39 @@ async function deleteWhere(matches: (name: string) => boolean): Promise<void> {
 }
 
 export async function dropOtherEpochs(user: string, room: string, epoch: number): Promise<void> {
+  const mine = selves(user);
   await deleteWhere((name) => {
     const parsed = parseDatabaseName(name);
-    return parsed !== null && parsed.user === user && parsed.room === room && parsed.epoch !== epoch;
+    return parsed !== null && mine.includes(parsed.user) && parsed.room === room && parsed.epoch !== epoch;
   });
 }
 
 /** Forgets one room: after it was deleted, or its access withdrawn, and the local copy dealt with. */
 export async function clearRoom(user: string, room: string): Promise<void> {
-  forget(headKey(user, room));
+  const mine = selves(user);
+  for (const one of mine) forget(headKey(one, room));
   await deleteWhere((name) => {
     const parsed = parseDatabaseName(name);
-    return parsed !== null && parsed.user === user && parsed.room === room;
+    return parsed !== null && mine.includes(parsed.user) && parsed.room === room;
   });
 }
 
 /** Forgets everything of one person: at sign-out. */
 export async function clearUser(user: string): Promise<void> {
-  for (const key of [...keysWith(`kanvas.room:${user}:`), ...keysWith(`kanvas.lobby:${user}:`)]) forget(key);
-  await deleteWhere((name) => parseDatabaseName(name)?.user === user || name === assetsDatabaseName(user));
+  const mine = selves(user);
+  for (const one of mine) {
+    for (const key of [...keysWith(`kanvas.room:${one}:`), ...keysWith(`kanvas.lobby:${one}:`)]) forget(key);
+  }
+  forget(heirKey(user));
+  const files = mine.map(assetsDatabaseName);
+  await deleteWhere((name) => mine.includes(parseDatabaseName(name)?.user ?? "") || files.includes(name));
 }
 
 const headKey = (user: string, room: string) => `kanvas.room:${user}:${room}`;
 
 /** What was last known of a room (title, epoch, role): enough to open it offline. */
 export function keptHead(user: string, room: string): Room | null {
-  const value = readJson(headKey(user, room));
+  const value = selves(user).map((one) => readJson(headKey(one, room))).find((one) => one !== null) ?? null;
   if (value === null || typeof value !== "object") return null;
   const head = value as Partial<Room>;
   return typeof head.id === "string" && typeof head.epoch === "number" && typeof head.title === "string" ? (head as Room) : null;
@@ -112,5 +146,5 @@ export function keepHead(user: string, room: Room): void {
 }
 
 export function forgetHead(user: string, room: string): void {
-  forget(headKey(user, room));
+  for (const one of selves(user)) forget(headKey(one, room));
 }

@@ -19,7 +19,7 @@ import { tellsOfPeople } from "../share/news";
 import { can, changeWords, withRole } from "../share/roles";
 import { Assets } from "./assets";
 import { hearBeside } from "./beside";
-import { clearRoom, databaseName, dropOtherEpochs, forgetHead, keepHead, keptHead, registerDatabase } from "./caches";
+import { clearRoom, dropOtherEpochs, forgetHead, keepHead, keptHead, keptName, registerDatabase } from "./caches";
 import { hearNotices, readFreeze } from "./notices";
 import { bePatient } from "./patience";
 import { hearSignals, sendToken, stepAtEnd, type Signal } from "./signal";
@@ -287,7 +287,7 @@ export class RoomSession {
   }
 
   async #loadCopy(doc: Y.Doc, room: Room): Promise<{ persistence: IndexeddbPersistence | null; structs: number }> {
-    const name = databaseName({ user: this.#user, room: room.id, epoch: room.epoch });
+    const name = keptName({ user: this.#user, room: room.id, epoch: room.epoch });
     let persistence: IndexeddbPersistence | null = null;
     try {
       if (!("indexedDB" in window)) return { persistence: null, structs: 0 };

@@ -36,7 +36,7 @@ async def test_what_the_guest_made_is_the_accounts(tmp_path: Path, empty_databas
         ada = await sign_in(edge, "ada@example.org", fox)
         assert ada.user_id != fox.user_id
         me = (await ada.ask("GET", "/api/v1/me")).json()
-        assert (me["name"], me["is_guest"]) == ("Fox", False)
+        assert (me["name"], me["is_guest"], me["aliases"]) == ("Fox", False, [fox.user_id])
         assert await titles(ada) == {"Drawn as a guest"}
         renamed = await ada.ask("PATCH", f"{ROOMS}/{room['id']}", json={"title": "Hers"})
         assert renamed.status_code == 200, renamed.text

@@ -48,6 +48,7 @@ async def test_somebody_signs_in(tmp_path: Path, empty_database: Path) -> None:
             "email": "ada.lovelace@example.org",
             "is_guest": False,
             "is_admin": False,
+            "aliases": [],
         }
         again = await sign_in(edge, "ada.lovelace@example.org", count=2)
         assert again.user_id == told["user"]["id"]

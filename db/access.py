@@ -14,7 +14,7 @@ from typing import cast
 from sqlalchemy import Connection, and_, exists, select, update
 
 from db.rooms import Room, find_room
-from db.scopes import Actor
+from db.scopes import Actor, as_server
 from db.tables import room_members, rooms
 from party.errors import Forbidden, RoomNotFound
 from party.policy import Action, can, higher
@@ -33,13 +33,16 @@ def find_role(connection: Connection, room_id: str, user_id: str) -> Role | None
     """The role of somebody in a room that is there, be it in the trash; None when they have none."""
     owner = room_members.alias("owner")
     has_owner = exists().where(owner.c.room_id == rooms.c.id, owner.c.role == "owner")
-    row = connection.execute(
+    statement = (
         select(rooms.c.default_role, rooms.c.creator_id, room_members.c.role, has_owner.label("has_owner"))
         .outerjoin(
             room_members, and_(room_members.c.room_id == rooms.c.id, room_members.c.user_id == user_id)
         )
         .where(rooms.c.id == room_id)
-    ).one_or_none()
+    )
+    # an owner they can't see is no absent one
+    with as_server(connection):
+        row = connection.execute(statement).one_or_none()
     if row is None:
         return None
     own: Role | None = row.role
@@ -75,4 +78,6 @@ def get_access(
 
 def touch_access(connection: Connection, room_id: str, now: datetime) -> None:
     """Note that roles changed: every process looks at who is in the room (G4)."""
-    connection.execute(update(rooms).where(rooms.c.id == room_id).values(access_at=now))
+    # whoever left may see it no more
+    with as_server(connection):
+        connection.execute(update(rooms).where(rooms.c.id == room_id).values(access_at=now))

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import ScalarSelect
 
 from db.locks import lock_user
+from db.scopes import as_server
 from db.tables import UtcDateTime, assets, renditions, room_heads, rooms, uploads
 from db.upsert import insert_into
 from party.errors import RoomNotFound
@@ -161,7 +162,9 @@ def lock_space(connection: Connection, room_id: str, user_id: str) -> None:
 
 def measure_usage(connection: Connection, room_id: str, user_id: str) -> Usage:
     """How much is taken, of a room and of a user: 0.1 us for each file they have."""
-    found = connection.execute(_USAGE, {"room": room_id, "user": user_id}).one()
+    # also what lies in rooms they may see no more
+    with as_server(connection):
+        found = connection.execute(_USAGE, {"room": room_id, "user": user_id}).one()
     return Usage(int(found[0]), int(found[1]), int(found[2]))
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, literal, se
 from ulid import ULID
 
 from db.chains import EXPIRE, Entry, Head, Seal, cut_details
+from db.scopes import as_server
 from db.tables import UtcDateTime, audit_events, audit_heads, rooms
 from db.upsert import insert_into
 
@@ -54,6 +55,12 @@ def append(connection: Connection, event: Event) -> None:
     Whoever appends to the same chain waits until that transaction ends: call it late in it, and for several
     chains in their order. RuntimeError: the database was opened without a seal.
     """
+    # the chain is the log's own, whoever's doing it is
+    with as_server(connection):
+        _append(connection, event)
+
+
+def _append(connection: Connection, event: Event) -> None:
     seal = connection.get_execution_options().get(SEAL)
     if not isinstance(seal, Seal):
         raise RuntimeError("this database was opened without a seal: open_database(url, seal=...)")

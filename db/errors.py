@@ -6,7 +6,7 @@ it whether to retry each room of a failed group alone. Does not own: which drive
 adapter, sqlite.py).
 """
 
-from party.errors import Unavailable
+from party.errors import Forbidden, KanvasError, Unavailable
 
 
 class DatabaseDown(Unavailable):
@@ -23,3 +23,12 @@ class KeyMissing(Unavailable):
 
 class Damaged(Unavailable):
     """What is stored here is not what was encrypted; restore the database or the file from a backup."""
+
+
+class PolicyMissing(KanvasError):
+    """A statement that no policy covers was stopped before it reached the database; this is a mistake in
+    Kanvas, and the log has the request id."""
+
+
+class RowRefused(Forbidden):
+    """You may not write this here."""

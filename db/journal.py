@@ -36,6 +36,7 @@ from db.database import Database
 from db.deadlines import allow_time
 from db.grouping import Answer, Append, GroupCommitter
 from db.postgres_url import is_postgres
+from db.scopes import as_system
 from db.tables import canvas_states, data_keys, room_clients, room_heads, room_updates, rooms
 from db.tails import STORED, find_heads, fits_behind, read_tail, stored_update
 from db.tombstones import store_tombstones
@@ -89,7 +90,7 @@ class SqlJournal:
     """
 
     def __init__(self, database: Database, cipher: Cipher = NO_CIPHER) -> None:
-        self._database = database
+        self._database = as_system(database)
         self._cipher = cipher
         self._committer = GroupCommitter(self._write_group)
 

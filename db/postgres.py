@@ -31,8 +31,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from db.chains import Seal
 from db.deadlines import MORE_TIME
 from db.errors import DatabaseDown
+from db.eyes import SYSTEM
 from db.postgres_errors import MESSAGES, NO_MORE, READ_ONLY, SPOILT, sqlstate, translate
 from db.postgres_url import normal_postgres_url
+from db.walls import guard
 from party.errors import Invalid
 
 T = TypeVar("T")
@@ -119,6 +121,7 @@ class PostgresDatabase:
             # for db/audit.py, the one that reads it
             execution_options={"audit_seal": seal},
         )
+        guard(self._engine.sync_engine)
         self._idle: list[_Slot] = []
         self._lanes: list[Any | None] = [None] * lanes
         self._waiting: deque[_Job] = deque()
@@ -378,6 +381,8 @@ async def connect(dsn: str, *, timeout_s: float, **settings: str) -> Any:
                 "lock_timeout": str(int(timeout_s * 600)),
                 "idle_in_transaction_session_timeout": milliseconds,
                 "timezone": "UTC",
+                # The policies of the tables let the server's own work pass; somebody's says whose it is.
+                SYSTEM: "on",
                 # Compiling takes longer than any of our queries.
                 "jit": "off",
                 **settings,

@@ -45,6 +45,7 @@ from sqlalchemy import (
 )
 from ulid import ULID
 
+from db.scopes import as_server
 from db.tables import UtcDateTime, jobs
 from db.upsert import insert_into
 
@@ -128,13 +129,15 @@ def enqueue(
         "created_at": now,
         "updated_at": now,
     }
-    if key is None:
-        connection.execute(_INSERT, values)
-        return job_id
-    dialect = connection.dialect.name
-    if dialect not in _INSERT_KEYED:
-        _INSERT_KEYED[dialect] = _insert_keyed(connection)
-    return str(connection.execute(_INSERT_KEYED[dialect], values).scalar_one())
+    # work is the server's own, and a job of this key may be another's
+    with as_server(connection):
+        if key is None:
+            connection.execute(_INSERT, values)
+            return job_id
+        dialect = connection.dialect.name
+        if dialect not in _INSERT_KEYED:
+            _INSERT_KEYED[dialect] = _insert_keyed(connection)
+        return str(connection.execute(_INSERT_KEYED[dialect], values).scalar_one())
 
 
 def _insert_keyed(connection: Connection) -> Executable:

@@ -28,6 +28,7 @@ from sqlalchemy.exc import DBAPIError
 from db.chains import Seal
 from db.errors import DatabaseDown
 from db.threads import TransactionThreads
+from db.walls import guard
 from party.errors import Invalid, Unavailable
 
 T = TypeVar("T")
@@ -146,15 +147,19 @@ class SqliteDatabase:
         """Raises Invalid for a URL that is not sqlite:///<absolute path>. Opens nothing yet."""
         self.url = url
         path = sqlite_path(url)
+        writer = sqlite_engine(path, begin="BEGIN IMMEDIATE", busy_s=busy_s, seal=seal)
+        readers = sqlite_engine(path, begin="BEGIN", query_only=True, busy_s=busy_s)
+        guard(writer)
+        guard(readers)
         self._writer = TransactionThreads(
-            sqlite_engine(path, begin="BEGIN IMMEDIATE", busy_s=busy_s, seal=seal),
+            writer,
             name="db-writer",
             count=1,
             translate=translate,
             last=_fold_wal,
         )
         self._readers = TransactionThreads(
-            sqlite_engine(path, begin="BEGIN", query_only=True, busy_s=busy_s),
+            readers,
             name="db-reader",
             count=READERS,
             translate=translate,

@@ -330,7 +330,7 @@ def _exclusions(call: Call) -> list[Exclusion]:
 
 async def _rooms_out(call: Call, shown: list[RoomView]) -> list[LiveRoomOut]:
     ids = [room.room_id for room in shown]
-    names = await call.services.database.read(lambda conn: find_names(conn, ids))
+    names = await call.database.read(lambda conn: find_names(conn, ids))
     holds = _quarantined(call.services.keeper.holds(), call.services.now().timestamp())
     frozen = call.services.oversight.frozen
     closed: dict[str, datetime] = {}

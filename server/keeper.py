@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 
 from db.database import Database
 from db.quarantine import HoldRow, Mark, delete_hold, list_holds, purge_holds, put_holds, read_mark
+from db.scopes import as_system
 from party.errors import KanvasError
 from party.guard import Guard
 from party.ports import Recorder, Stage
@@ -64,7 +65,7 @@ class Keeper:
         recorder: Recorder | None,
         clock: Callable[[], float],
     ) -> None:
-        self._database = database
+        self._database = as_system(database)
         self._clock = clock
         self._quarantine = Quarantine(map(_hold, rows))
         self._stored = {row.id: row for row in rows}
@@ -234,7 +235,7 @@ async def open_keeper(
     """The quarantine as it was, and what the supervisor noted in `data_dir` since, in files named like
     `crashes`. With `look_s` the table is looked at this often, since other processes write it too. Raises
     Unavailable."""
-    rows = await database.read(list_holds)
+    rows = await as_system(database).read(list_holds)
     keeper = Keeper(database, rows, recorder, clock)
     if data_dir is not None:
         for notes in await asyncio.to_thread(lambda: sorted(data_dir.glob(crashes))):

@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 
 from db import restraints as stored
 from db.database import Database
+from db.scopes import as_system
 from party.errors import Conflict, KanvasError, KeptOut, RoomClosed
 from party.guard import Guard
 from party.hub import Hub
@@ -68,7 +69,7 @@ class Oversight:
     def __init__(
         self, database: Database, guard: Guard, hub: Hub, notes: Notes, now: Callable[[], datetime]
     ) -> None:
-        self._database = database
+        self._database = as_system(database)
         self._guard = guard
         self._hub = hub
         self._notes = notes

@@ -22,6 +22,7 @@ import structlog
 
 from db.database import Database
 from db.rooms import list_public
+from db.scopes import as_system
 from party.errors import KanvasError
 from party.hub import Hub
 from party.room import Room
@@ -53,7 +54,7 @@ class Reporter:
 
     def __init__(self, hub: Hub, database: Database, directory: Directory) -> None:
         self._hub = hub
-        self._database = database
+        self._database = as_system(database)
         self._directory = directory
         self._told: dict[str, tuple[float, RoomNews]] = {}
         self._sat: dict[str, list[Session]] = {}

@@ -30,7 +30,7 @@ from db.postgres_url import is_postgres
 from db.queue import enqueue, purge_finished
 from db.restraints import purge_exclusions
 from db.rooms import purge_trash
-from db.scopes import as_system
+from db.scopes import Transactions, as_system
 from party.errors import KanvasError
 from party.hub import Hub, open_hub
 from party.limits import Limits
@@ -347,31 +347,31 @@ def _record_commit(tracer: Tracer, room_id: str, took_s: float, rows: int) -> No
 async def clean_up(services: Services) -> None:
     """Remove for good the rooms and elements deleted 30 days ago, answers nobody will repeat, and what killed
     processes left."""
-    now = services.now()
+    now, database = services.now(), as_system(services.database)
 
     def release(conn: Connection, room_ids: list[str]) -> None:
         let_rooms_go(conn, room_ids, now=now)
         note_purged(conn, room_ids, now)
 
     gone: list[str] = []
-    while some := await services.database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT, release)):
+    while some := await database.write(lambda conn: purge_trash(conn, now - TRASH_KEPT, release)):
         gone += some
-    await services.database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
-    await services.database.write(lambda conn: purge_exclusions(conn, now))
-    await _purge_ways_in(services.database, now - WAYS_IN_KEPT)
-    while await services.database.write(lambda conn: purge_threads(conn, now - REMOVED_THREADS_KEPT, 500)):
+    await database.write(lambda conn: purge_answers(conn, now - ANSWERS_KEPT))
+    await database.write(lambda conn: purge_exclusions(conn, now))
+    await _purge_ways_in(database, now - WAYS_IN_KEPT)
+    while await database.write(lambda conn: purge_threads(conn, now - REMOVED_THREADS_KEPT, 500)):
         pass
     await services.keeper.clean_up()
     await services.revocations.clean_up()
-    await as_system(services.database).write(lambda conn: purge_sign_in_links(conn, now))
+    await database.write(lambda conn: purge_sign_in_links(conn, now))
     await services.intake.tidy()
     await services.blobs.tidy()
-    await _purge_jobs(services.database, now)
-    await keep_recent(as_system(services.database), timedelta(days=services.settings.audit_days), now)
+    await _purge_jobs(database, now)
+    await keep_recent(database, timedelta(days=services.settings.audit_days), now)
     due = partial(
         enqueue, kind=SWEEP, payload={"is_dry": False}, now=now, run_at=now + SWEEP_EVERY, key="daily"
     )
-    await services.database.write(due)
+    await database.write(due)
     services.jobs.wake()
     if gone:
         log.info("trash purged", rooms=gone)
@@ -379,7 +379,7 @@ async def clean_up(services: Services) -> None:
         log.info("deleted elements purged", rooms=purged)
 
 
-async def _purge_jobs(database: Database, now: datetime) -> None:
+async def _purge_jobs(database: Transactions, now: datetime) -> None:
     while await database.write(
         lambda conn: purge_finished(
             conn, done_before=now - DONE_JOBS_KEPT, dead_before=now - DEAD_JOBS_KEPT, limit=JOBS_PURGED
@@ -388,7 +388,7 @@ async def _purge_jobs(database: Database, now: datetime) -> None:
         pass
 
 
-async def _purge_ways_in(database: Database, before: datetime) -> None:
+async def _purge_ways_in(database: Transactions, before: datetime) -> None:
     for purge in (purge_invitations, purge_links):
         while await database.write(partial(purge, before=before, limit=JOBS_PURGED)):
             pass

@@ -16,6 +16,7 @@ import structlog
 
 from db.database import Database
 from db.rooms import record_participant
+from db.scopes import as_system
 from db.users import put_user
 from party.errors import KanvasError, RoomNotFound
 
@@ -32,7 +33,7 @@ class Visits:
     """What is noted and not yet written. Make one with `open_visits`."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
-        self._database = database
+        self._database = as_system(database)
         self._now = now
         self._waiting: dict[tuple[str, str], str] = {}
         self._is_noted = asyncio.Event()

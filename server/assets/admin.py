@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from db.queue import enqueue, find_job
+from db.scopes import as_system
 from server.admin import check_admin
 from server.assets.keeping import SWEEP
 from server.assets.sweep import UNREFERENCED_KEPT, Report, sweep
@@ -57,9 +58,9 @@ async def sweep_now(call: Call, body: SweepOrder) -> Response:
         call.record(conn, "asset.sweep", target=job_id, details={"dry_run": body.dry_run})
         return job_id
 
-    job_id = await services.database.write(order)
+    job_id = await as_system(services.database).write(order)
     services.jobs.wake()
-    job = await services.database.read(partial(find_job, id=job_id))
+    job = await as_system(services.database).read(partial(find_job, id=job_id))
     if job is None:
         raise JobNotFound
     return answer(job_out(job), status=202, headers={"Location": f"/api/v1/jobs/{job_id}"})

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from db.assets import Asset, find_asset_by_hash, insert_asset, lock_room
 from db.rooms import find_room
+from db.scopes import as_system
 from server.assets.keeping import enqueue_render
 from server.assets.names import default_filename
 from server.assets.storing import new_id
@@ -39,7 +40,7 @@ async def adopt(services: Services, room_id: str, sha256: str) -> Asset | None:
     kind = sniff_kind(head)
     if kind is None:
         return None
-    asset = await services.database.write(
+    asset = await as_system(services.database).write(
         partial(
             _record,
             services=services,

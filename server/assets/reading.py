@@ -16,6 +16,7 @@ from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from db.assets import Asset, find_asset, find_asset_by_hash, list_assets
+from db.scopes import as_system
 from party.errors import Forbidden, RoomNotFound
 from server.assets.legacy import adopt
 from server.assets.names import make_disposition, rename_for
@@ -103,7 +104,7 @@ async def _list(
 ) -> Response:
     before = decode_cursor(query.cursor, ULID_PATTERN) if query.cursor is not None else None
     find = partial(list_assets, room_id=room_id, user_id=user_id, before=before, limit=query.limit + 1)
-    found = await call.services.database.read(find)
+    found = await call.database.read(find)
     page = found[: query.limit]
     more = len(found) > len(page)
     return answer(
@@ -130,7 +131,9 @@ async def read_room_asset(
     await get_room(call, path.room_id)
     if re.fullmatch(SHA256_PATTERN, path.asset_id):
         find = partial(find_asset_by_hash, room_id=path.room_id, sha256=path.asset_id)
-        asset = await services.database.read(find) or await adopt(services, path.room_id, path.asset_id)
+        asset = await as_system(services.database).read(find) or await adopt(
+            services, path.room_id, path.asset_id
+        )
     else:
         asset = await _find(services, path.asset_id)
     if asset is None or asset.room_id != path.room_id:
@@ -178,10 +181,10 @@ async def _get(call: Call, asset_id: str) -> Asset:
 async def _find(services: Services, asset_id: str) -> Asset | None:
     cache = services.backplane.asset_cache
     if cache is None:
-        return await services.database.read(partial(find_asset, id=asset_id))
+        return await as_system(services.database).read(partial(find_asset, id=asset_id))
     if (kept := await cache.find(asset_id)) is not None:
         return kept
-    asset = await services.database.read(partial(find_asset, id=asset_id))
+    asset = await as_system(services.database).read(partial(find_asset, id=asset_id))
     if asset is not None:
         await cache.keep(asset)
     return asset

@@ -13,6 +13,7 @@ from typing import Any, cast
 from sqlalchemy import Connection
 
 from db.assets import Asset, Rendition, RenditionName, find_asset, find_unknown_keys, insert_rendition
+from db.scopes import as_system
 from party.errors import Invalid
 from server.assets.intake import read_file
 from server.assets.keeping import let_go
@@ -26,7 +27,7 @@ from server.media.base import Rendered
 async def render_asset(call: JobCall) -> Mapping[str, Any]:
     """Make what is missing of an asset's renditions. Gives up on an image that can't be drawn."""
     services = call.services
-    asset = await services.database.read(partial(find_asset, id=str(call.job.payload["asset_id"])))
+    asset = await as_system(services.database).read(partial(find_asset, id=str(call.job.payload["asset_id"])))
     if asset is None:
         return {"made": []}
     async with services.intake.open_desk() as desk:
@@ -60,7 +61,9 @@ async def _keep(call: JobCall, asset: Asset, made: Rendered) -> None:
     form = Rendition(
         cast("RenditionName", made.name), key, made.content_type, made.width, made.height, size_bytes
     )
-    await services.database.write(partial(_record, asset_id=asset.id, form=form, now=services.now()))
+    await as_system(services.database).write(
+        partial(_record, asset_id=asset.id, form=form, now=services.now())
+    )
     if (cache := services.backplane.asset_cache) is not None:
         await cache.forget(asset.id)
 
@@ -80,5 +83,5 @@ async def remove_blobs(call: JobCall) -> None:
     if "room_id" in payload:
         keys += await list_legacy_keys(services.blobs, payload["room_id"])
     # since it was asked for, a key may have got a row: this runs late, twice, or after a commit was repeated
-    unknown = await services.database.read(partial(find_unknown_keys, keys=keys))
+    unknown = await as_system(services.database).read(partial(find_unknown_keys, keys=keys))
     await services.blobs.delete(unknown)

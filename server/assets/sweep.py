@@ -32,6 +32,7 @@ from db.assets import (
     mark_unreferenced,
 )
 from db.audit import SERVER, Event, append
+from db.scopes import as_system
 from db.users import find_first_created
 from party.errors import KanvasError, RoomNotFound
 from server.assets.keeping import SIGNED_S, UPLOAD_KEPT, cancel, let_go
@@ -107,7 +108,7 @@ async def sweep(
     # first, for what the rest takes has no row from then on, and its removal is on its way
     await _sweep_unknown(services, report, now)
     await _sweep_uploads(services, report, now)
-    rooms = await services.database.read(list_rooms_with_assets)
+    rooms = await as_system(services.database).read(list_rooms_with_assets)
     for number, room_id in enumerate(rooms):
         try:
             await _sweep_room(services, room_id, report, now)
@@ -131,13 +132,17 @@ async def sweep(
 
 async def _sweep_uploads(services: Services, report: Report, now: datetime) -> None:
     most = SHOWN_MOST if report.is_dry else WRITTEN_AT_ONCE
-    while due := await services.database.read(partial(list_expired_uploads, before=now, limit=most)):
+    while due := await as_system(services.database).read(
+        partial(list_expired_uploads, before=now, limit=most)
+    ):
         report.uploads += [one.id for one in due[: SHOWN_MOST - len(report.uploads)]]
         if report.is_dry:
-            report.upload_count = await services.database.read(partial(count_expired_uploads, before=now))
+            report.upload_count = await as_system(services.database).read(
+                partial(count_expired_uploads, before=now)
+            )
             return
         report.upload_count += len(due)
-        await services.database.write(partial(_cancel_all, uploads=due, now=now))
+        await as_system(services.database).write(partial(_cancel_all, uploads=due, now=now))
 
 
 def _cancel_all(connection: Connection, uploads: list[Upload], now: datetime) -> None:
@@ -166,7 +171,9 @@ async def _list_all(services: Services, room_id: str) -> list[Asset]:
     found: list[Asset] = []
     before: tuple[datetime, str] | None = None
     while True:
-        page = await services.database.read(partial(list_assets, room_id=room_id, before=before, limit=PAGE))
+        page = await as_system(services.database).read(
+            partial(list_assets, room_id=room_id, before=before, limit=PAGE)
+        )
         found += page
         if len(page) < PAGE:
             return found
@@ -183,7 +190,7 @@ async def _settle(
     now: datetime,
 ) -> list[Asset]:
     """Write down what changed, and remove what is due; returns what went."""
-    write = services.database.write
+    write = as_system(services.database).write
     for ids in _slices([one.id for one in used if one.unreferenced_at is not None]):
         await write(partial(mark_referenced, ids=ids))
     for ids in _slices([one.id for one in unused if one.unreferenced_at is None]):
@@ -220,12 +227,12 @@ async def _sweep_unknown(services: Services, report: Report, now: datetime) -> N
     """Bytes whose row was never written: the server was killed between the two."""
     old = now - UNKNOWN_KEPT
     # a new database beside the files of one that was lost knows none of them, and the old one may come back
-    born = await services.database.read(find_first_created) or now
+    born = await as_system(services.database).read(find_first_created) or now
     async for started in services.blobs.list_started():
         if born <= started.started_at < old and (started.key == NO_KEY or started.key.startswith(PREFIX)):
             # its key may have a row all the same: joined, and killed before the parts were removed
             is_wanted = partial(is_in_parts, key=started.key, parts_id=started.parts_id)
-            if not await services.database.read(is_wanted) and not report.is_dry:
+            if not await as_system(services.database).read(is_wanted) and not report.is_dry:
                 await services.blobs.abort_parts(started.key, started.parts_id)
     waiting: dict[str, BlobInfo] = {}
     async for info in services.blobs.list(PREFIX):
@@ -243,11 +250,11 @@ async def _sweep_unknown(services: Services, report: Report, now: datetime) -> N
 async def _remove_unknown(
     services: Services, report: Report, found: dict[str, BlobInfo], born: datetime, now: datetime
 ) -> None:
-    unknown = await services.database.read(partial(find_unknown_keys, keys=list(found)))
+    unknown = await as_system(services.database).read(partial(find_unknown_keys, keys=list(found)))
     due = [key for key in unknown if found[key].stored_at >= born]
     report.older_count += len(unknown) - len(due)
     report.unknown_count += len(due)
     report.unknown_bytes += sum(found[key].size_bytes for key in due)
     report.unknown_keys += due[: SHOWN_MOST - len(report.unknown_keys)]
     if due and not report.is_dry:
-        await services.database.write(partial(let_go, keys=due, now=now))
+        await as_system(services.database).write(partial(let_go, keys=due, now=now))

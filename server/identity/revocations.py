@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from db.database import Database
 from db.revocations import Revocation, find_since, is_revoked, purge_revocations, put_token, put_user_until
+from db.scopes import as_system
 from db.sessions import purge_sessions, remove_session, remove_sessions
 from party.errors import KanvasError, Unauthenticated
 from server.audit.notes import Note, note_nothing
@@ -81,7 +82,7 @@ class Revocations:
     def __init__(
         self, database: Database, now: Callable[[], datetime], *, most_kept: int = MOST_KEPT
     ) -> None:
-        self._database = database
+        self._database = as_system(database)
         self._now = now
         self._most_kept = most_kept
         self._tokens: dict[str, None] = {}

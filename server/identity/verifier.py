@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from db.database import Database
+from db.scopes import as_system
 from db.users import add_user
 from party.errors import Unauthenticated
 from server.auth import Identity, IssuedToken, Tokens, Verifier
@@ -29,7 +30,7 @@ class Newcomers:
     """Writes who comes from outside for the first time into `users`."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
-        self._database = database
+        self._database = as_system(database)
         self._now = now
         self._met: OrderedDict[str, None] = OrderedDict()
 

@@ -14,6 +14,7 @@ from db.chains import Seal
 from db.database import open_database
 from db.migrate import current_revision, head_revision
 from db.queue import Job, State
+from db.scopes import as_system
 from party.errors import Unavailable
 from server.problems import JobNotDead, JobNotFound
 from server.secret import load_secret
@@ -43,7 +44,7 @@ async def _show(url: str, state: State | None, kind: str | None, limit: int) -> 
         return found, queue.count_jobs(connection)
 
     async with open_database(url) as database:
-        jobs, counts = await database.read(look)
+        jobs, counts = await as_system(database).read(look)
     told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     return [*map(_line, jobs), f"There are {told}." if told else "There are no jobs."]
 
@@ -56,7 +57,7 @@ async def _revive(url: str, job_id: str, seal: Seal) -> None:
         append(connection, Event(now, *OPERATOR, "job.revive", target=job_id))
 
     async with open_database(url, seal=seal) as database:
-        await database.write(revive)
+        await as_system(database).write(revive)
 
 
 def _line(job: Job) -> str:

@@ -86,7 +86,7 @@ def job_out(job: Job) -> JobOut:
 async def get_job(call: Call, path: JobPath) -> Response:
     """For who asked for it, and for operators. A job that is done is forgotten after 7 days, a dead one after
     90."""
-    job = await call.services.database.read(lambda conn: queue.find_job(conn, path.job_id))
+    job = await call.database.read(lambda conn: queue.find_job(conn, path.job_id))
     if job is None or (job.user_id != call.identity.user_id and not call.identity.is_admin):
         raise JobNotFound
     return answer(job_out(job))
@@ -103,7 +103,7 @@ async def get_job(call: Call, path: JobPath) -> Response:
 async def list_jobs(call: Call, query: JobQuery) -> Response:
     """Newest first. The dead ones are those that somebody has to look at."""
     check_admin(call)
-    found = await call.services.database.read(
+    found = await call.database.read(
         lambda conn: queue.list_jobs(
             conn, state=query.state, kind=query.kind, before=query.cursor, limit=query.limit + 1
         )
@@ -141,6 +141,6 @@ async def revive_job(call: Call, path: JobPath) -> Response:
         call.record(conn, "job.revive", target=path.job_id, details={"kind": job.kind})
         return job
 
-    job = await call.services.database.write(revive)
+    job = await call.database.write(revive)
     call.services.jobs.wake()
     return answer(job_out(job))

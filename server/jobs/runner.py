@@ -23,6 +23,7 @@ from ulid import ULID
 from db import queue
 from db.database import Database
 from db.queue import Job
+from db.scopes import as_system
 from party.errors import KanvasError
 from server.jobs.attempt import Attempt, storable
 from server.jobs.base import GiveUp, JobHandler
@@ -63,7 +64,7 @@ class Runner:
         timing: Timing | None = None,
     ) -> None:
         """At most `at_once` attempts at a time; `now` is the clock of all times in the database."""
-        self._database = database
+        self._database = as_system(database)
         self._handlers = dict(handlers)
         self._at_once = at_once
         self._now = now

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Text, bindparam, func, literal, select
 
@@ -59,6 +59,15 @@ class Scoped:
         self.database = database
         self.actor = actor
 
+    @property
+    def url(self) -> str:
+        """Of the database."""
+        return self.database.url
+
+    def __getattr__(self, name: str) -> Any:
+        # verbs that only one adapter has
+        return getattr(self.database, name)
+
     async def read(self, work: Callable[[Connection], T]) -> T:
         return await self.database.read(partial(within, self.actor, work))
 
@@ -66,18 +75,18 @@ class Scoped:
         return await self.database.write(partial(within, self.actor, work))
 
 
-def as_user(database: Database, actor: Actor) -> Transactions:
+def as_user(database: Database, actor: Actor) -> Scoped:
     """Transactions that see what `actor` may see, and write what is theirs to write.
 
     Raise PolicyMissing for a statement that can't be held to the policies, RowRefused for rows that are not
     theirs to make.
     """
-    return Scoped(database, actor)
+    return Scoped(database.database if isinstance(database, Scoped) else database, actor)
 
 
-def as_system(database: "Database | Transactions") -> Transactions:
+def as_system(database: Database) -> Scoped:
     """Transactions of the server's own: the journal, jobs, clean-up, sign-in."""
-    return Scoped(database.database if isinstance(database, Scoped) else database, None)  # type: ignore[arg-type]
+    return Scoped(database.database if isinstance(database, Scoped) else database, None)
 
 
 def within(actor: Actor | None, work: Callable[[Connection], T], connection: Connection) -> T:

@@ -21,6 +21,7 @@ import uvloop
 from db.database import Database, open_database
 from db.journal import open_journal
 from db.migrate import upgrade
+from db.scopes import as_system
 from db.users import find_user, put_user
 from party.ports import Entry
 from tests.db.conftest import make_room
@@ -87,7 +88,9 @@ async def measure_server(url: str) -> None:
     upgrade(url)
     async with open_database(url) as database:
         for room in range(ROOMS):
-            await database.write(lambda connection, room=room: make_room(connection, f"room-{room}"))
+            await as_system(database).write(
+                lambda connection, room=room: make_room(connection, f"room-{room}")
+            )
         for waiting, rounds in ROUNDS.items():
             sys.stdout.write(f"{await measure_writers(database, waiting, rounds // 2)}\n")
         sys.stdout.write(f"{await measure_closures(database)}\n")
@@ -98,7 +101,9 @@ async def main(folder: Path) -> None:
     upgrade(url)
     async with open_database(url) as database:
         for room in range(ROOMS):
-            await database.write(lambda connection, room=room: make_room(connection, f"room-{room}"))
+            await as_system(database).write(
+                lambda connection, room=room: make_room(connection, f"room-{room}")
+            )
         for waiting, rounds in ROUNDS.items():
             sys.stdout.write(f"{await measure(database, waiting, rounds)}\n")
 

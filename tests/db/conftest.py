@@ -13,6 +13,7 @@ from db.database import Database, open_database
 from db.migrate import upgrade
 from db.postgres import PostgresDatabase
 from db.rooms import insert_room
+from db.scopes import Scoped, as_system
 from db.users import put_user
 from party.ports import Schema
 
@@ -40,20 +41,20 @@ def url(path: Path) -> str:
 @pytest.fixture
 async def database(url: str) -> AsyncIterator[Database]:
     async with open_database(url, seal=SEAL) as database:
-        yield database
+        yield as_system(database)
 
 
 @pytest.fixture
-async def server_database(server_url: str) -> AsyncIterator[PostgresDatabase]:
+async def server_database(server_url: str) -> AsyncIterator[Scoped]:
     async with PostgresDatabase(server_url, seal=SEAL) as database:
-        yield database
+        yield as_system(database)
 
 
 @pytest.fixture(params=["url", "server_url"], ids=["sqlite", "postgresql"])
 async def both(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """The test runs twice, on SQLite and on PostgreSQL."""
     async with open_database(request.getfixturevalue(request.param), seal=SEAL) as database:
-        yield database
+        yield as_system(database)
 
 
 def make_room(

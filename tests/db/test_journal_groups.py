@@ -15,6 +15,7 @@ from db import grouping
 from db.database import Database
 from db.errors import DatabaseDown
 from db.journal import SqlJournal
+from db.scopes import as_system
 from db.sqlite import SqliteDatabase
 from party.errors import Unavailable
 from party.ports import Entry
@@ -45,7 +46,7 @@ async def make_rooms(database: Database, *names: str) -> None:
         for name in names:
             make_room(connection, name)
 
-    await database.write(work)
+    await as_system(database).write(work)
 
 
 def run_sql(path: Path, sql: str) -> None:
@@ -257,7 +258,7 @@ def test_when_the_loop_ends_in_a_commit_the_callers_are_told(url: str) -> None:
             await make_rooms(database, "r", "s")
             journal = SqlJournal(database)
             go_on = threading.Event()
-            blocker = asyncio.ensure_future(database.write(lambda _: go_on.wait(5)))
+            blocker = asyncio.ensure_future(as_system(database).write(lambda _: go_on.wait(5)))
             waiting = [asyncio.ensure_future(journal.append(name, 1, [Entry(b"a", "ada")])) for name in "rs"]
             await asyncio.sleep(0.02)
             (committer,) = (task for task in asyncio.all_tasks() if task.get_name() == "journal-committer")

@@ -14,6 +14,7 @@ import pytest
 
 from db.database import Database, open_database
 from db.journal import SqlJournal
+from db.scopes import as_system
 from tests.db.conftest import make_room
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def acknowledged(output: bytes) -> dict[int, bytes]:
 @pytest.mark.parametrize("seed", range(4))
 async def test_what_was_acknowledged_survives_a_kill(url: str, path: Path, seed: int) -> None:
     async with open_database(url) as database:
-        await database.write(lambda connection: make_room(connection, "r"))
+        await as_system(database).write(lambda connection: make_room(connection, "r"))
     lines = random.Random(seed).randrange(5, 300)
     child = await start_appender(url, "r", 0, "update-")
     assert child.stdout is not None

@@ -20,6 +20,7 @@ from db.errors import DatabaseDown
 from db.migrate import upgrade
 from db.postgres import PostgresDatabase
 from db.postgres_journal import PostgresJournal
+from db.scopes import as_system
 from db.tables import rooms, users
 from db.users import find_user, put_user
 from party.errors import Conflict, Invalid, Unavailable
@@ -115,14 +116,14 @@ async def test_a_cancelled_write_completes_and_one_that_waits_does_not_start(ser
             pause(connection, 0.1)
             put(connection, "Started")
 
-        running = asyncio.ensure_future(database.write(slow))
-        waiting = asyncio.ensure_future(database.write(partial(put, name="Waiting")))
+        running = asyncio.ensure_future(as_system(database).write(slow))
+        waiting = asyncio.ensure_future(as_system(database).write(partial(put, name="Waiting")))
         await started.wait()
         running.cancel()
         waiting.cancel()
         await asyncio.wait([running, waiting])
-        await database.write(partial(put, name="Next"))
-        assert await database.read(names) == ["Next", "Started"]
+        await as_system(database).write(partial(put, name="Next"))
+        assert await as_system(database).read(names) == ["Next", "Started"]
 
 
 async def test_cancelling_again_and_again_leaves_no_transaction_open(database: PostgresDatabase) -> None:
@@ -137,19 +138,19 @@ async def test_cancelling_again_and_again_leaves_no_transaction_open(database: P
 
 async def test_who_waits_too_long_for_a_connection_is_told(server_url: str) -> None:
     async with PostgresDatabase(server_url, pool=1, timeout_s=0.6) as database:
-        hold = asyncio.ensure_future(database.read(partial(pause, seconds=0.4)))
-        other = asyncio.ensure_future(database.read(partial(pause, seconds=0.4)))
-        third = asyncio.ensure_future(database.read(names))
+        hold = asyncio.ensure_future(as_system(database).read(partial(pause, seconds=0.4)))
+        other = asyncio.ensure_future(as_system(database).read(partial(pause, seconds=0.4)))
+        third = asyncio.ensure_future(as_system(database).read(names))
         answers = await asyncio.gather(hold, other, third, return_exceptions=True)
         assert answers[:2] == [None, None]
         assert isinstance(answers[2], DatabaseDown)
-        assert await database.read(names) == []
+        assert await as_system(database).read(names) == []
 
 
 async def test_a_statement_that_takes_too_long_ends_on_the_server_too(server_url: str) -> None:
     async with PostgresDatabase(server_url, timeout_s=0.3) as database:
         with pytest.raises(Unavailable):
-            await database.read(partial(pause, seconds=30))
+            await as_system(database).read(partial(pause, seconds=30))
         await asyncio.sleep(0.1)
         assert await count_sessions(database, "'active', 'idle in transaction'") == 0
 
@@ -162,24 +163,25 @@ async def test_a_large_document_has_more_time(server_url: str) -> None:
             allow_time(connection, size_bytes)
             pause(connection, 0.6)
 
-        await database.write(partial(slow, size_bytes=2 * 1024 * 1024))
+        await as_system(database).write(partial(slow, size_bytes=2 * 1024 * 1024))
         with pytest.raises(Unavailable):
-            await database.write(partial(slow, size_bytes=1000))
+            await as_system(database).write(partial(slow, size_bytes=1000))
         with pytest.raises(Unavailable):
-            await database.write(partial(pause, seconds=0.6))
+            await as_system(database).write(partial(pause, seconds=0.6))
 
 
 async def test_close_finishes_what_is_queued(server_url: str) -> None:
     async with PostgresDatabase(server_url, pool=2) as database:
         waiting = [
-            asyncio.ensure_future(database.write(partial(put, name=f"User {n:02d}"))) for n in range(20)
+            asyncio.ensure_future(as_system(database).write(partial(put, name=f"User {n:02d}")))
+            for n in range(20)
         ]
         await asyncio.sleep(0)
     await asyncio.gather(*waiting)
     with pytest.raises(DatabaseDown):
-        await database.read(names)
+        await as_system(database).read(names)
     async with PostgresDatabase(server_url) as database:
-        assert len(await database.read(names)) == 20
+        assert len(await as_system(database).read(names)) == 20
 
 
 async def test_what_others_spoil_is_run_again(database: PostgresDatabase) -> None:
@@ -287,7 +289,7 @@ async def back_after_s(database: PostgresDatabase, journal: PostgresJournal) -> 
     began = time.monotonic()
     while True:
         try:
-            await database.write(partial(put, name="Back"))
+            await as_system(database).write(partial(put, name="Back"))
             await journal.append("r", 1, entries(b"back"))
         except Unavailable:
             await asyncio.sleep(0.05)
@@ -301,17 +303,17 @@ async def test_a_crash_of_the_server_is_unavailable_and_over_when_it_is_back(
     """J9."""
     async with PostgresDatabase(fragile_url, timeout_s=1.5) as database:
         journal = PostgresJournal(database)
-        await database.write(partial(make_room, room_id="r"))
-        await asyncio.gather(*(database.read(names) for _ in range(8)))
+        await as_system(database).write(partial(make_room, room_id="r"))
+        await asyncio.gather(*(as_system(database).read(names) for _ in range(8)))
         assert await journal.append("r", 1, entries(b"a")) == 1
-        held = asyncio.ensure_future(database.read(partial(pause, seconds=1)))
+        held = asyncio.ensure_future(as_system(database).read(partial(pause, seconds=1)))
         await asyncio.sleep(0.1)
         await asyncio.to_thread(server.crash)
         try:
             answers = await asyncio.gather(
                 held,
-                database.write(partial(put, name="Ada")),
-                database.read(names),
+                as_system(database).write(partial(put, name="Ada")),
+                as_system(database).read(names),
                 journal.append("r", 1, entries(b"b")),
                 return_exceptions=True,
             )
@@ -320,7 +322,7 @@ async def test_a_crash_of_the_server_is_unavailable_and_over_when_it_is_back(
             await asyncio.to_thread(server.start)
         assert await back_after_s(database, journal) < 5
         assert (await journal.load("r")).updates == (b"a", b"back")
-        assert await database.read(names) == ["Ada", "Back"]
+        assert await as_system(database).read(names) == ["Ada", "Back"]
 
 
 async def test_a_server_that_hangs_costs_a_deadline_and_works_when_it_goes_on(
@@ -329,12 +331,12 @@ async def test_a_server_that_hangs_costs_a_deadline_and_works_when_it_goes_on(
     """J9: what was sent meanwhile may have been done, so it is Unavailable, and done twice is harmless."""
     async with PostgresDatabase(fragile_url, timeout_s=0.5) as database:
         journal = PostgresJournal(database)
-        await database.write(partial(make_room, room_id="r"))
+        await as_system(database).write(partial(make_room, room_id="r"))
         assert await journal.append("r", 1, entries(b"a")) == 1
         with stopped(server):
             began = time.monotonic()
             answers = await asyncio.gather(
-                *(database.write(partial(put, name="Ada")) for _ in range(12)),
+                *(as_system(database).write(partial(put, name="Ada")) for _ in range(12)),
                 journal.append("r", 1, entries(b"b")),
                 return_exceptions=True,
             )
@@ -349,12 +351,12 @@ async def test_sessions_that_were_ended_are_replaced_without_a_word(
 ) -> None:
     async with PostgresDatabase(fragile_url) as database:
         journal = PostgresJournal(database)
-        await database.write(partial(make_room, room_id="r"))
-        await asyncio.gather(*(database.read(partial(pause, seconds=0.05)) for _ in range(8)))
+        await as_system(database).write(partial(make_room, room_id="r"))
+        await asyncio.gather(*(as_system(database).read(partial(pause, seconds=0.05)) for _ in range(8)))
         await journal.append("r", 1, entries(b"a"))
         server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kanvas'")
         await asyncio.sleep(0.2)
-        await asyncio.gather(*(database.read(names) for _ in range(8)))
+        await asyncio.gather(*(as_system(database).read(names) for _ in range(8)))
         assert await journal.append("r", 1, entries(b"b")) == 2
 
 
@@ -363,15 +365,15 @@ async def test_a_server_that_became_a_standby_is_left(server_url: str) -> None:
     demote = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
     async with PostgresDatabase(server_url, pool=1, lanes=1) as database:
         journal = PostgresJournal(database)
-        await database.write(partial(make_room, room_id="r"))
+        await as_system(database).write(partial(make_room, room_id="r"))
         await journal.append("r", 1, entries(b"a"))
-        await database.write(lambda connection: connection.exec_driver_sql(demote).close())
+        await as_system(database).write(lambda connection: connection.exec_driver_sql(demote).close())
         await database.run_in_lane(0, lambda driver: driver.execute(demote))
         with pytest.raises(Unavailable):
-            await database.write(partial(put, name="Ada"))
+            await as_system(database).write(partial(put, name="Ada"))
         with pytest.raises(Unavailable):
             await journal.append("r", 1, entries(b"b"))
-        await database.write(partial(put, name="Ada"))
+        await as_system(database).write(partial(put, name="Ada"))
         assert await journal.append("r", 1, entries(b"b")) == 2
 
 
@@ -380,7 +382,7 @@ async def test_a_server_without_synchronous_commit_has_it_for_us(server: Postgre
     server.sql("ALTER DATABASE " + fragile_url.rpartition("/")[2] + " SET synchronous_commit = off")
     async with PostgresDatabase(fragile_url) as database:
         show = "SHOW synchronous_commit"
-        assert await database.read(lambda c: c.exec_driver_sql(show).scalar_one()) == "on"
+        assert await as_system(database).read(lambda c: c.exec_driver_sql(show).scalar_one()) == "on"
 
         async def ask(driver: Any) -> Any:
             return await driver.fetchval(show)

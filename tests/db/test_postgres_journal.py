@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from db import grouping
 from db.postgres import PostgresDatabase
 from db.postgres_journal import _APPEND, PostgresJournal
+from db.scopes import as_system
 from db.tails import read_tail
 from party.errors import RoomMoved, RoomNotFound, Unavailable
 from party.ports import Entry, Owner
@@ -33,11 +34,11 @@ def journal(database: PostgresDatabase) -> PostgresJournal:
 
 
 async def make_rooms(database: PostgresDatabase, *names: str) -> None:
-    await database.write(lambda connection: [make_room(connection, name) for name in names])
+    await as_system(database).write(lambda connection: [make_room(connection, name) for name in names])
 
 
 async def run_sql(database: PostgresDatabase, *statements: str) -> None:
-    await database.write(
+    await as_system(database).write(
         lambda connection: [connection.exec_driver_sql(statement) for statement in statements]
     )
 
@@ -50,7 +51,7 @@ async def test_rooms_that_wait_together_share_a_commit(server_url: str) -> None:
         await journal.append("r0", 1, entries(b"a"))
         count = "SELECT count(DISTINCT xmin::text) FROM room_updates WHERE seq = 2 OR room_id <> 'r0'"
         await asyncio.gather(*(journal.append(name, 1, entries(b"a", b"b")) for name in names))
-        assert await database.read(lambda c: c.exec_driver_sql(count).scalar_one()) == 1
+        assert await as_system(database).read(lambda c: c.exec_driver_sql(count).scalar_one()) == 1
 
 
 async def test_one_rooms_failure_is_its_own_and_leaves_nothing(server_url: str) -> None:

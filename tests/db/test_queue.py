@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from db import queue
 from db.database import Database, open_database
+from db.scopes import as_system
 from tests.db.queue_contract import QueueContract
 
 
@@ -18,7 +19,7 @@ class TestSqliteQueue(QueueContract):
     @pytest.fixture
     async def database(self, url: str) -> AsyncIterator[Database]:
         async with open_database(url) as database:
-            yield database
+            yield as_system(database)
 
 
 class TestPostgresQueue(QueueContract):

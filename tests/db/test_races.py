@@ -22,7 +22,7 @@ from db.assets import (
 )
 from db.database import Database
 from db.idempotency import Answer, find_answer, store_answer
-from db.postgres import PostgresDatabase
+from db.postgres_url import is_postgres
 from db.queue import claim, count_jobs, enqueue, put_back
 from db.rooms import insert_room, purge_trash, record_participant, restore_room, trash_room, update_room
 from db.tables import jobs, renditions, room_participants, users
@@ -50,7 +50,7 @@ async def together(database: Database, *works: Callable[[Connection], Any]) -> l
             connection.exec_driver_sql("SELECT pg_sleep(0.015)")
         return answer
 
-    if isinstance(database, PostgresDatabase):
+    if is_postgres(database.url):
         # as many connections as there are, so that none is opened in between
         await asyncio.gather(
             *(database.read(lambda c: c.exec_driver_sql("SELECT pg_sleep(0.05)").close()) for _ in works)
@@ -321,7 +321,7 @@ async def test_jobs_are_claimed_once_and_keys_come_back_once(database: Database)
     assert len(keys) == len(set(keys)) == 20
 
 
-async def test_an_append_goes_on_while_a_room_is_changed(server_database: PostgresDatabase) -> None:
+async def test_an_append_goes_on_while_a_room_is_changed(server_database: Database) -> None:
     """J8: rows point to the room's key, which a change of its title does not lock."""
     from db.postgres_journal import PostgresJournal
     from tests.db.journal_contract import entries

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from db.database import Database, open_database
 from db.revocations import find_since, is_revoked, purge_revocations, put_token, put_user_until
+from db.scopes import as_system
 from tests.db.conftest import NOW
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ async def run(request: pytest.FixtureRequest) -> AsyncIterator[Run]:
     """Work in one transaction on either."""
     if request.param == "sqlite":
         async with open_database(request.getfixturevalue("url")) as database:
-            yield database.write
+            yield as_system(database).write
         return
     from sqlalchemy.ext.asyncio import create_async_engine
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.database import Database, open_database
 from db.errors import DatabaseDown
+from db.scopes import as_system
 from db.sqlite import SqliteDatabase, sqlite_path
 from db.tables import users
 from db.users import find_user, put_user
@@ -92,7 +93,7 @@ async def test_a_select_and_the_insert_after_it_are_one_transaction(url: str, pa
             put(connection, "Ada")
             return str(locked.value)
 
-        assert "locked" in await database.write(work)
+        assert "locked" in await as_system(database).write(work)
 
 
 async def test_a_read_is_one_snapshot(database: Database) -> None:
@@ -167,7 +168,7 @@ async def test_a_connection_that_broke_is_replaced(database: Database) -> None:
 async def test_close_finishes_what_is_queued_and_folds_the_wal(url: str, path: Path) -> None:
     async with SqliteDatabase(url) as database:
         waiting = [
-            asyncio.ensure_future(database.write(lambda c, n=n: put(c, f"User {n:02d}")))  # type: ignore[misc]
+            asyncio.ensure_future(as_system(database).write(lambda c, n=n: put(c, f"User {n:02d}")))  # type: ignore[misc]
             for n in range(20)
         ]
         await asyncio.sleep(0)
@@ -176,7 +177,7 @@ async def test_close_finishes_what_is_queued_and_folds_the_wal(url: str, path: P
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM users").fetchone() == (20,)
     with pytest.raises(DatabaseDown, match="closed"):
-        await database.write(lambda connection: put(connection, "Late"))
+        await as_system(database).write(lambda connection: put(connection, "Late"))
     await database.close()
 
 
@@ -230,8 +231,10 @@ def test_other_urls_are_refused_without_telling_their_secrets(url: str) -> None:
 async def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "what? 100%20 & so#on.db"
     async with SqliteDatabase(f"sqlite:///{path}") as database:
-        await database.write(lambda connection: connection.exec_driver_sql("CREATE TABLE t (a)").close())
-        assert await database.read(find_nothing) is None
+        await as_system(database).write(
+            lambda connection: connection.exec_driver_sql("CREATE TABLE t (a)").close()
+        )
+        assert await as_system(database).read(find_nothing) is None
     assert path.exists()
 
 

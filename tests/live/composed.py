@@ -23,6 +23,7 @@ import db.sqlite
 import server.serve
 import server.services
 from db.journal import SqlJournal
+from db.scopes import as_system
 from party import hub
 from party.limits import Limits
 from party.ports import Basis, Entry
@@ -74,7 +75,7 @@ def install(fault: Fault) -> None:
 
         async def checkpoint(self, room_id: str, epoch: int, **what: Any) -> bool:
             # stopped here and not in the middle of a write, which would hold the database
-            await self._database.write(lambda _connection: None)
+            await as_system(self._database).write(lambda _connection: None)
             fault.reach("checkpoint-computed")
             done = await super().checkpoint(room_id, epoch, **what)
             fault.reach("checkpoint-installed")

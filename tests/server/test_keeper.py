@@ -11,6 +11,7 @@ import pytest
 from db.database import Database, open_database
 from db.migrate import upgrade
 from db.quarantine import list_holds
+from db.scopes import as_system
 from party.errors import Unavailable
 from server import keeper as keepers
 from server.keeper import Keeper, open_keeper
@@ -51,7 +52,7 @@ async def test_a_hold_that_could_not_be_stored_is_tried_again(
         strike(keeper)
 
         async def is_stored() -> bool:
-            return len(await database.read(list_holds)) == len(keeper.holds()) > 0
+            return len(await as_system(database).read(list_holds)) == len(keeper.holds()) > 0
 
         await until(is_stored)
         assert failures == 0
@@ -64,7 +65,7 @@ async def test_a_strike_while_it_is_lifted_is_in_memory_and_in_the_database(tmp_
     async with open_database(url) as database, open_keeper(database, tmp_path) as keeper:
         strike(keeper)
         await keeper.store()
-        busy = asyncio.create_task(database.write(lambda _: time.sleep(0.2)))
+        busy = asyncio.create_task(as_system(database).write(lambda _: time.sleep(0.2)))
         await asyncio.sleep(0.05)
         lifting = asyncio.create_task(keeper.lift(keeper.holds()[0].id))
         await asyncio.sleep(0.05)
@@ -72,6 +73,6 @@ async def test_a_strike_while_it_is_lifted_is_in_memory_and_in_the_database(tmp_
         assert await lifting
         await busy
         await keeper.store()
-        stored = {row.id for row in await database.read(list_holds)}
+        stored = {row.id for row in await as_system(database).read(list_holds)}
         assert stored == {hold.id for hold in keeper.holds()}
         assert stored

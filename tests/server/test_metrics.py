@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pycrdt import Map
 
+from db.scopes import as_system
 from party.errors import Unavailable
 from party.ports import Principal
 from party.tally import Tally
@@ -129,7 +130,9 @@ async def test_a_failed_call_says_which_backend_and_with_what(tmp_path: Path, em
     async with open_edge(tmp_path, empty_database) as edge:
         services = edge.services
         with pytest.raises(Unavailable) as failed:
-            await services.database.read(lambda conn: conn.exec_driver_sql("SELECT * FROM nothing"))
+            await as_system(services.database).read(
+                lambda conn: conn.exec_driver_sql("SELECT * FROM nothing")
+            )
         assert (failed.value.service, failed.value.service_status) == ("database", "SQLITE_ERROR")
         await edge.http.get("/api/v1/rooms/no-such-room")
         numbers = Numbers(services)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pycrdt import Doc, Map
 
+from db.scopes import as_system
 from db.tables import canvas_states, room_updates, tombstones
 from party.errors import RoomNotFound, Unavailable
 from party.hub import Hub
@@ -31,11 +32,13 @@ async def stored_bytes(services: Services) -> bytes:
         updates = connection.execute(room_updates.select()).all()
         return b"".join([*(row.state for row in states), *(row.update_bytes for row in updates)])
 
-    return await services.database.read(read)
+    return await as_system(services.database).read(read)
 
 
 async def buried(services: Services) -> set[tuple[str, str]]:
-    rows = await services.database.read(lambda connection: connection.execute(tombstones.select()).all())
+    rows = await as_system(services.database).read(
+        lambda connection: connection.execute(tombstones.select()).all()
+    )
     return {(row.room_id, row.element_id) for row in rows}
 
 

@@ -11,6 +11,7 @@ from pycrdt import Doc, Map
 from sqlalchemy import Connection
 
 from db.rooms import insert_room
+from db.scopes import as_system
 from party.ports import Principal
 from server import keeper as keepers
 from server.auth import Tokens
@@ -148,7 +149,7 @@ async def test_the_overview_of_a_node_full_of_rooms_comes_whole(
                     now=now,
                 )
 
-        await two.services.database.write(make)
+        await as_system(two.services.database).write(make)
         person, hub = Principal(ada.user_id, "Ada"), two.services.hub
         await asyncio.gather(*(hub.join(f"{nth:04}-{'x' * 100}", person, Wire()) for nth in range(520)))
         counts = two.services.tally.bus

@@ -7,6 +7,7 @@ from typing import Any
 
 from db.database import open_database
 from db.rooms import insert_room, list_participants, trash_room
+from db.scopes import as_system
 from db.users import find_user, put_user
 from party.errors import Unavailable
 from server.visits import open_visits
@@ -27,10 +28,10 @@ async def test_what_is_noted_is_there_at_the_end_and_a_deleted_room_keeps_nobody
     path = tmp_path / "kanvas.db"
     shutil.copy(empty_database, path)
     async with open_database(f"sqlite:///{path}") as database:
-        await database.write(lambda conn: put_user(conn, "owner", "Owner", NOW))
-        await database.write(lambda conn: make_room(conn, "kept"))
-        await database.write(lambda conn: make_room(conn, "gone"))
-        await database.write(lambda conn: trash_room(conn, "gone", now=NOW))
+        await as_system(database).write(lambda conn: put_user(conn, "owner", "Owner", NOW))
+        await as_system(database).write(lambda conn: make_room(conn, "kept"))
+        await as_system(database).write(lambda conn: make_room(conn, "gone"))
+        await as_system(database).write(lambda conn: trash_room(conn, "gone", now=NOW))
         writes = 0
 
         class Counted:
@@ -43,7 +44,7 @@ async def test_what_is_noted_is_there_at_the_end_and_a_deleted_room_keeps_nobody
                 writes += 1
                 if writes == 1:
                     raise Unavailable
-                return await database.write(work)
+                return await as_system(database).write(work)
 
         async with open_visits(Counted(), lambda: NOW) as visits:  # type: ignore[arg-type]
             visits.note("kept", "lost", "Lost")
@@ -52,6 +53,6 @@ async def test_what_is_noted_is_there_at_the_end_and_a_deleted_room_keeps_nobody
                 visits.note("gone" if number % 3 == 0 else "kept", f"u{number}", f"User {number}")
                 visits.note("kept", "twice", "Twice")
         assert writes == 1 + 3
-        there = await database.read(lambda conn: list_participants(conn, "kept"))
+        there = await as_system(database).read(lambda conn: list_participants(conn, "kept"))
         assert len(there) == 80 + 1 + 1
-        assert await database.read(lambda conn: find_user(conn, "lost")) is None
+        assert await as_system(database).read(lambda conn: find_user(conn, "lost")) is None

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, update
 
 from db.queue import list_jobs
+from db.scopes import as_system
 from db.tables import jobs
 from server.assets import uploads
 from tests.blobs.strict import Strict
@@ -50,13 +51,13 @@ async def hurry(edge: Edge) -> None:
             .values(run_at=edge.services.now())
         )
 
-    await edge.services.database.write(change)
+    await as_system(edge.services.database).write(change)
     edge.services.jobs.wake()
 
 
 async def failures(edge: Edge, kind: str, user_id: str | None = None) -> list[str]:
     """What jobs of a kind said that are waiting for another try."""
-    found = await edge.services.database.read(partial(list_jobs, limit=100))
+    found = await as_system(edge.services.database).read(partial(list_jobs, limit=100))
     return [
         one.error or ""
         for one in found

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select, update
 
 from db.assets import find_asset, find_asset_by_hash, list_expired_uploads
 from db.queue import list_jobs
+from db.scopes import as_system
 from db.tables import assets, rooms, uploads, users
 from server.assets import sweep as sweep_module
 from server.assets import uploads as uploads_module
@@ -42,7 +43,7 @@ async def age(edge: Edge, by: timedelta) -> None:
             for row_id, at in connection.execute(select(id_column, column).where(column.is_not(None))).all():
                 connection.execute(update(table).where(id_column == row_id).values({column: at - by}))
 
-    await edge.services.database.write(shift)
+    await as_system(edge.services.database).write(shift)
 
 
 async def sweep(edge: Edge, *, is_dry: bool = False) -> Report:
@@ -84,7 +85,7 @@ def made_up_asset(sender: Sender, unreferenced_at: datetime) -> dict[str, object
 
 
 async def is_kept(edge: Edge, asset_id: str) -> bool:
-    return await edge.services.database.read(partial(find_asset, id=asset_id)) is not None
+    return await as_system(edge.services.database).read(partial(find_asset, id=asset_id)) is not None
 
 
 async def test_what_nobody_refers_to_goes_after_a_week(tmp_path: Path, empty_database: Path) -> None:
@@ -198,7 +199,7 @@ async def test_edits_do_not_wait_for_a_large_sweep(tmp_path: Path, empty_databas
         old = edge.services.now() - UNREFERENCED_KEPT - DAY
         row = made_up_asset(ada, old)
         rows = [row | {"id": new_id(), "sha256": f"{n:064x}", "key": f"images/ada/{n}"} for n in range(250)]
-        await edge.services.database.write(lambda conn: conn.execute(assets.insert(), rows))
+        await as_system(edge.services.database).write(lambda conn: conn.execute(assets.insert(), rows))
         upload = (await ada.announce(png())).json()["upload"]["id"]
 
         def copy(connection: Connection) -> None:
@@ -208,7 +209,7 @@ async def test_edits_do_not_wait_for_a_large_sweep(tmp_path: Path, empty_databas
             ]
             connection.execute(uploads.insert(), copies)
 
-        await edge.services.database.write(copy)
+        await as_system(edge.services.database).write(copy)
         assert (await sweep(edge, is_dry=True)).upload_count == 600
         sizes: list[int] = []
         write = edge.services.database.write
@@ -245,17 +246,17 @@ async def test_what_somebody_names_by_now_is_not_removed(tmp_path: Path, empty_d
         assert (await sweep(edge)).asset_count == 1
         # its removal waits for a worker
         assert (await ada.read(sha256(data))).content == data
-        asset = await edge.services.database.read(
+        asset = await as_system(edge.services.database).read(
             partial(find_asset_by_hash, room_id=ada.room_id, sha256=sha256(data))
         )
         assert asset is not None
         space = space_of(edge.services)
         again = partial(keep, asset=asset, now=edge.services.now(), space=space)
-        assert await edge.services.database.write(again) == (asset, False)
+        assert await as_system(edge.services.database).write(again) == (asset, False)
     async with open_edge(tmp_path, empty_database) as edge:
         async with asyncio.timeout(20):
             waiting = partial(list_jobs, state="queued", kind=REMOVE, limit=1)
-            while await edge.services.database.read(waiting):
+            while await as_system(edge.services.database).read(waiting):
                 await asyncio.sleep(0.02)
         assert path.read_bytes() == data
 
@@ -273,7 +274,7 @@ async def test_uploads_never_completed(tmp_path: Path, empty_database: Path) -> 
         assert (await sweep(edge)).uploads == [upload["id"]]
         assert code(await ada.complete(upload["id"])) == (404, "upload_not_found")
         left = partial(list_expired_uploads, before=datetime.max.replace(tzinfo=edge.services.now().tzinfo))
-        assert await edge.services.database.read(partial(left, limit=10)) == []
+        assert await as_system(edge.services.database).read(partial(left, limit=10)) == []
 
 
 async def test_bytes_whose_row_was_never_written(tmp_path: Path, empty_database: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from db.scopes import as_system
 from db.users import find_user
 from server.auth import COOKIE
 from server.identity.claims import user_id_of
@@ -46,7 +47,10 @@ async def test_users_appear_from_claims(tmp_path: Path, empty_database: Path, id
         ada = person(edge)
         me = await ada.ask("GET", ME)
         assert me.json() == {"id": ada.user_id, "name": "Ada"}
-        assert await edge.services.database.read(lambda conn: find_user(conn, ada.user_id)) is not None
+        assert (
+            await as_system(edge.services.database).read(lambda conn: find_user(conn, ada.user_id))
+            is not None
+        )
         room = await ada.room(title="Ours")
         assert room["creator"] == {"id": ada.user_id, "name": "Ada"}
         guest = await edge.guest("Grace")

@@ -12,6 +12,7 @@ import pytest
 
 from db import queue
 from db.database import open_database
+from db.scopes import as_system
 from server.assets.keeping import SWEEP
 from server.cli import main
 from server.jobs.base import GiveUp, JobCall
@@ -30,7 +31,7 @@ def admin(edge: Edge) -> dict[str, str]:
 
 async def put(edge: Edge, kind: str = "draw", **more: Any) -> str:
     now = edge.services.now()
-    return await edge.services.database.write(
+    return await as_system(edge.services.database).write(
         lambda conn: queue.enqueue(conn, kind=kind, payload={"secret": 1}, now=now, **more)
     )
 
@@ -165,7 +166,7 @@ async def test_what_ended_is_forgotten_after_a_while(tmp_path: Path, empty_datab
             for end in ("done", "dead", "queued"):
                 job_id = await put(edge, max_attempts=1)
                 if end != "queued":
-                    await edge.services.database.write(
+                    await as_system(edge.services.database).write(
                         lambda conn, job_id=job_id, end=end, at=now - timedelta(days=days): _end(
                             conn, job_id, end, at
                         )
@@ -219,14 +220,14 @@ def test_jobs_are_listed_and_revived_on_the_command_line(
             ids = []
             for kind in ("draw", "send"):
                 ids.append(
-                    await database.write(
+                    await as_system(database).write(
                         lambda conn, kind=kind: queue.enqueue(conn, kind=kind, payload={}, now=now)
                     )
                 )
-            await database.write(
+            await as_system(database).write(
                 lambda conn: queue.claim(conn, kinds=["draw"], now=now, lease_s=30, limit=1, holder="h")
             )
-            await database.write(
+            await as_system(database).write(
                 lambda conn: queue.give_up(conn, ids[0], "h", error="No\x1b[2J use.\nEver.", now=now)
             )
         return ids

@@ -13,6 +13,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from db import queue
+from db.scopes import as_system
 from party.errors import Conflict, Unavailable
 from server.jobs.base import GiveUp, JobCall
 from server.jobs.timing import Timing
@@ -160,7 +161,9 @@ async def test_a_revived_one_is_tried_again(works: Works) -> None:
         job = await works.until(job_id, "dead")
         assert (job.error, job.attempts) == ("There is nothing to draw.", 1)
         is_mended = True
-        assert await works.database.write(lambda conn: queue.revive(conn, job_id, now=works.clock()))
+        assert await as_system(works.database).write(
+            lambda conn: queue.revive(conn, job_id, now=works.clock())
+        )
         job = await works.until(job_id, "done")
         assert (job.error, job.attempts) == (None, 1)
 
@@ -426,10 +429,10 @@ async def test_a_database_that_is_away_is_waited_for(works: Works, tmp_path: Pat
         async with works.running({"draw": draw}):
             job_id = await works.put()
             await works.until(job_id, "running")
-            await works.database.write(break_table("jobs", "elsewhere"))
+            await as_system(works.database).write(break_table("jobs", "elsewhere"))
             release.set()
             await asyncio.sleep(0.5)
-            await works.database.write(break_table("elsewhere", "jobs"))
+            await as_system(works.database).write(break_table("elsewhere", "jobs"))
             job = await works.until(job_id, "done")
             second = await works.put()
             await works.until(second, "done")

@@ -13,6 +13,7 @@ from typing import Any
 from db import queue
 from db.database import Database
 from db.queue import Job, State
+from db.scopes import as_system
 from server.jobs.base import JobHandler
 from server.jobs.runner import Runner, open_jobs
 from server.jobs.timing import Timing
@@ -65,12 +66,12 @@ class Works:
 
     async def put(self, kind: str = "draw", **more: Any) -> str:
         more = {"payload": {}} | more
-        return await self.database.write(
+        return await as_system(self.database).write(
             lambda conn: queue.enqueue(conn, kind=kind, now=self.clock(), **more)
         )
 
     async def find(self, job_id: str) -> Job:
-        job = await self.database.read(lambda conn: queue.find_job(conn, job_id))
+        job = await as_system(self.database).read(lambda conn: queue.find_job(conn, job_id))
         assert job is not None
         return job
 

@@ -130,16 +130,12 @@ def is_let(room: Row, eyes: Eyes, action: Action) -> Clause:
     ]
     ways = [
         *([room.c.default_role.in_(everybody)] if everybody else []),
-        member_of(room.c.id, eyes, action),
+        # as a question where it may be put on a table with policies: of the others none is
+        eyes.ask("is_member", room.c.id) if action == "see" else is_member(room.c.id, eyes, action),
         and_(room.c.creator_id == eyes.user, ~eyes.ask("has_owner", room.c.id)),
         *([eyes.is_admin] if can(None, action, is_admin=True) else []),
     ]
     return or_(*ways)
-
-
-def member_of(room_id: ColumnElement[str], eyes: Eyes, action: Action) -> Clause:
-    """As a question: see is_member."""
-    return eyes.ask("is_member" if action == "see" else f"is_member_to_{action}", room_id)
 
 
 def may(action: Action, room_id: ColumnElement[str], eyes: Eyes) -> Clause:
@@ -155,16 +151,11 @@ def _may(action: Action) -> Callable[[ColumnElement[str], Eyes], Clause]:
     return ask
 
 
-def _member_to(action: Action) -> Callable[[ColumnElement[str], Eyes], Clause]:
-    return lambda room_id, eyes: is_member(room_id, eyes, action)
-
-
 ASKED: Final[tuple[Action, ...]] = ("see", "comment", "edit", "share", "moderate", "audit")
 QUESTIONS: Final[Mapping[str, Callable[[ColumnElement[str], Eyes], Clause]]] = {
     "has_owner": has_owner,
     "is_invited": is_invited,
     "is_member": is_member,
-    **{f"is_member_to_{action}": _member_to(action) for action in ASKED if action != "see"},
     **{f"may_{action}": _may(action) for action in ASKED},
 }
 """Whatever takes a look at other tables, and so is a function where policies are the database's."""

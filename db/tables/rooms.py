@@ -105,12 +105,19 @@ room_participants = Table(
     Column("role", Text, nullable=False),
     Column("first_seen_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
+    # of the room, as in room_members; versions before 0010 leave it out until they are seen again
+    Column("room_created_at", UtcDateTime, nullable=True),
     PrimaryKeyConstraint("room_id", "user_id"),
     CheckConstraint("role IN ('owner', 'editor', 'viewer')", name="role"),
     sqlite_with_rowid=False,
 )
-# "My rooms".
-Index("ix_room_participants_user", room_participants.c.user_id, room_participants.c.room_id)
+# "My rooms", newest first.
+Index(
+    "ix_room_participants_user",
+    room_participants.c.user_id,
+    room_participants.c.room_created_at,
+    room_participants.c.room_id,
+)
 
 # Who has a role of their own in a room. A link's id: when it is revoked, who came by it falls back to
 # `own_role`, or loses the role.

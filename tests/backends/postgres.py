@@ -31,6 +31,8 @@ def find_binaries() -> Path:
 BIN = find_binaries()
 START_S = 60.0
 USER = "postgres"
+ROLE = "kanvas"
+"""Who Kanvas is there: a plain role that owns its databases, since policies hold no superuser."""
 
 
 class Postgres:
@@ -51,6 +53,7 @@ class Postgres:
         }
         self._server: subprocess.Popen[bytes] | None = None
         self._made = 0
+        self._has_role = False
         if _is_root():
             shutil.chown(self.folder, "nobody")
         self._run(
@@ -67,9 +70,9 @@ class Postgres:
         assert self._server is not None
         return self._server.pid
 
-    def url(self, database: str = "postgres", *, port: int | None = None) -> str:
+    def url(self, database: str = "postgres", *, port: int | None = None, role: str = ROLE) -> str:
         """As an operator writes it; `port` is that of a proxy in between."""
-        return f"postgresql://{USER}@127.0.0.1:{port or self.port}/{database}"
+        return f"postgresql://{role}@127.0.0.1:{port or self.port}/{database}"
 
     def start(self) -> None:
         """Start, or start again after `stop` or `crash`; returns when it answers."""
@@ -87,6 +90,9 @@ class Postgres:
         while time.monotonic() < end and self._server.poll() is None:
             asked = [BIN / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
             if subprocess.run(asked, check=False).returncode == 0:
+                if not self._has_role:
+                    self.sql(f"CREATE ROLE {ROLE} LOGIN")
+                    self._has_role = True
                 return
             time.sleep(0.05)
         raise RuntimeError(f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()[-4000:]}")
@@ -116,7 +122,7 @@ class Postgres:
         self._end(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def sql(self, statement: str, database: str = "postgres") -> str:
+    def sql(self, statement: str, database: str = "postgres", *, role: str = USER) -> str:
         """Run a statement by psql; returns what it printed, unaligned and without headers."""
         told = self._run(
             *(
@@ -132,7 +138,7 @@ class Postgres:
                 "-p",
                 str(self.port),
             ),
-            *("-U", USER, "-d", database, "-c", statement),
+            *("-U", role, "-d", database, "-c", statement),
         )
         return told.strip()
 
@@ -141,7 +147,7 @@ class Postgres:
         self._made += 1
         name = f"test_{os.getpid()}_{self._made}"
         copied = f" TEMPLATE {template} STRATEGY FILE_COPY" if template else ""
-        self.sql(f"CREATE DATABASE {name}{copied}")
+        self.sql(f"CREATE DATABASE {name} OWNER {ROLE}{copied}")
         return self.url(name)
 
     def drop(self, url: str) -> None:

@@ -240,10 +240,10 @@ async def test_text_is_in_the_order_of_its_bytes(database: PostgresDatabase) -> 
 
 @pytest.mark.parametrize("what", ["database", "user", "server"])
 async def test_what_cannot_be_opened_is_said_without_a_password(server_url: str, what: str) -> None:
-    folder, _, name = server_url.replace("postgres@", "postgres:s3cret@").rpartition("/")
+    folder, _, name = server_url.replace("kanvas@", "kanvas:s3cret@").rpartition("/")
     url = {
         "database": f"{folder}/nowhere",
-        "user": f"{folder.replace('postgres:', 'nobody:')}/{name}",
+        "user": f"{folder.replace('kanvas:', 'nobody:')}/{name}",
         "server": "postgresql://ada:s3cret@127.0.0.1:1/kanvas",
     }[what]
     with pytest.raises(DatabaseDown) as caught:

@@ -132,7 +132,12 @@ def is_let(room: Row, eyes: Eyes, action: Action) -> Clause:
         *([room.c.default_role.in_(everybody)] if everybody else []),
         # as a question where it may be put on a table with policies: of the others none is
         eyes.ask("is_member", room.c.id) if action == "see" else is_member(room.c.id, eyes, action),
-        and_(room.c.creator_id == eyes.user, ~eyes.ask("has_owner", room.c.id)),
+        # made by a version before 0009: whoever made it counts as its owner, unless somebody made them less
+        and_(
+            room.c.creator_id == eyes.user,
+            ~eyes.ask("has_owner", room.c.id),
+            ~eyes.ask("is_member", room.c.id),
+        ),
         *([eyes.is_admin] if can(None, action, is_admin=True) else []),
     ]
     return or_(*ways)

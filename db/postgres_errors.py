@@ -8,7 +8,7 @@ can't be stored is the asker's mistake (J11). Source: postgresql.org/docs/curren
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
-from db.errors import DatabaseDown
+from db.errors import DatabaseDown, RowRefused
 from party.errors import Invalid, KanvasError, Unavailable
 
 # Another transaction came between: what was looked at first is different now.
@@ -17,6 +17,7 @@ SPOILT = {"40001", "40P01", "23505", "23503"}
 _REFUSED_CLASSES = {"0A", "21", "22", "23", "40", "42", "44", "54", "P0"}
 _REFUSED = {"25006", "53100", "55P03", "57014"}
 READ_ONLY = "25006"
+_NOT_PRIVILEGED = "42501"
 NO_MORE = "53300"
 _UNSTORABLE = {"22021", "22P05"}
 MESSAGES = {
@@ -43,6 +44,9 @@ def translate(error: BaseException) -> BaseException:
     failure: BaseException
     if state in _UNSTORABLE or isinstance(driver, UnicodeError) or "surrogates not allowed" in str(driver):
         failure = Invalid(_NOT_STORABLE)
+    elif state == _NOT_PRIVILEGED and "row-level security" in str(driver):
+        # the second wall; the first one says it before (walls.py)
+        failure = RowRefused()
     elif state in _REFUSED or state[:2] in _REFUSED_CLASSES or isinstance(driver, asyncpg.DataError):
         failure = Unavailable(MESSAGES.get(state))
     else:

@@ -47,7 +47,9 @@ FUNCTIONS = {
         "room_members AS member WHERE member.room_id = its_room.id AND member.user_id = {ME} AND "
         "member.role IN ('viewer', 'commenter', 'editor', 'owner'))) OR its_room.creator_id = {ME} "
         "AND NOT (EXISTS (SELECT 1 FROM room_members AS its_owner WHERE its_owner.room_id = "
-        "its_room.id AND its_owner.role = 'owner')) OR {ADMIN}))"
+        "its_room.id AND its_owner.role = 'owner')) AND NOT (EXISTS (SELECT 1 FROM room_members AS "
+        "member WHERE member.room_id = its_room.id AND member.user_id = {ME} AND member.role IN "
+        "('viewer', 'commenter', 'editor', 'owner'))) OR {ADMIN}))"
     ),
     "may_comment": (
         "EXISTS (SELECT 1 FROM rooms AS its_room WHERE its_room.id = of_room AND "
@@ -55,35 +57,45 @@ FUNCTIONS = {
         "member WHERE member.room_id = its_room.id AND member.user_id = {ME} AND member.role IN "
         "('commenter', 'editor', 'owner'))) OR its_room.creator_id = {ME} AND NOT (EXISTS (SELECT 1 "
         "FROM room_members AS its_owner WHERE its_owner.room_id = its_room.id AND its_owner.role = "
-        "'owner'))))"
+        "'owner')) AND NOT (EXISTS (SELECT 1 FROM room_members AS member WHERE member.room_id = "
+        "its_room.id AND member.user_id = {ME} AND member.role IN ('viewer', 'commenter', 'editor', "
+        "'owner')))))"
     ),
     "may_edit": (
         "EXISTS (SELECT 1 FROM rooms AS its_room WHERE its_room.id = of_room AND "
         "(its_room.default_role IN ('editor') OR (EXISTS (SELECT 1 FROM room_members AS member WHERE "
         "member.room_id = its_room.id AND member.user_id = {ME} AND member.role IN ('editor', "
         "'owner'))) OR its_room.creator_id = {ME} AND NOT (EXISTS (SELECT 1 FROM room_members AS "
-        "its_owner WHERE its_owner.room_id = its_room.id AND its_owner.role = 'owner'))))"
+        "its_owner WHERE its_owner.room_id = its_room.id AND its_owner.role = 'owner')) AND NOT "
+        "(EXISTS (SELECT 1 FROM room_members AS member WHERE member.room_id = its_room.id AND "
+        "member.user_id = {ME} AND member.role IN ('viewer', 'commenter', 'editor', 'owner')))))"
     ),
     "may_share": (
         "EXISTS (SELECT 1 FROM rooms AS its_room WHERE its_room.id = of_room AND ((EXISTS (SELECT 1 "
         "FROM room_members AS member WHERE member.room_id = its_room.id AND member.user_id = {ME} "
         "AND member.role IN ('owner'))) OR its_room.creator_id = {ME} AND NOT (EXISTS (SELECT 1 FROM "
         "room_members AS its_owner WHERE its_owner.room_id = its_room.id AND its_owner.role = "
-        "'owner')) OR {ADMIN}))"
+        "'owner')) AND NOT (EXISTS (SELECT 1 FROM room_members AS member WHERE member.room_id = "
+        "its_room.id AND member.user_id = {ME} AND member.role IN ('viewer', 'commenter', 'editor', "
+        "'owner'))) OR {ADMIN}))"
     ),
     "may_moderate": (
         "EXISTS (SELECT 1 FROM rooms AS its_room WHERE its_room.id = of_room AND ((EXISTS (SELECT 1 "
         "FROM room_members AS member WHERE member.room_id = its_room.id AND member.user_id = {ME} "
         "AND member.role IN ('owner'))) OR its_room.creator_id = {ME} AND NOT (EXISTS (SELECT 1 FROM "
         "room_members AS its_owner WHERE its_owner.room_id = its_room.id AND its_owner.role = "
-        "'owner')) OR {ADMIN}))"
+        "'owner')) AND NOT (EXISTS (SELECT 1 FROM room_members AS member WHERE member.room_id = "
+        "its_room.id AND member.user_id = {ME} AND member.role IN ('viewer', 'commenter', 'editor', "
+        "'owner'))) OR {ADMIN}))"
     ),
     "may_audit": (
         "EXISTS (SELECT 1 FROM rooms AS its_room WHERE its_room.id = of_room AND ((EXISTS (SELECT 1 "
         "FROM room_members AS member WHERE member.room_id = its_room.id AND member.user_id = {ME} "
         "AND member.role IN ('owner'))) OR its_room.creator_id = {ME} AND NOT (EXISTS (SELECT 1 FROM "
         "room_members AS its_owner WHERE its_owner.room_id = its_room.id AND its_owner.role = "
-        "'owner')) OR {ADMIN}))"
+        "'owner')) AND NOT (EXISTS (SELECT 1 FROM room_members AS member WHERE member.room_id = "
+        "its_room.id AND member.user_id = {ME} AND member.role IN ('viewer', 'commenter', 'editor', "
+        "'owner'))) OR {ADMIN}))"
     ),
 }
 # For each table who sees, inserts, updates, deletes; None: the server alone.
@@ -214,13 +226,15 @@ POLICIES: dict[str, tuple[str, str, str, str] | None] = {
         (
             "rooms.visibility = 'public' OR rooms.default_role IN ('viewer', 'commenter', 'editor') "
             "OR kanvas_is_member(rooms.id) OR rooms.creator_id = {ME} AND NOT "
-            "kanvas_has_owner(rooms.id) OR {ADMIN} OR kanvas_is_invited(rooms.id)"
+            "kanvas_has_owner(rooms.id) AND NOT kanvas_is_member(rooms.id) OR {ADMIN} OR "
+            "kanvas_is_invited(rooms.id)"
         ),
         ("rooms.creator_id = {ME}"),
         (
             "rooms.visibility = 'public' OR rooms.default_role IN ('viewer', 'commenter', 'editor') "
             "OR kanvas_is_member(rooms.id) OR rooms.creator_id = {ME} AND NOT "
-            "kanvas_has_owner(rooms.id) OR {ADMIN} OR kanvas_is_invited(rooms.id)"
+            "kanvas_has_owner(rooms.id) AND NOT kanvas_is_member(rooms.id) OR {ADMIN} OR "
+            "kanvas_is_invited(rooms.id)"
         ),
         ("false"),
     ),

@@ -29,7 +29,7 @@ from server.settings import Settings, SettingsError
 from server.vault.cipher import VaultCipher
 from server.vault.keys import make_key
 from server.vault.opening import Vault
-from server.vault.rotation import Rotation
+from server.vault.rotation import Rotation, patiently
 from server.vault.survey import Survey, count_all
 
 Say = Callable[[str], None]
@@ -132,7 +132,7 @@ async def rotate(settings: Settings, say: Say, to: Literal["new", "plain"] | Non
         else:
             say(f"Going on with data key {target.id}, which is not everywhere yet; --to new makes another.")
         # from here on nobody writes with what is retired
-        await as_system(desk.database).write(await_writers)
+        await patiently(lambda: as_system(desk.database).write(await_writers))
         target = newest(keys)
         key_id = None if target is None else target.id
         left = survey.elsewhere(key_id)
@@ -180,7 +180,7 @@ async def retire(settings: Settings, say: Say) -> bool:
             _say_masters(desk, keys, say)
             return True
         # before the count: afterwards nothing can come under them any more
-        await as_system(desk.database).write(await_writers)
+        await patiently(lambda: as_system(desk.database).write(await_writers))
         survey = await desk.count(keys)
         stay = 0
         for key in retired:

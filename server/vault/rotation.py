@@ -88,11 +88,11 @@ class Rotation:
     async def _change_batch(self, batch: Sequence[Found]) -> None:
         began_s = time.monotonic()
         system = as_system(self._database)
-        old = await _patiently(lambda: system.read(partial(read_found, found=batch)))
+        old = await patiently(lambda: system.read(partial(read_found, found=batch)))
         opened = [one for one in [await self._open(one) for one in old] if one is not None]
         old = [one for one, _ in opened]
         new = [await asyncio.to_thread(self._seal, one, plain) for one, plain in opened]
-        self._count(await _patiently(lambda: system.write(partial(replace_stored, old=old, new=new))))
+        self._count(await patiently(lambda: system.write(partial(replace_stored, old=old, new=new))))
         await asyncio.sleep(time.monotonic() - began_s)
 
     async def _open(self, stored: Stored) -> tuple[Stored, bytes] | None:
@@ -125,7 +125,7 @@ class Rotation:
 
     async def _move_one(self, key_id: str | None, key: str) -> bool:
         try:
-            return await _patiently(lambda: self._blobs.move(key, key_id, self._key_id))
+            return await patiently(lambda: self._blobs.move(key, key_id, self._key_id))
         except Damaged as error:
             self.failures[f"file {key}"] = error.message
             return False
@@ -137,7 +137,7 @@ class Rotation:
             self._say(f"{self._done:,} of {max(self._left, self._done):,} done.")
 
 
-async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     """Again after a while when a backend is away for a moment."""
     for turn in range(ATTEMPTS):
         try:

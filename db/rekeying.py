@@ -1,6 +1,6 @@
 """Sealed rows under another key, batch by batch, while others read and write.
 
-Owns: walking `room_updates` and `canvas_states`, counting what is under which key, replacing bytes. Does not
+Owns: walking `room_updates` and `canvas_states`, replacing bytes. Does not
 own: sealing (db/cipher.py's port), when (server/vault/rotation.py). Keeps rules Z6, Z7.
 
 Rules: a page is bounded in rows and a batch in bytes; bytes are replaced only where the row still is the one
@@ -93,14 +93,6 @@ def replace_stored(connection: Connection, old: Sequence[Stored], new: Sequence[
         )
         replaced += done.rowcount
     return replaced
-
-
-def count_page(found: Sequence[Found]) -> dict[str | None, int]:
-    """How many rows are under which key."""
-    counts: dict[str | None, int] = {}
-    for one in found:
-        counts[one.key_id] = counts.get(one.key_id, 0) + 1
-    return counts
 
 
 def _of(slot: Slot) -> tuple[Table, Column[bytes]]:

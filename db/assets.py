@@ -93,7 +93,6 @@ class Rendition:
     width: int
     height: int
     size_bytes: int
-    key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,6 @@ class Asset:
     frames: int
     color: str | None
     created_at: datetime
-    key_id: str | None = None
     unreferenced_at: datetime | None = None
     renditions: tuple[Rendition, ...] = ()
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, Text, column, literal_column
 from sqlalchemy.dialects import postgresql
 
-from db.eyes import QUESTIONS, SYSTEM, BodyEyes, Clause, SettingEyes
+from db.eyes import QUESTIONS, SYSTEM, BodyEyes, SettingEyes
 from db.policies import Policy, Question, find_policy
 from db.tables import metadata
 
@@ -82,7 +82,7 @@ class _Columns(dict[str, ColumnElement[Any]]):
         return self[name]
 
 
-def _text(clause: Clause) -> str:
+def _text(clause: ColumnElement[Any]) -> str:
     compiled = clause.compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True})
     return " ".join(str(compiled).split())
 

@@ -63,6 +63,8 @@ ACTIONS: Final[Mapping[str, str]] = {
     "node.drain": "drained a node",
     "user.revoke": "ended all tokens of a user",
     "job.revive": "revived a dead job",
+    "keys.rotate": "brought everything under another key",
+    "keys.retire": "forgot keys that nothing is under",
     "asset.sweep": "asked for a sweep of files",
 }
 """Name to words, which follow the name of who did it."""

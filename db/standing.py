@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
 
-from sqlalchemy import Connection, and_, exists, select
+from sqlalchemy import Connection, and_, bindparam, exists, select
 
 from db.tables import room_members, rooms, users
 from party.policy import higher
@@ -45,19 +45,8 @@ def find_standings(connection: Connection, room_id: str, user_ids: Sequence[str]
     aliases: dict[str, set[str]] = {}
     room = None
     for at in range(0, max(1, len(user_ids)), AT_ONCE):
-        some = user_ids[at : at + AT_ONCE]
-        m = room_members
-        rows = connection.execute(
-            select(
-                *_ROOM,
-                rooms.c.visibility,
-                rooms.c.shows_viewers,
-                m.c.user_id,
-                m.c.role,
-            )
-            .outerjoin(m, and_(m.c.room_id == rooms.c.id, m.c.user_id.in_(some)))
-            .where(rooms.c.id == room_id, rooms.c.deleted_at.is_(None))
-        ).all()
+        some = list(user_ids[at : at + AT_ONCE])
+        rows = connection.execute(_STANDINGS, {"room": room_id, "people": some}).all()
         if not rows:
             return None
         room = rows[0]
@@ -78,13 +67,9 @@ def find_standings(connection: Connection, room_id: str, user_ids: Sequence[str]
 def find_roles(connection: Connection, room_ids: Sequence[str], user_id: str) -> dict[str, Role | None]:
     """The role of one person in each of these rooms that is there, be it in the trash."""
     found: dict[str, Role | None] = {}
-    m = room_members
     for at in range(0, len(room_ids), AT_ONCE):
-        rows = connection.execute(
-            select(rooms.c.id, *_ROOM, m.c.role)
-            .outerjoin(m, and_(m.c.room_id == rooms.c.id, m.c.user_id == user_id))
-            .where(rooms.c.id.in_(room_ids[at : at + AT_ONCE]))
-        )
+        some = list(room_ids[at : at + AT_ONCE])
+        rows = connection.execute(_ROLES, {"rooms": some, "user": user_id})
         for row in rows:
             is_maker = row.creator_id == user_id and not row.has_owner
             found[row.id] = _role(row.default_role, row.role, is_maker=is_maker)
@@ -98,17 +83,40 @@ def find_aliases(connection: Connection, user_id: str) -> frozenset[str]:
 
 def find_changed(connection: Connection, since: datetime) -> dict[str, datetime]:
     """The rooms where roles changed since then, and when they did last."""
-    # ix_rooms_access holds nothing but rooms where they ever did
-    rows = connection.execute(select(rooms.c.id, rooms.c.access_at).where(rooms.c.access_at >= since))
-    return {row.id: row.access_at for row in rows}
+    return {row.id: row.access_at for row in connection.execute(_CHANGED, {"since": since})}
 
 
+# Built once: they are asked for at every join, and building one takes longer than SQLite to answer it.
 _owner = room_members.alias("owner")
 _ROOM: Final = (
     rooms.c.default_role,
     rooms.c.creator_id,
     exists().where(_owner.c.room_id == rooms.c.id, _owner.c.role == "owner").label("has_owner"),
 )
+_STANDINGS: Final = (
+    select(*_ROOM, rooms.c.visibility, rooms.c.shows_viewers, room_members.c.user_id, room_members.c.role)
+    .outerjoin(
+        room_members,
+        and_(
+            room_members.c.room_id == rooms.c.id,
+            room_members.c.user_id.in_(bindparam("people", expanding=True)),
+        ),
+    )
+    .where(rooms.c.id == bindparam("room"), rooms.c.deleted_at.is_(None))
+)
+_ROLES: Final = (
+    select(rooms.c.id, *_ROOM, room_members.c.role)
+    .outerjoin(
+        room_members,
+        and_(room_members.c.room_id == rooms.c.id, room_members.c.user_id == bindparam("user")),
+    )
+    .where(rooms.c.id.in_(bindparam("rooms", expanding=True)))
+)
+_ALIASES: Final = select(users.c.alias_of, users.c.id).where(
+    users.c.alias_of.in_(bindparam("people", expanding=True))
+)
+# ix_rooms_access holds nothing but rooms where roles ever changed
+_CHANGED: Final = select(rooms.c.id, rooms.c.access_at).where(rooms.c.access_at >= bindparam("since"))
 
 
 def _role(everybody: str, own: Role | None, *, is_maker: bool) -> Role | None:
@@ -120,5 +128,5 @@ def _role(everybody: str, own: Role | None, *, is_maker: bool) -> Role | None:
 
 def _aliases(connection: Connection, user_ids: Collection[str]) -> list[tuple[str, str]]:
     """Account and guest, for each guest that one of these was."""
-    rows = connection.execute(select(users.c.alias_of, users.c.id).where(users.c.alias_of.in_(user_ids)))
+    rows = connection.execute(_ALIASES, {"people": list(user_ids)})
     return [(row.alias_of, row.id) for row in rows]

@@ -78,7 +78,7 @@ async def test_sharing_and_the_account_fit_a_phone(browser: Browser, server: Liv
     token = (await phone.ask(SESSION))["token"]
     await phone.enter(server.room(token, title="A room with quite a long name for a small screen"))
     await phone.page.get_by_test_id("share-button").tap()
-    dialog = phone.page.get_by_role("dialog")
+    dialog = phone.page.get_by_role("dialog", name="Share")
     await expect(dialog.get_by_test_id("member")).to_have_count(1)
     await dialog.get_by_role("button", name="Make a link").tap()
     assert await dialog.evaluate("(it) => it.scrollWidth <= it.clientWidth")

@@ -37,7 +37,7 @@ FORCE = """async () => { const { api, doc } = window.kanvas; let written = 0;
 async def sharing(person: Person) -> AsyncIterator[Locator]:
     """The Share dialog, open for the block."""
     await person.page.get_by_test_id("share-button").click()
-    dialog = person.page.get_by_role("dialog")
+    dialog = person.page.get_by_role("dialog", name="Share")
     await expect(dialog.get_by_test_id("member").first).to_be_visible()
     yield dialog
     await person.press("Escape")

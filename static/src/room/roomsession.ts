@@ -94,6 +94,7 @@ export class RoomSession {
   readonly #listeners = new Set<() => void>();
   #state: RoomState = { stage: "opening", room: null, open: null, link: "connecting", words: null, refusal: null, frozen: false, progress: null, news: 0 };
   #persistence: IndexeddbPersistence | null = null;
+  #ended: OpenRoom | null = null;
   #binding: Binding | null = null;
   #unsubscribe: () => void = () => undefined;
   #name: string;
@@ -535,7 +536,9 @@ export class RoomSession {
     const binding = this.#binding;
     this.#binding = null;
     binding?.detach();
-    if (open) this.#end(open, this.#persistence);
+    // What was discarded is shown until the next one is here, and has ended already.
+    if (open && open !== this.#ended) this.#end(open, this.#persistence);
+    this.#ended = open;
     this.#persistence = null;
   }
 

@@ -11,27 +11,20 @@ import type { WebsocketProvider } from "y-websocket";
 const SYNC = 0;
 
 export class Viewing {
-  readonly #provider: WebsocketProvider;
-  #isOn = false;
+  isOn = false;
 
   /** Create it before `connect()`, and before whatever else listens to sync messages. */
   constructor(provider: WebsocketProvider) {
-    this.#provider = provider;
     const inner = provider.messageHandlers[SYNC]!;
     provider.messageHandlers[SYNC] = (encoder, decoder, of, fromSocket, type) => {
-      inner(this.#isOn ? encoding.createEncoder() : encoder, decoder, of, fromSocket, type);
+      inner(this.isOn ? encoding.createEncoder() : encoder, decoder, of, fromSocket, type);
     };
-  }
-
-  get isOn(): boolean {
-    return this.#isOn;
-  }
-
-  set isOn(on: boolean) {
-    if (on === this.#isOn) return;
-    this.#isOn = on;
-    const { doc, _updateHandler: send } = this.#provider;
-    if (on) doc.off("update", send);
-    else doc.on("update", send);
+    const send = provider._updateHandler;
+    provider.doc.off("update", send);
+    // Under the provider's own name, so that its end takes it off.
+    provider._updateHandler = (update, origin) => {
+      if (!this.isOn) send(update, origin);
+    };
+    provider.doc.on("update", provider._updateHandler);
   }
 }

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from db.database import Database
 from db.errors import KeyMissing
-from db.scopes import Transactions, as_system
+from db.scopes import as_system
 from db.tables import data_keys
 
 THREAD_BYTES: Final = 256 * 1024
@@ -127,9 +127,7 @@ def open_within(connection: Connection, cipher: Cipher, stored: Sequence[Stored]
         return open_all(cipher, stored)
 
 
-async def open_stored(
-    database: Database | Transactions, cipher: Cipher, stored: Sequence[Stored]
-) -> list[bytes]:
+async def open_stored(database: Database, cipher: Cipher, stored: Sequence[Stored]) -> list[bytes]:
     """The same after the transaction; large ones in a thread. Raises KeyMissing, Damaged, Unavailable."""
     if all(one.key_id is None for one in stored):
         return [one.data for one in stored]

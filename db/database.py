@@ -26,7 +26,9 @@ T = TypeVar("T")
 class Database(Protocol):
     """Transactions over one SQL database. Closures return plain values, never open results."""
 
-    url: str
+    @property
+    def url(self) -> str:
+        """Its address, as it was given."""
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on one snapshot; it can't write. Raises Unavailable, and whatever `work` raises.

@@ -12,10 +12,10 @@ is looked at again. Keeps rules G2-G4, G6-G9.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -60,7 +60,7 @@ class Arrival:
 
 
 class RoleKeeper:
-    """The roles of one process. Make one with `open_access`."""
+    """The roles of one process. Whoever makes it runs `look_forever` in a task of his, and calls `close`."""
 
     def __init__(self, database: Transactions, hub: Hub, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -292,18 +292,3 @@ def principal_of(found: Standings, user_id: str, name: str, *, is_admin: bool) -
     role: Role = one.role or "viewer"
     is_shown = can(one.role, "present") and (role != "viewer" or found.shows_viewers)
     return Principal(user_id, name, role, one.aliases, is_shown, is_admin)
-
-
-@asynccontextmanager
-async def open_access(
-    database: Transactions, hub: Hub, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> AsyncIterator[RoleKeeper]:
-    """A keeper that looks."""
-    access = RoleKeeper(database, hub, now)
-    async with asyncio.TaskGroup() as tasks:
-        looking = tasks.create_task(access.look_forever())
-        try:
-            yield access
-        finally:
-            looking.cancel()
-            access.close()

@@ -36,7 +36,7 @@ from party.hub import Hub, open_hub
 from party.limits import Limits
 from party.ports import Bus, Recorder
 from party.tally import Tally
-from server.access import RoleKeeper, open_access
+from server.access import RoleKeeper
 from server.assets.intake import Intake, open_intake
 from server.assets.keeping import SWEEP, let_rooms_go
 from server.audit.keeping import keep_recent, note_purged
@@ -257,7 +257,6 @@ async def open_services(
             open_identity(settings, tokens, database, Services.now) as identity,
             open_oversight(database, keeper.guard, hub, hub, Services.now) as oversight,
             open_comments(database, hub) as comments,
-            open_access(as_system(database), hub, Services.now) as access,
         ):
             identity.revocations.connect(hub)
             keeper.connect(hub)
@@ -269,6 +268,7 @@ async def open_services(
             )
             jobs.connect(hub)
             blobs = MeteredBlobs(stored if vault is None else SealedBlobs(stored, vault, secret), tally)
+            access = RoleKeeper(as_system(database), hub, Services.now)
             readiness = Readiness()
             if settings.otlp_url is not None:
                 tally.on_commit = partial(_record_commit, tracer)
@@ -307,6 +307,9 @@ async def open_services(
                 readiness=readiness,
             )
             async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+                looking = tasks.create_task(access.look_forever())
+                stack.callback(access.close)
+                stack.callback(looking.cancel)
                 if not is_worker and post.does_chores:
                     cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))
                     stack.callback(cleaning.cancel)

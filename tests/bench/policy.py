@@ -22,7 +22,7 @@ from party.memory import MemoryJournal
 from party.policy import can
 from party.ports import Principal
 from party.session import Session
-from server.access import open_access
+from server.access import RoleKeeper
 from server.auth import Identity
 from tests.backends.postgres import open_postgres
 from tests.db.conftest import make_room
@@ -71,7 +71,8 @@ async def join_us(database: Database) -> dict[str, float]:
     journal = MemoryJournal()
     journal.create("r")
     who = Identity("u", "U", False, now, now)
-    async with open_hub(journal) as hub, open_access(database, hub) as access:
+    async with open_hub(journal) as hub:
+        access = RoleKeeper(database, hub, lambda: datetime.now(UTC))
         seat = await hub.join("r", Principal("u", "U"), Wire())
         await hub.submit("r", Principal("u", "U"), drawing(1)[0])
 

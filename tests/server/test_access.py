@@ -23,7 +23,7 @@ from party.hub import Hub, open_hub
 from party.limits import Limits
 from party.ports import Principal, Role
 from party.room import REMOVED
-from server.access import LOOK_S, RoleKeeper, open_access
+from server.access import LOOK_S, RoleKeeper
 from server.auth import Identity, Tokens
 from server.identity.signal import encode_role
 from server.jobs.base import GiveUp, JobCall
@@ -346,8 +346,14 @@ async def at_the_door(
         journal = TestJournal()
         journal.create("r-1")
         database = Failing(adapter)
-        async with open_hub(journal, Limits()) as hub, open_access(database, hub) as keeper:
+        async with open_hub(journal, Limits()) as hub, asyncio.TaskGroup() as tasks:
+            keeper = RoleKeeper(database, hub, lambda: datetime.now(UTC))
+            looking = tasks.create_task(keeper.look_forever())
             await go(Door(keeper, hub, journal, database))
+            looking.cancel()
+            keeper.close()
+            # nobody looks any more, and nobody waits for it
+            await keeper.changed("r-1")
 
 
 @pytest.mark.parametrize("role", ["viewer", None])
@@ -360,8 +366,9 @@ async def test_a_role_that_changes_between_the_read_and_the_seat(
         line, heard = Wire(), list[Role]()
         door.journal.load_gate.clear()
         sitting = asyncio.create_task(door.keeper.seat("r-1", identity(), line, heard.append))
-        writing = asyncio.create_task(door.keeper.author("r-1", identity()))
         await until(lambda: door.journal.loads == 1)
+        writing = asyncio.create_task(door.keeper.author("r-1", identity()))
+        await until(lambda: len(door.keeper._arrivals["r-1"]) == 2)
         await door.change(role)
         await door.keeper.changed("r-1")
         door.journal.load_gate.set()

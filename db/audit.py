@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, literal, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from ulid import ULID
 
 from db.chains import EXPIRE, Entry, Head, Seal, cut_details
@@ -82,23 +94,30 @@ def _append(connection: Connection, event: Event) -> None:
     )
     sealed = seal.close(head.hash, entry)
     # first: the row must be the one that the head names
-    connection.execute(
-        audit_heads.update().where(audit_heads.c.chain == head.chain).values(seq=entry.seq, hash=sealed)
-    )
-    values = {column.name: getattr(entry, column.name) for column in audit_events.c}
-    connection.execute(audit_events.insert().values(values | {"hash": sealed}))
+    connection.execute(_MOVE, {"of": head.chain, "to_seq": entry.seq, "to_hash": sealed})
+    connection.execute(_ADD, {name: getattr(entry, name) for name in _COLUMNS} | {"hash": sealed})
+
+
+# built once: they are run with every change that is recorded
+_LOCK: Final = select(audit_heads).where(audit_heads.c.chain == bindparam("of")).with_for_update()
+_MOVE: Final = (
+    update(audit_heads)
+    .where(audit_heads.c.chain == bindparam("of"))
+    .values(seq=bindparam("to_seq"), hash=bindparam("to_hash"))
+)
+_ADD: Final = insert(audit_events)
+_COLUMNS: Final = tuple(column.name for column in audit_events.c)
 
 
 def _lock_head(connection: Connection, chain: str) -> Head:
-    wanted = select(audit_heads).where(audit_heads.c.chain == chain).with_for_update()
-    row = connection.execute(wanted).one_or_none()
+    row = connection.execute(_LOCK, {"of": chain}).one_or_none()
     if row is None:
         connection.execute(
             insert_into(connection, audit_heads)
             .values(chain=chain, seq=0, hash=b"", first_hash=b"")
             .on_conflict_do_nothing(index_elements=[audit_heads.c.chain])
         )
-        row = connection.execute(wanted).one()
+        row = connection.execute(_LOCK, {"of": chain}).one()
     return Head(**row._mapping)
 
 

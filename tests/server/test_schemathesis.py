@@ -53,7 +53,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 409, 422, 429]
 
 [[operations]]
 include-operation-id = ["export_document"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 422]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 404, 422]
 
 [[operations]]
 include-operation-id = ["announce_asset"]
@@ -89,7 +89,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 404]
 
 [[operations]]
 include-operation-id = ["apply_update"]
-checks.positive_data_acceptance.expected-statuses = ["2xx", 404, 409, 422]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 403, 404, 409, 422]
 """
 
 

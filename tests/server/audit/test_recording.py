@@ -8,7 +8,9 @@ from pathlib import Path
 
 import orjson
 from PIL import Image
+from sqlalchemy import Connection
 
+from db.audit import Event, append
 from server.app import all_operations
 from server.audit.actions import ACTIONS, REFUSED_ONLY, UNRECORDED
 from server.auth import SAFE_METHODS
@@ -207,4 +209,25 @@ async def test_orders_of_the_operator(tmp_path: Path, empty_database: Path) -> N
         # to an order for no room there is no entry, and no chain
         assert (await olga.ask("POST", "/api/v1/admin/rooms/nowhere/freeze")).status_code == 404
         assert await told(edge, chain="nowhere") == []
+        assert await check(edge) == []
+
+
+async def test_the_clean_up_lets_old_entries_go(tmp_path: Path, empty_database: Path) -> None:
+    """Y6: after KANVAS_AUDIT_DAYS, and the log says so and still fits."""
+    async with open_edge(tmp_path, empty_database, audit_days=10) as edge:
+        now = edge.services.now()
+        old = [
+            Event(now - timedelta(days=20 - n), "eve", "Eve", "room.change", "the-plan") for n in range(15)
+        ]
+
+        def put(connection: Connection) -> None:
+            for event in old:
+                append(connection, event)
+
+        await edge.services.database.write(put)
+        for _ in range(2):
+            await clean_up(edge.services)
+        found = await stored(edge, chain="the-plan")
+        assert [one.action for one in found] == ["room.change"] * 4 + ["audit.expire"]
+        assert found[-1].target == "11 entries"
         assert await check(edge) == []

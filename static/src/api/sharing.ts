@@ -146,7 +146,11 @@ export class SharingApi {
     return this.#done(`/invitations/${part(invitation)}/decline`, { method: "POST" });
   }
 
-  /** The one that came by mail. */
+  /** The one that came by mail; looking at it accepts nothing. */
+  lookAtInvitation(token: string, signal: AbortSignal): Promise<MyInvitation> {
+    return this.#json("/invitations/look", { method: "POST", json: { token }, signal });
+  }
+
   acceptByToken(token: string): Promise<Entry> {
     return this.#json("/invitations/accept", { method: "POST", json: { token } });
   }

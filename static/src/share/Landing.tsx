@@ -5,6 +5,7 @@ import { navigate } from "../app/router";
 import { Avatar } from "../ui/Avatar";
 import { Doodle } from "../ui/Doodle";
 import { Logo } from "../ui/Logo";
+import type { Look } from "./looking";
 
 export function Landing({ seed, title, children }: { seed: string; title: string; children: ReactNode }): ReactNode {
   const me = useMe();
@@ -24,16 +25,24 @@ export function Landing({ seed, title, children }: { seed: string; title: string
   );
 }
 
-/** It leads nowhere: the server's sentence, and the way to the lobby. */
-export function DeadEnd({ title, children }: { title: string; children: ReactNode }): ReactNode {
+/** It leads nowhere, or nobody can tell now: the server's sentence, and the way to the lobby. */
+export function DeadEnd({ title, look }: { title: string; look: Look<unknown> }): ReactNode {
+  const retry = look.problem?.retry ?? false;
   return (
-    <Landing seed="dead-end" title={title}>
+    <Landing seed="dead-end" title={retry ? "Not yet" : title}>
       <p className="welcome__lead" role="alert">
-        {children}
+        {look.problem?.words}
       </p>
-      <button type="button" className="button button--primary button--large" onClick={() => navigate("/", { replace: true })}>
-        Go to the lobby
-      </button>
+      <div className="welcome__actions">
+        {retry && (
+          <button type="button" className="button button--primary button--large" onClick={look.again}>
+            Try again
+          </button>
+        )}
+        <button type="button" className={retry ? "button button--quiet" : "button button--primary button--large"} onClick={() => navigate("/", { replace: true })}>
+          Go to the lobby
+        </button>
+      </div>
     </Landing>
   );
 }

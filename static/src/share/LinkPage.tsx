@@ -3,45 +3,21 @@
  *
  * Looking costs the link nothing; only the button uses it, so that a preview in a chat does not use it up.
  */
-import { useEffect, useId, useState, type FormEvent, type ReactNode } from "react";
-import { ApiError } from "../api/errors";
+import { useCallback, useId, useState, type FormEvent, type ReactNode } from "react";
 import type { LinkLook } from "../api/sharing";
 import { Loading } from "../app/App";
 import { useApi } from "../app/context";
 import { navigate, roomPath } from "../app/router";
-import { lineFor, useWork } from "../app/work";
+import { useWork } from "../app/work";
 import { DeadEnd, Landing } from "./Landing";
+import { useLook } from "./looking";
 import { ROLE_DOES } from "./roles";
 
 export default function LinkPage({ token }: { token: string }): ReactNode {
   const { sharing } = useApi();
-  const [look, setLook] = useState<LinkLook | null>(null);
-  const [problem, setProblem] = useState<{ readonly words: string; readonly retry: boolean } | null>(null);
-  const [asked, setAsked] = useState(0);
-
-  useEffect(() => {
-    const stop = new AbortController();
-    setProblem(null);
-    sharing.look(token, stop.signal).then(setLook, (error: unknown) => {
-      if (stop.signal.aborted) return;
-      setProblem({ words: lineFor(error), retry: !(error instanceof ApiError) || error.unreachable || error.status === 429 });
-    });
-    return () => stop.abort();
-  }, [asked, sharing, token]);
-
-  if (problem) {
-    return (
-      <DeadEnd title={problem.retry ? "Not yet" : "This link opens nothing"}>
-        {problem.words}
-        {problem.retry && (
-          <button type="button" className="button button--quiet" onClick={() => setAsked(asked + 1)}>
-            Try again
-          </button>
-        )}
-      </DeadEnd>
-    );
-  }
-  return look ? <Door token={token} look={look} /> : <Loading>Looking where this leads…</Loading>;
+  const look = useLook(useCallback((signal: AbortSignal) => sharing.look(token, signal), [sharing, token]));
+  if (look.problem) return <DeadEnd title="This link opens nothing" look={look} />;
+  return look.found ? <Door token={token} look={look.found} /> : <Loading>Looking where this leads…</Loading>;
 }
 
 function Door({ token, look }: { token: string; look: LinkLook }): ReactNode {

@@ -21,7 +21,6 @@ from uuid import uuid4
 import orjson
 
 from server.mail.base import Mail, MailDown
-from server.mail.message import compose
 
 MOST_KEPT: Final = 100
 NAME: Final = re.compile(r"[0-9a-f]{32}\.json")
@@ -45,6 +44,8 @@ class MailboxMailer:
         self._now = now
 
     async def send(self, mail: Mail, key: str) -> None:
+        from server.mail.message import compose  # noqa: PLC0415 - 20 ms, and most processes never send any
+
         # what no mail server would take is not taken here either
         composed = compose(mail, sender=self._sender, key=key, now=self._now())
         kept = {

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from server.mail.base import Mail, MailDown, Undeliverable
-from server.mail.message import compose
 
 if TYPE_CHECKING:
     from aiosmtplib import SMTP
@@ -52,6 +51,8 @@ class SmtpMailer:
             SMTPRecipientsRefused,
             SMTPSenderRefused,
         )
+
+        from server.mail.message import compose  # noqa: PLC0415 - as the library: only who sends needs it
 
         message = compose(mail, sender=self._sender, key=key, now=self._now())
         try:

@@ -180,7 +180,7 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
           <div className="welcome__provider">
             {(guests || provider) && (
               <p className="welcome__or">
-                <span>{guests ? "or sign in by e-mail, and be the same everywhere" : "or by e-mail"}</span>
+                <span>{guests ? "or sign in by e-mail" : "or by e-mail"}</span>
               </p>
             )}
             <EmailForm next={window.location.pathname} mailbox={mailbox} primary={!guests && provider === null} />

@@ -46,11 +46,10 @@ async def test_users_appear_from_claims(tmp_path: Path, empty_database: Path, id
     async with outside(tmp_path, empty_database, idp) as edge:
         ada = person(edge)
         me = await ada.ask("GET", ME)
-        assert me.json() == {"id": ada.user_id, "name": "Ada"}
-        assert (
-            await as_system(edge.services.database).read(lambda conn: find_user(conn, ada.user_id))
-            is not None
-        )
+        told = {"email": None, "is_guest": False, "is_admin": False, "aliases": []}
+        assert me.json() == {"id": ada.user_id, "name": "Ada"} | told
+        known = await as_system(edge.services.database).read(lambda conn: find_user(conn, ada.user_id))
+        assert known is not None
         room = await ada.room(title="Ours")
         assert room["creator"] == {"id": ada.user_id, "name": "Ada"}
         guest = await edge.guest("Grace")

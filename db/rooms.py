@@ -27,25 +27,20 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    tuple_,
     update,
 )
 
-from db.tables import UtcDateTime, room_heads, room_members, room_participants, rooms, users
+from db.tables import room_heads, room_members, room_participants, rooms, users
 from db.upsert import insert_into
 from party.errors import Conflict, PreconditionFailed, RoomNotFound
 from party.ports import Role, Schema
 
 Visibility = Literal["public", "unlisted"]
-Scope = Literal["public", "mine", "trash"]
 DefaultRole = Literal["none", "viewer", "commenter", "editor"]
 
 PURGED_MOST = 100
 NAMES_AT_ONCE = 500
 """Ids in one statement."""
-
-MAX_QUERY_CHARS = 1_000
-"""A longer search finds nothing (SQLite refuses LIKE patterns from 50,000 bytes on)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +104,20 @@ def insert_room(
     )
     if connection.execute(statement.on_conflict_do_nothing(index_elements=[rooms.c.id])).rowcount == 0:
         raise Conflict("There already is a room with this id (perhaps in the trash); choose another.")
+    connection.execute(
+        room_members.insert().values(
+            room_id=id, user_id=creator_id, role="owner", room_created_at=now, created_at=now
+        )
+    )
     connection.execute(room_heads.insert().values(room_id=id))
     connection.execute(
         room_participants.insert().values(
-            room_id=id, user_id=creator_id, role="owner", first_seen_at=now, last_seen_at=now
+            room_id=id,
+            user_id=creator_id,
+            role="owner",
+            first_seen_at=now,
+            last_seen_at=now,
+            room_created_at=now,
         )
     )
     connection.execute(
@@ -130,14 +135,14 @@ def find_room(
 
     With `is_to_change` nobody else changes it until the end of the transaction.
     """
-    statement = _select_rooms().where(rooms.c.id == id)
+    statement = select_rooms().where(rooms.c.id == id)
     if is_to_change:
         # its key stays, so that appends, whose rows point to it, go on
         statement = statement.with_for_update(of=rooms, key_share=True)
     if not deleted:
         statement = statement.where(rooms.c.deleted_at.is_(None))
     row = connection.execute(statement).one_or_none()
-    return None if row is None else _room(row)
+    return None if row is None else room_of(row)
 
 
 def find_names(connection: Connection, ids: Sequence[str]) -> dict[str, Room]:
@@ -145,54 +150,15 @@ def find_names(connection: Connection, ids: Sequence[str]) -> dict[str, Room]:
     found: dict[str, Room] = {}
     for at in range(0, len(ids), NAMES_AT_ONCE):
         some = ids[at : at + NAMES_AT_ONCE]
-        rows = connection.execute(_select_rooms().where(rooms.c.id.in_(some), rooms.c.deleted_at.is_(None)))
-        found |= {row.id: _room(row) for row in rows}
+        rows = connection.execute(select_rooms().where(rooms.c.id.in_(some), rooms.c.deleted_at.is_(None)))
+        found |= {row.id: room_of(row) for row in rows}
     return found
-
-
-def list_rooms(
-    connection: Connection,
-    *,
-    scope: Scope,
-    user_id: str,
-    q: str | None,
-    before: tuple[datetime, str] | None,
-    limit: int,
-) -> list[Room]:
-    """Rooms, newest first by (created_at, id), at most `limit`, all older than `before`.
-
-    "public": listed for everybody. "mine": `user_id` made it or was in it. "trash": `user_id` made and
-    deleted it. `q` is a part of the title in any case.
-    """
-    statement = _select_rooms()
-    if scope == "trash":
-        statement = statement.where(rooms.c.deleted_at.is_not(None), rooms.c.creator_id == user_id)
-    else:
-        statement = statement.where(rooms.c.deleted_at.is_(None))
-    if scope == "public":
-        statement = statement.where(rooms.c.visibility == "public")
-    if scope == "mine":
-        # The creator is a participant from the start.
-        statement = statement.join(room_participants, room_participants.c.room_id == rooms.c.id).where(
-            room_participants.c.user_id == user_id
-        )
-    if q:
-        folded = fold(q)
-        if len(folded) > MAX_QUERY_CHARS:
-            return []
-        statement = statement.where(rooms.c.title_folded.contains(folded, autoescape=True))
-    if before is not None:
-        at, room_id = before
-        cursor = tuple_(literal(at, UtcDateTime), literal(room_id, rooms.c.id.type))
-        statement = statement.where(tuple_(rooms.c.created_at, rooms.c.id) < cursor)
-    statement = statement.order_by(rooms.c.created_at.desc(), rooms.c.id.desc()).limit(limit)
-    return [_room(row) for row in connection.execute(statement)]
 
 
 def list_public(connection: Connection, ids: Sequence[str]) -> list[Room]:
     """Those of `ids` that are listed for everybody, in no order."""
     chosen = (rooms.c.id.in_(ids), rooms.c.visibility == "public", rooms.c.deleted_at.is_(None))
-    return [_room(row) for row in connection.execute(_select_rooms().where(*chosen))]
+    return [room_of(row) for row in connection.execute(select_rooms().where(*chosen))]
 
 
 def update_room(
@@ -257,15 +223,22 @@ def purge_trash(
 
 def record_participant(connection: Connection, room_id: str, user_id: str, now: datetime) -> None:
     """Note that the user is in the room at `now`: an editor, unless known already. Raises RoomNotFound."""
-    if find_room(connection, room_id) is None:
+    room = find_room(connection, room_id)
+    if room is None:
         raise RoomNotFound
     statement = insert_into(connection, room_participants).values(
-        room_id=room_id, user_id=user_id, role="editor", first_seen_at=now, last_seen_at=now
+        room_id=room_id,
+        user_id=user_id,
+        role="editor",
+        first_seen_at=now,
+        last_seen_at=now,
+        room_created_at=room.created_at,
     )
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=[room_participants.c.room_id, room_participants.c.user_id],
-            set_={"last_seen_at": now},
+            # a version before 0010 left the room's time out
+            set_={"last_seen_at": now, "room_created_at": room.created_at},
         )
     )
 
@@ -325,7 +298,8 @@ def fold(title: str) -> str:
     return unicodedata.normalize("NFKC", title).casefold()
 
 
-def _select_rooms() -> Select[*tuple[object, ...]]:
+def select_rooms() -> Select[*tuple[object, ...]]:
+    """What `room_of` takes, of all rooms."""
     statement = select(
         rooms.c.id,
         rooms.c.title,
@@ -344,7 +318,8 @@ def _select_rooms() -> Select[*tuple[object, ...]]:
     return statement.join(users, users.c.id == rooms.c.creator_id)
 
 
-def _room(row: Row[*tuple[object, ...]]) -> Room:
+def room_of(row: Row[*tuple[object, ...]]) -> Room:
+    """The room of a row of `select_rooms`."""
     return Room(**row._mapping)
 
 

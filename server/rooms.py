@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 from ulid import ULID
 
+from db import listings
 from db import rooms as db_rooms
 from db.access import Access, find_role, get_access, touch_access
 from db.idempotency import Answer, find_answer, store_answer
@@ -331,7 +332,7 @@ async def list_rooms(call: Call, query: RoomQuery) -> Response:
     actor = call.actor
 
     def find(conn: Connection) -> tuple[list[Room], dict[str, Role | None]]:
-        found = db_rooms.list_rooms(
+        found = listings.list_rooms(
             conn, scope=query.scope, user_id=actor.user_id, q=query.q, before=before, limit=query.limit + 1
         )
         return found, find_roles(conn, [room.id for room in found], actor.user_id)

@@ -340,9 +340,6 @@ async def test_who_makes_a_room_owns_it(database: Scoped) -> None:
 
     def make(connection: Connection) -> None:
         make_room(connection, "mine")
-        connection.execute(
-            insert(room_members), {"room_id": "mine", "user_id": "ada", "role": "owner", **TIMES}
-        )
         update_room(connection, "mine", visibility="unlisted", now=NOW)
         connection.execute(update(rooms).where(rooms.c.id == "mine").values(default_role="none"))
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Table, func, select
 
+from db.listings import list_rooms
 from db.rooms import (
     Room,
     find_room,
     insert_room,
     list_participants,
-    list_rooms,
     purge_trash,
     record_participant,
     restore_room,

@@ -95,10 +95,11 @@ def _before_cursor_execute(
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A walled statement, and what its parameters are called, in the order of those of the plain one."""
+    """A walled statement, and what its parameters are called, in the order of those of the plain one; None
+    when that can't be told."""
 
     statement: Any
-    names: Sequence[str]
+    names: Sequence[str] | None
 
 
 _FORMS: Final[dict[tuple[object, bool], _Form]] = {}
@@ -113,11 +114,13 @@ def _form_of(statement: Any, scope: Walls) -> tuple[Any, dict[str, Any]]:
     form = _FORMS.get(kept)
     if form is None:
         form = _make_form(statement, key.bindparams, ActorEyes(is_admin=scope.is_admin))
+        if form.names is None:
+            return form.statement, {}
         if len(_FORMS) >= MOST_KEPT:
             _FORMS.clear()
         _FORMS[kept] = form
     # those that were given no value get theirs when it is run
-    named = zip(form.names, key.bindparams, strict=True)
+    named = zip(form.names or (), key.bindparams, strict=True)
     return form.statement, {name: one.effective_value for name, one in named if not one.required}
 
 
@@ -126,11 +129,11 @@ def _make_form(statement: Any, parameters: Sequence[BindParameter[Any]], eyes: E
     names: dict[int, str] = {}
     for element in visitors.iterate(made):
         if isinstance(element, BindParameter):
-            plain: Any = element
-            while plain is not None:
-                names[id(plain)] = element.key
-                plain = plain._is_clone_of
-    return _Form(made, [names.get(id(one), one.key) for one in parameters])
+            names |= {id(one): element.key for one in element._cloned_set}
+    if not all(id(one) in names for one in parameters):
+        # kept, it would go on with the values of this one
+        return _Form(made, None)
+    return _Form(made, [names[id(one)] for one in parameters])
 
 
 def check_free(statement: Any) -> None:

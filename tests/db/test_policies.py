@@ -12,12 +12,15 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    case,
     delete,
     func,
     insert,
     literal,
+    or_,
     select,
     text,
+    tuple_,
     update,
 )
 
@@ -168,6 +171,43 @@ async def test_everybody_sees_what_is_theirs(tenants: Scoped, form: str) -> None
     assert await as_user(tenants, BEA).write(ids(READINGS[form])) in (["t-bea"], ["bea"])
     assert len(await as_system(tenants).write(ids(READINGS[form]))) == 2
     assert len(await as_user(tenants, Actor("root", is_admin=True)).write(ids(READINGS[form]))) in (0, 2)
+
+
+VALUES: dict[str, Callable[[str], Any]] = {
+    "equal": lambda room_id: rooms.c.id == room_id,
+    "in": lambda room_id: rooms.c.id.in_([room_id]),
+    "in some": lambda room_id: rooms.c.id.in_([room_id, "else"]),
+    "not in": lambda room_id: rooms.c.id.not_in(["r1" if room_id == "r2" else "r2", "of-ada", "of-bea"]),
+    "contains": lambda room_id: rooms.c.id.contains(room_id, autoescape=True),
+    "between": lambda room_id: rooms.c.id.between(room_id, room_id),
+    "tuple": lambda room_id: (
+        tuple_(rooms.c.id, rooms.c.schema) == tuple_(literal(room_id), literal("canvas"))
+    ),
+    "case": lambda room_id: case((rooms.c.id == room_id, literal(1)), else_=literal(0)) == 1,
+    "subquery": lambda room_id: rooms.c.id.in_(
+        select(room_heads.c.room_id).where(room_heads.c.room_id == room_id)
+    ),
+    "twice": lambda room_id: or_(rooms.c.id == room_id, rooms.c.title == room_id),
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+@pytest.mark.parametrize("is_admin", [False, True])
+async def test_each_statement_has_its_own_values(tenants: Scoped, kind: str, is_admin: bool) -> None:
+    """V2: what is kept of a statement is its form."""
+
+    def fill(connection: Connection) -> None:
+        for room_id in ("r1", "r2"):
+            make_room(connection, room_id)
+
+    await as_system(tenants).write(fill)
+    ada = as_user(tenants, Actor("ada", is_admin=is_admin))
+    for room_id in ("r1", "r2", "r1"):
+        assert await ada.read(ids(select(rooms.c.id).where(VALUES[kind](room_id)))) == [room_id]
+        changed = update(rooms).where(VALUES[kind](room_id)).values(title=f"{kind} {room_id}")
+        await ada.write(lambda c, one=changed: c.execute(one).close())
+        titles = ids(select(rooms.c.title).where(rooms.c.id == room_id))
+        assert await ada.read(titles) == [f"{kind} {room_id}"]
 
 
 async def test_what_is_joined_from_outside_is_left_out_and_nothing_else(tenants: Scoped) -> None:

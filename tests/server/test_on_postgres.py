@@ -97,7 +97,7 @@ def test_the_commands_work_and_show_no_password(
     tmp_path: Path, empty_database: str, command: str, code: int, words: str
 ) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("KANVAS_")}
-    env["KANVAS_DATABASE_URL"] = empty_database.replace("postgres@", "postgres:s3cret@")
+    env["KANVAS_DATABASE_URL"] = empty_database.replace("kanvas@", "kanvas:s3cret@")
     env["KANVAS_DATA_DIR"] = str(tmp_path)
     more = [str(tmp_path / "copy.db")] if command == "backup" else []
     done = subprocess.run(

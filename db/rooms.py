@@ -120,11 +120,6 @@ def insert_room(
             room_created_at=now,
         )
     )
-    connection.execute(
-        room_members.insert().values(
-            room_id=id, user_id=creator_id, role="owner", room_created_at=now, created_at=now
-        )
-    )
     return _get_room(connection, id)
 
 

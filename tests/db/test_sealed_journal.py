@@ -15,6 +15,7 @@ from db.journal import SqlJournal, open_journal
 from db.keys import change_key, delete_key, insert_first_key
 from db.postgres import PostgresDatabase
 from db.postgres_journal import _APPEND_SEALED
+from db.scopes import as_system
 from db.tables import canvas_states, room_updates
 from party.ports import Basis, Entry, Owner
 from server.vault.cipher import VaultCipher
@@ -81,7 +82,7 @@ async def test_two_processes_write_one_room_under_their_own_numbers(both: Databa
             await change(both)
 
     async with open_database(both.url) as other:
-        journals = [await open_sealed(both), await open_sealed(other)]
+        journals = [await open_sealed(both), await open_sealed(as_system(other))]
         await asyncio.gather(*map(write, journals, (b"x", b"y")), turn())
         for journal in journals:
             found = await journal.load("r")

@@ -8,8 +8,7 @@ that lies elsewhere, and the next check begins with whether the log still goes t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,14 +20,13 @@ from sqlalchemy import Connection
 
 from db.audit import OPERATOR, Event, Wanted, append, find_head, read_chain
 from db.chains import Seal
-from db.database import Database, open_database
-from db.migrate import current_revision, head_revision
 from db.scopes import Transactions, as_system
-from party.errors import Invalid, Unavailable
+from party.errors import Invalid
 from server.audit.reading import stream
 from server.audit.routes import WantedQuery, to_wanted
 from server.audit.shapes import entry_out, to_lines, to_rows
 from server.audit.verifying import Tally, verify
+from server.direct import open_direct
 from server.secret import load_secret
 from server.settings import Settings
 
@@ -56,7 +54,7 @@ async def _verify(
     ends: Path | None,
 ) -> bool:
     tally, count = Tally(), 0
-    async with open_log(settings) as database:
+    async with open_direct(settings) as database:
         scope = as_system(database)
         noted = _read_ends(ends) if ends is not None else {}
         for chain, (seq, sealed) in sorted(noted.items()):
@@ -141,7 +139,7 @@ def run_export(
 async def _export(
     settings: Settings, write: Callable[[bytes], None], wanted: Wanted, kind: Literal["jsonl", "csv"]
 ) -> None:
-    async with open_log(settings) as database:
+    async with open_direct(settings) as database:
         scope, now = as_system(database), datetime.now(UTC)
         details = orjson.dumps({"format": kind}).decode()
         event = Event(now, *OPERATOR, "audit.export", wanted.chain, details=details)
@@ -151,13 +149,3 @@ async def _export(
         async for page in stream(scope, wanted, now):
             shown = [entry_out(one, "", is_admin=True) for one in page]
             write(to_rows(shown, has_head=False) if kind == "csv" else to_lines(shown))
-
-
-@asynccontextmanager
-async def open_log(settings: Settings) -> AsyncIterator[Database]:
-    """The database of these settings, to read its log and add to it. Raises Unavailable, SettingsError."""
-    url = settings.effective_database_url
-    if current_revision(url) != head_revision():
-        raise Unavailable("The database is not there, or of another version; type: kanvas migrate")
-    async with open_database(url, seal=Seal(load_secret(settings))) as database:
-        yield database

@@ -10,53 +10,42 @@ from sqlalchemy import Connection
 
 from db import queue
 from db.audit import OPERATOR, Event, append
-from db.chains import Seal
-from db.database import open_database
-from db.migrate import current_revision, head_revision
 from db.queue import Job, State
 from db.scopes import as_system
-from party.errors import Unavailable
+from server.direct import open_direct
 from server.problems import JobNotDead, JobNotFound
-from server.secret import load_secret
 from server.settings import Settings
 
 
 def show_jobs(settings: Settings, state: State | None, kind: str | None, limit: int) -> list[str]:
     """A line for each job, the newest first, and one with how many there are. Raises Unavailable."""
-    return asyncio.run(_show(_url(settings), state, kind, limit))
+    return asyncio.run(_show(settings, state, kind, limit))
 
 
 def revive_job(settings: Settings, job_id: str) -> None:
     """Queue a dead job again. Raises JobNotFound, JobNotDead, Unavailable."""
-    asyncio.run(_revive(_url(settings), job_id, Seal(load_secret(settings))))
+    asyncio.run(_revive(settings, job_id))
 
 
-def _url(settings: Settings) -> str:
-    url = settings.effective_database_url
-    if current_revision(url) != head_revision():
-        raise Unavailable("The database is not there, or of another version; type: kanvas migrate")
-    return url
-
-
-async def _show(url: str, state: State | None, kind: str | None, limit: int) -> list[str]:
+async def _show(settings: Settings, state: State | None, kind: str | None, limit: int) -> list[str]:
     def look(connection: Connection) -> tuple[list[Job], dict[State, int]]:
         found = queue.list_jobs(connection, state=state, kind=kind, limit=limit)
         return found, queue.count_jobs(connection)
 
-    async with open_database(url) as database:
+    async with open_direct(settings) as database:
         jobs, counts = await as_system(database).read(look)
     told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     return [*map(_line, jobs), f"There are {told}." if told else "There are no jobs."]
 
 
-async def _revive(url: str, job_id: str, seal: Seal) -> None:
+async def _revive(settings: Settings, job_id: str) -> None:
     def revive(connection: Connection) -> None:
         now = datetime.now(UTC)
         if not queue.revive(connection, job_id, now=now):
             raise JobNotFound if queue.find_job(connection, job_id) is None else JobNotDead
         append(connection, Event(now, *OPERATOR, "job.revive", target=job_id))
 
-    async with open_database(url, seal=seal) as database:
+    async with open_direct(settings) as database:
         await as_system(database).write(revive)
 
 

@@ -16,13 +16,12 @@ from sqlalchemy import Connection
 
 from db.audit import Event, append
 from db.cipher import DataKey, list_keys, newest
-from db.database import Database, open_database
+from db.database import Database
 from db.keys import await_writers, change_key, delete_key
-from db.migrate import current_revision, head_revision
 from db.scopes import as_system
-from party.errors import Unavailable
 from server.blobs.open import open_blobs
 from server.blobs.sealed import SealedBlobs
+from server.direct import open_direct
 from server.secret import load_secret
 from server.setting_types import read_keys
 from server.settings import Settings, SettingsError
@@ -62,16 +61,10 @@ class Desk:
 
 @asynccontextmanager
 async def _open_desk(settings: Settings) -> AsyncIterator[Desk]:
-    url = settings.effective_database_url
-    if current_revision(url) != head_revision():
-        raise Unavailable("The database is not there, or of another version; type: kanvas migrate")
     given = settings.encryption_keys
     masters = {} if given is None else read_keys(given.get_secret_value())
     secret = load_secret(settings)
-    async with (
-        open_database(url, timeout_s=settings.database_timeout_s) as database,
-        open_blobs(settings, secret) as stored,
-    ):
+    async with open_direct(settings) as database, open_blobs(settings, secret) as stored:
         cipher = VaultCipher(masters)
         vault = Vault(database, cipher)
         desk = Desk(database, SealedBlobs(stored, vault, secret), cipher, masters)

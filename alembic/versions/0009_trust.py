@@ -8,6 +8,7 @@ counts as one.
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0009"
 down_revision = "0008"
@@ -398,6 +399,12 @@ def _make_records() -> None:
 
 
 def downgrade() -> None:
+    if op.get_bind().execute(sa.text("SELECT 1 FROM data_keys LIMIT 1")).first() is not None:
+        # without them what is sealed is lost for ever, and an older version takes it for damaged
+        raise CommandError(
+            "documents and files may be encrypted, and the older version has no keys; with the keys type "
+            "`kanvas keys rotate --to plain` and `kanvas keys retire` first"
+        )
     op.drop_table("comment_reads")
     op.drop_table("comment_mentions")
     op.drop_table("comments")

@@ -63,6 +63,25 @@ def test_up_down_and_up_again(tmp_path: Path) -> None:
     assert path.read_bytes()[18:20] == b"\x02\x02", "the file is in WAL mode"
 
 
+def test_what_is_encrypted_keeps_its_keys(tmp_path: Path) -> None:
+    """Z7: going back would forget every data key, and with them each document for good."""
+    url = f"sqlite:///{tmp_path / 'k.db'}"
+    upgrade(url)
+    downgrade(url, "0009")
+    with closing(sqlite3.connect(tmp_path / "k.db")) as connection:
+        connection.execute("INSERT INTO data_keys VALUES ('a1', 'one', x'00', '2026-01-01', '2026-01-02')")
+        connection.commit()
+    with pytest.raises(Unavailable, match="kanvas keys rotate --to plain"):
+        downgrade(url, "-1")
+    assert current_revision(url) == "0009"
+    with closing(sqlite3.connect(tmp_path / "k.db")) as connection:
+        assert connection.execute("SELECT id FROM data_keys").fetchall() == [("a1",)]
+        connection.execute("DELETE FROM data_keys")
+        connection.commit()
+    downgrade(url, "-1")
+    assert current_revision(url) == "0008"
+
+
 def test_the_migrations_build_the_tables_of_the_metadata(path: Path, url: str, tmp_path: Path) -> None:
     differences: list[object] = []
     run_alone(url, lambda connection: differences.extend(compare(connection)))

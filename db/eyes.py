@@ -34,6 +34,9 @@ USER: Final = "kanvas.user"
 ADMIN: Final = "kanvas.admin"
 SYSTEM: Final = "kanvas.system"
 
+PROGRAM: Final = "kanvas"
+"""What our connections call themselves, in every version."""
+
 PARAMETER: Final = "kanvas_user"
 """Of statements: so they are the same for everybody, and built and compiled once."""
 
@@ -75,9 +78,14 @@ class SettingEyes:
     is_admin: Clause = func.current_setting(
         literal_column(f"'{ADMIN}'"), literal_column("true")
     ) == literal_column("'on'")
-    is_system: Clause = func.current_setting(
-        literal_column(f"'{SYSTEM}'"), literal_column("true")
-    ) == literal_column("'on'")
+    _said: ColumnElement[str] = func.current_setting(literal_column(f"'{SYSTEM}'"), literal_column("true"))
+    _program: ColumnElement[str] = func.current_setting(literal_column("'application_name'"))
+    # A process of a version before 0010 serves beside this one while machines are upgraded one after the
+    # other: it says its name, and nothing of whose eyes it has. None of ours leaves that unsaid.
+    is_system: Clause = or_(
+        _said == literal_column("'on'"),
+        and_(_said.is_(None), _program == literal_column(f"'{PROGRAM}'")),
+    )
 
     def ask(self, name: str, room_id: ColumnElement[str]) -> Clause:
         answer: Clause = getattr(func, f"kanvas_{name}")(room_id)

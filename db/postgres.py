@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from db.chains import Seal
 from db.deadlines import MORE_TIME
 from db.errors import DatabaseDown
-from db.eyes import SYSTEM
+from db.eyes import PROGRAM, SYSTEM
 from db.postgres_errors import MESSAGES, NO_MORE, READ_ONLY, SPOILT, sqlstate, translate
 from db.postgres_url import normal_postgres_url
 from db.walls import guard
@@ -375,14 +375,12 @@ async def connect(dsn: str, *, timeout_s: float, **settings: str) -> Any:
             dsn,
             timeout=CONNECT_S,
             server_settings={
-                "application_name": "kanvas",
+                "application_name": PROGRAM,
                 # On the server, so that it stops too when we have given up.
                 "statement_timeout": milliseconds,
                 "lock_timeout": str(int(timeout_s * 600)),
                 "idle_in_transaction_session_timeout": milliseconds,
                 "timezone": "UTC",
-                # The policies of the tables let the server's own work pass; somebody's says whose it is.
-                SYSTEM: "on",
                 # Compiling takes longer than any of our queries.
                 "jit": "off",
                 **settings,
@@ -392,8 +390,11 @@ async def connect(dsn: str, *, timeout_s: float, **settings: str) -> Any:
         # The driver's words may hold a part of the URL.
         raise Invalid("The database URL can't be used; check its host, port and parameters.") from error
     try:
+        # The policies of the tables let the server's own work pass; somebody's says whose it is. Not said
+        # while connecting, for a pooler in between takes no settings there that it does not know.
         # Promise 1; a server may have it off for everybody.
         await driver.execute(
+            f"SELECT set_config('{SYSTEM}', 'on', false);"
             "SELECT set_config('synchronous_commit', 'on', false)"
             " WHERE current_setting('synchronous_commit') = 'off'",
             timeout=CONNECT_S,

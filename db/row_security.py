@@ -4,7 +4,8 @@ Owns: the statements that put it up. Does not own: the policies (policies.py), w
 migrations, which have these statements written out; a test compares the two), the settings that say who a
 transaction is for (scopes.py, postgres.py).
 
-Rules kept (V4): FORCE, since Kanvas owns its tables; a session that says nothing sees nothing; the system's
+Rules kept (V4): FORCE, since Kanvas owns its tables; a session that says nothing sees nothing, unless it is a
+Kanvas of a version before 0010, of which machines may still have some during an upgrade; the system's
 is the first thing looked at, so its own work pays for one look at a setting. What a policy asks of other
 tables it asks by a function that sees everything, for policies that read each other would never end.
 Superusers and roles with BYPASSRLS are held by none of this: Kanvas needs a role of its own.

@@ -1,8 +1,8 @@
 """Whose each row is, as ROW LEVEL SECURITY of PostgreSQL; and "my rooms" newest first for who only was there.
 
 Spelt out as ever: what db/policies.py says may go on, and then another migration follows (a test compares).
-On SQLite the same policies are in the statements alone. A version that does not know of this sees none of
-the tables on PostgreSQL, for its connections do not say whose they are: stop it first.
+On SQLite the same policies are in the statements alone. A version that does not know of this goes on
+serving beside this one: its connections say their name and nothing of whose they are, and are the system's.
 """
 
 import sqlalchemy as sa
@@ -14,7 +14,10 @@ branch_labels = None
 depends_on = None
 
 AT = sa.DateTime(timezone=True)
-SYSTEM = "current_setting('kanvas.system', true) = 'on'"
+SYSTEM = (
+    "current_setting('kanvas.system', true) = 'on' OR current_setting('kanvas.system', true) IS NULL "
+    "AND current_setting('application_name') = 'kanvas'"
+)
 ME = "current_setting('kanvas.user', true)"
 ADMIN = "current_setting('kanvas.admin', true) = 'on'"
 

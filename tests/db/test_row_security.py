@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -11,8 +12,9 @@ from db.access import find_role
 from db.errors import RowRefused
 from db.listings import list_rooms
 from db.migrate import run_alone
+from db.postgres import PostgresDatabase
 from db.row_security import statements
-from db.scopes import Actor, Scoped, as_user
+from db.scopes import Actor, Scoped, as_system, as_user
 from db.tables import metadata, room_members, room_updates, rooms
 from db.walls import SCOPE, SYSTEM
 from tests.backends.postgres import BIN, ROLE, Postgres
@@ -190,3 +192,25 @@ async def test_a_dump_has_everything(tenants: Scoped, postgres: Postgres) -> Non
     )
     assert "of-ada" in told.stdout
     assert "of-bea" in told.stdout
+
+
+async def test_a_backup_comes_back(tenants: Scoped, postgres: Postgres, tmp_path: Path) -> None:
+    """V4: both lines of README, by the role that Kanvas has: all rows, and the walls around them."""
+    dump = tmp_path / "kanvas.dump"
+    subprocess.run(
+        [BIN / "pg_dump", "--enable-row-security", "--format=custom", f"--file={dump}", tenants.url],
+        env={**os.environ, "PGOPTIONS": "-c kanvas.system=on"},
+        check=True,
+    )
+    url = postgres.create()
+    try:
+        subprocess.run([BIN / "pg_restore", "--no-owner", f"--dbname={url}", dump], check=True)
+        assert told(url, POLICIES) == told(tenants.url, POLICIES)
+        async with PostgresDatabase(url) as database:
+            here = as_user(database, Actor("ada"))
+            found = await here.read(lambda conn: conn.execute(select(rooms.c.id)).scalars().all())
+            assert found == ["of-ada"]
+            counted = select(func.count()).select_from(room_members)
+            assert await as_system(database).read(lambda conn: conn.execute(counted).scalar_one()) == 2
+    finally:
+        postgres.drop(url)

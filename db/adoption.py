@@ -11,8 +11,9 @@ Where both have a role in a room the higher one stays; the account is then the o
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Select, Table, delete, or_, select, update
+from sqlalchemy import Column, Connection, Row, Select, Table, delete, or_, select, update
 
+from db.members import Seat, raise_seat
 from db.tables import (
     assets,
     comment_mentions,
@@ -31,7 +32,6 @@ from db.tables import (
     user_sessions,
     users,
 )
-from party.policy import ROLES
 
 PLAIN: Final[tuple[Column[Any], ...]] = (
     rooms.c.creator_id,
@@ -121,15 +121,27 @@ def _move_members(connection: Connection, guest_id: str, account_id: str, now: d
             continue
         # first, for a room has one owner
         connection.execute(delete(m).where(m.c.room_id == row.room_id, m.c.user_id == guest_id))
-        is_more = ROLES.index(row.role) > ROLES.index(other.role)
-        is_firmer = row.role == other.role and row.link_id is None
-        if is_more or is_firmer:
+        seat = _join(_seat(row), _seat(other))
+        if seat != _seat(other):
             connection.execute(
                 update(m)
                 .where(m.c.room_id == row.room_id, m.c.user_id == account_id)
-                .values(role=row.role, link_id=row.link_id)
+                .values(role=seat.role, link_id=seat.link_id, own_role=seat.own_role)
             )
     connection.execute(update(m).where(m.c.user_id == guest_id).values(user_id=account_id))
+
+
+def _seat(row: Row[*tuple[object, ...]]) -> Seat:
+    return Seat(row.role, row.link_id, row.own_role)
+
+
+def _join(guests: Seat, accounts: Seat) -> Seat:
+    """What the account has of both: as if all that the guest was given were given to it now."""
+    if guests.link_id is None:
+        return raise_seat(accounts, guests.role, None)
+    if guests.own_role is not None:
+        accounts = raise_seat(accounts, guests.own_role, None)
+    return raise_seat(accounts, guests.role, guests.link_id)
 
 
 def _of(key: Column[Any], user: Column[Any], user_id: str) -> Select[tuple[str]]:

@@ -20,6 +20,7 @@ from db.accounts import (
 )
 from db.adoption import adopt
 from db.database import Database
+from db.members import end_link
 from db.postgres_url import is_postgres
 from db.rooms import insert_room, record_participant
 from db.sessions import find_session, list_sessions, note_session, purge_sessions, remove_sessions
@@ -128,6 +129,36 @@ async def test_roles_come_along_and_the_higher_one_stays(both: Database) -> None
 
     await both.write(prepare)
     await both.read(look)
+
+
+async def test_what_was_given_for_oneself_outlives_the_link_of_the_other(both: Database) -> None:
+    """T5 E3 E6: a link that ends takes what it gave, be it to the guest or to the account, and no more."""
+    cases = {
+        # room: what the guest had, what the account had (role, link, own role), what is left without the link
+        "more": (("editor", "l-more", None), ("viewer", None, None), "viewer"),
+        "own": (("editor", "l-own", "commenter"), ("viewer", None, None), "commenter"),
+        "both": (("editor", "l-both", "viewer"), ("commenter", "l-other", "commenter"), "commenter"),
+        "less": (("commenter", None, None), ("editor", "l-less", None), "commenter"),
+        "none": (("editor", "l-none", None), ("viewer", "l-gone", None), None),
+        "firm": (("editor", None, None), ("editor", "l-firm", "viewer"), "editor"),
+    }
+
+    def work(connection: Connection) -> None:
+        people(connection)
+        for name, (guests, accounts, _) in cases.items():
+            room(connection, name, "host", host="owner")
+            for user_id, (role, link_id, own_role) in (("fox", guests), ("ada", accounts)):
+                member(connection, name, user_id, role, link_id)
+                mine = (room_members.c.room_id == name, room_members.c.user_id == user_id)
+                connection.execute(room_members.update().where(*mine).values(own_role=own_role))
+        assert adopt(connection, "fox", "ada", LATER)
+        assert {name: members(connection, name)["ada"] for name in cases} == dict.fromkeys(cases, "editor")
+        for name in cases:
+            end_link(connection, name, f"l-{name}")
+        left = {name: members(connection, name).get("ada") for name in cases}
+        assert left == {name: role for name, (_, _, role) in cases.items()}
+
+    await both.write(work)
 
 
 def belongings(connection: Connection, user_id: str, other_id: str, n: int) -> None:

@@ -55,9 +55,13 @@ def adopt(connection: Connection, guest_id: str, account_id: str, now: datetime)
     False for who is no guest, has an address to sign in with, became another account, or is the account
     itself: then nothing is done.
     """
-    # in one order for all, so that two at once wait for each other and not in a circle
+    # in one order for all, so that two at once wait for each other and not in a circle: rooms, then users
+    theirs = select(rooms.c.id).where(
+        rooms.c.id.in_(_of(room_members.c.room_id, room_members.c.user_id, guest_id))
+    )
+    connection.execute(theirs.order_by(rooms.c.id).with_for_update(key_share=True))
     pair = select(users).where(users.c.id.in_(sorted({guest_id, account_id}))).order_by(users.c.id)
-    found = {row.id: row for row in connection.execute(pair.with_for_update())}
+    found = {row.id: row for row in connection.execute(pair.with_for_update(key_share=True))}
     guest, account = found.get(guest_id), found.get(account_id)
     if guest is None or account is None or guest_id == account_id or account.alias_of is not None:
         return False

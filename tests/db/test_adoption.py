@@ -4,7 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Text, select
+from sqlalchemy import Connection, Text, func, select
 
 from db.access import find_role
 from db.accounts import (
@@ -20,9 +20,9 @@ from db.accounts import (
 )
 from db.adoption import adopt
 from db.database import Database
-from db.members import end_link
+from db.members import Seat, end_link, put_member
 from db.postgres_url import is_postgres
-from db.rooms import insert_room, record_participant
+from db.rooms import find_room, insert_room, record_participant
 from db.sessions import find_session, list_sessions, note_session, purge_sessions, remove_sessions
 from db.tables import (
     assets,
@@ -159,6 +159,39 @@ async def test_what_was_given_for_oneself_outlives_the_link_of_the_other(both: D
         assert left == {name: role for name, (_, _, role) in cases.items()}
 
     await both.write(work)
+
+
+async def test_it_waits_for_who_changes_a_room_of_the_guests(server_database: Database) -> None:
+    """T5: and not in a circle, which PostgreSQL would take a second to see: rooms are locked before users."""
+    turns: list[str] = []
+
+    def prepare(connection: Connection) -> None:
+        people(connection)
+        room(connection, "r", "host", host="owner", fox="viewer")
+
+    def redeem(connection: Connection) -> None:
+        turns.append("redeem")
+        found = find_room(connection, "r", is_to_change=True)
+        assert found is not None
+        connection.execute(select(func.pg_sleep(0.3)))
+        put_member(connection, found, "fox", Seat("editor"), now=NOW)
+        # as the check of a foreign key does
+        connection.execute(
+            select(users.c.id).where(users.c.id == "fox").with_for_update(key_share=True, read=True)
+        )
+
+    def become(connection: Connection) -> bool:
+        turns.append("adopt")
+        return adopt(connection, "fox", "ada", LATER)
+
+    await server_database.write(prepare)
+    redeeming = asyncio.create_task(server_database.write(redeem))
+    await asyncio.sleep(0.1)
+    assert await server_database.write(become)
+    await redeeming
+    assert turns == ["redeem", "adopt"]
+    found = await server_database.read(lambda connection: members(connection, "r"))
+    assert found == {"host": "owner", "ada": "editor"}
 
 
 def belongings(connection: Connection, user_id: str, other_id: str, n: int) -> None:

@@ -19,7 +19,7 @@ from server.bounds import Bounds
 from server.services import open_services
 from server.settings import Settings
 from server.transport import KanvasHttp, KanvasProtocol
-from tests.live.door import frame, on_each_loop, open_door
+from tests.live.door import Door, frame, on_each_loop, open_door
 from tests.servers import bearer
 
 BOUNDS = Bounds(close_s=0.1)
@@ -370,6 +370,14 @@ async def test_a_peer_that_vanishes_leaves_nothing() -> None:
 # -- the way into a room ------------------------------------------------------------------------
 
 
+async def make_room(door: Door) -> str:
+    """Where a guest's new room is, with his token."""
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{door.port}") as http:
+        token = (await http.post("/api/v1/auth/guest", json={"name": "Ada"})).json()["token"]
+        made = await http.post("/api/v1/rooms", json={}, headers=bearer(token))
+    return f"ws://127.0.0.1:{door.port}/parties/{made.json()['id']}?token={token}"
+
+
 async def test_a_room_that_does_not_open_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,9 +394,9 @@ async def test_a_room_that_does_not_open_is_not_waited_for(
             raise RoomNotFound
 
         monkeypatch.setattr(services.journal, "load", hang)
-        token = services.tokens.issue("u", "Ada").token
         async with open_door(bounds, app=create_app(settings, services)) as door:
-            async with websockets.connect(f"ws://127.0.0.1:{door.port}/parties/r?token={token}") as client:
+            url = await make_room(door)
+            async with websockets.connect(url) as client:
                 await client.wait_closed()
             assert client.close_code == 1013
             assert "in time" in (client.close_reason or "")
@@ -403,10 +411,7 @@ async def test_one_connection_too_many_is_refused_until_another_is_gone(tmp_path
     (tmp_path / "data").mkdir()
     upgrade(settings.effective_database_url)
     async with open_services(settings) as services, open_door(app=create_app(settings, services)) as door:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{door.port}") as http:
-            token = (await http.post("/api/v1/auth/guest", json={"name": "Ada"})).json()["token"]
-            made = await http.post("/api/v1/rooms", json={}, headers=bearer(token))
-        url = f"ws://127.0.0.1:{door.port}/parties/{made.json()['id']}?token={token}"
+        url = await make_room(door)
         async with websockets.connect(url) as first, websockets.connect(url) as second:
             for client in (first, second):
                 assert await client.recv()

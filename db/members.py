@@ -158,13 +158,20 @@ def put_member(
     )
 
 
-def hand_over(connection: Connection, room: Room, user_id: str, now: datetime) -> None:
+def hand_over(connection: Connection, room: Room, user_id: str) -> None:
     """Make this member the owner, and who was it an editor."""
     owner = find_owner(connection, room.id)
     # first: a unique index lets there be one
     if owner is not None:
-        put_member(connection, room, owner, Seat("editor"), now=now)
-    put_member(connection, room, user_id, Seat("owner"), now=now)
+        _change_seat(connection, room.id, owner, Seat("editor"))
+    _change_seat(connection, room.id, user_id, Seat("owner"))
+
+
+def _change_seat(connection: Connection, room_id: str, user_id: str, seat: Seat) -> None:
+    """Of a member. An update, not put_member: who hands a room over may let nobody in any more by the second one."""
+    m = room_members.c
+    values = {"role": seat.role, "link_id": seat.link_id, "own_role": seat.own_role}
+    connection.execute(update(room_members).where(m.room_id == room_id, m.user_id == user_id).values(**values))
 
 
 def remove_member(connection: Connection, room_id: str, user_id: str) -> bool:

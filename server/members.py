@@ -222,7 +222,7 @@ async def transfer_room(call: Call, path: RoomPath, body: NewOwner) -> Response:
         member = _get_member(conn, room.id, body.user_id)
         if member.seat.role == "owner":
             return member
-        hand_over(conn, room, member.user_id, now)
+        hand_over(conn, room, member.user_id)
         touch_access(conn, room.id, now)
         details = {"role": member.seat.role}
         call.record(conn, "room.transfer", room_id=room.id, target=member.user_id, details=details)

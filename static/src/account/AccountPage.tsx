@@ -1,13 +1,12 @@
 /** `/account`: who I am, where I am signed in, my tokens for scripts. */
-import { useCallback, useEffect, useId, useState, type ReactNode } from "react";
+import { useCallback, useId, useState, type ReactNode } from "react";
 import "../styles/account.css";
-import type { Account } from "../api/account";
-import type { ServerConfig } from "../api/types";
+import type { Me } from "../api/types";
 import { copyText } from "../app/clipboard";
-import { useApi, useIdentity, useMe } from "../app/context";
+import { useAccount, useIdentity, useMe } from "../app/context";
 import { isPlainClick, navigate } from "../app/router";
 import { AccountMenu, RenameMeDialog, SignOutDialog } from "../identity/AccountMenu";
-import { signInAddress } from "../identity/landing";
+import { Ways } from "../identity/Ways";
 import { Avatar } from "../ui/Avatar";
 import { CopyIcon, LeaveIcon, PenIcon } from "../ui/icons";
 import { Logo } from "../ui/Logo";
@@ -17,16 +16,10 @@ import { Tokens } from "./Tokens";
 
 export default function AccountPage(): ReactNode {
   const identity = useIdentity();
-  const me = useMe();
-  const [account, setAccount] = useState<Account | null>(null);
+  // Name and id are known without it; the rest is shown when it is there.
+  const account = useAccount();
   const [leaving, setLeaving] = useState<"here" | "everywhere" | null>(null);
 
-  useEffect(() => {
-    const stop = new AbortController();
-    // Name and id are known without it; the rest is shown when it is there.
-    identity.api.account.me(stop.signal).then(setAccount, () => undefined);
-    return () => stop.abort();
-  }, [identity, me.name]);
   const leave = useCallback(() => setLeaving("here"), []);
 
   return (
@@ -70,7 +63,7 @@ export default function AccountPage(): ReactNode {
   );
 }
 
-function Profile({ account }: { account: Account | null }): ReactNode {
+function Profile({ account }: { account: Me | null }): ReactNode {
   const me = useMe();
   const say = useSay();
   const [renaming, setRenaming] = useState(false);
@@ -110,23 +103,12 @@ function Profile({ account }: { account: Account | null }): ReactNode {
 
 /** A guest's way to an account: what was made so far is that account's. */
 function Keep(): ReactNode {
-  const api = useApi();
-  const [config, setConfig] = useState<ServerConfig | null>(null);
   const headId = useId();
-  useEffect(() => {
-    api.config().then(setConfig, () => undefined);
-  }, [api]);
-  const provider = config?.sign_in ?? null;
-  if (!provider) return null;
   return (
     <section className="panel panel--call" aria-labelledby={headId}>
       <h2 id={headId}>Keep what you made</h2>
-      <p>As a guest you are gone when this browser forgets you. Sign in, and your rooms and what you drew come along.</p>
-      <div className="panel__actions">
-        <a className="button button--primary" href={signInAddress(provider.href, "/account")}>
-          {provider.text}
-        </a>
-      </div>
+      <p className="keep__why">As a guest you are gone when this browser forgets you. Sign in, and your rooms and what you drew come along.</p>
+      <Ways next="/account" />
     </section>
   );
 }

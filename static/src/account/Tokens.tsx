@@ -1,14 +1,14 @@
 /** Personal tokens, for scripts: make with just what they need, copy once, revoke. */
 import { useCallback, useId, useState, type FormEvent, type ReactNode } from "react";
-import { SCOPES, type MadeToken, type PersonalToken, type TokenScope } from "../api/account";
-import { useApi } from "../app/context";
+import type { MadeToken, PersonalToken, TokenScope } from "../api/account";
+import { useApi, useIdentity } from "../app/context";
 import { usePages } from "../app/pages";
 import { useWork } from "../app/work";
 import { Confirm } from "../ui/Confirm";
 import { PlusIcon } from "../ui/icons";
 import { ListState } from "../ui/ListState";
 import { Secret } from "../ui/Secret";
-import { SCOPE_WORDS, TOKEN_TERMS, tokenWords } from "./words";
+import { SCOPE_WORDS, scopesFor, TOKEN_TERMS, tokenWords } from "./words";
 
 export function Tokens(): ReactNode {
   const { account } = useApi();
@@ -57,6 +57,7 @@ export function Tokens(): ReactNode {
 
 function TokenForm(props: { onClose: () => void; onDone: (token: MadeToken) => void }): ReactNode {
   const { account } = useApi();
+  const offered = scopesFor(useIdentity().isOperator);
   const work = useWork();
   const [name, setName] = useState("");
   const [scopes, setScopes] = useState<readonly TokenScope[]>(["rooms:read"]);
@@ -64,7 +65,7 @@ function TokenForm(props: { onClose: () => void; onDone: (token: MadeToken) => v
   const problemId = useId();
 
   const toggle = (scope: TokenScope) =>
-    setScopes(SCOPES.filter((one) => (one === scope ? !scopes.includes(scope) : scopes.includes(one))));
+    setScopes(offered.filter((one) => (one === scope ? !scopes.includes(scope) : scopes.includes(one))));
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (name.trim() === "") return work.refuse("Give it a name, so that you know it again.");
@@ -92,7 +93,7 @@ function TokenForm(props: { onClose: () => void; onDone: (token: MadeToken) => v
       </label>
       <fieldset className="panel__scopes">
         <legend className="field__label">What it may do</legend>
-        {SCOPES.map((scope) => (
+        {offered.map((scope) => (
           <label key={scope} className="check">
             <input type="checkbox" name={scope} checked={scopes.includes(scope)} onChange={() => toggle(scope)} />
             <span>

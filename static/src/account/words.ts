@@ -1,5 +1,5 @@
 /** What the account page says about sessions and tokens. Pure. */
-import type { PersonalToken, SignedInSession, TokenScope } from "../api/account";
+import { SCOPES, type PersonalToken, type SignedInSession, type TokenScope } from "../api/account";
 import { ago, ahead } from "../app/time";
 
 export const SCOPE_WORDS: Readonly<Record<TokenScope, string>> = {
@@ -9,7 +9,13 @@ export const SCOPE_WORDS: Readonly<Record<TokenScope, string>> = {
   "files:write": "Add and remove files",
   share: "Invite people, change roles, make links",
   "account:read": "See my name, e-mail and sessions",
+  admin: "Run this server: all rooms and the whole audit log",
 };
+
+/** What I may give a token: an operator's rights only an operator. */
+export function scopesFor(isOperator: boolean): readonly TokenScope[] {
+  return isOperator ? SCOPES : SCOPES.filter((scope) => scope !== "admin");
+}
 
 export const TOKEN_TERMS: readonly { readonly days: number; readonly label: string }[] = [
   { days: 7, label: "in a week" },
@@ -53,17 +59,19 @@ const KINDS: Readonly<Record<SignedInSession["kind"], string>> = {
   guest: "as a guest",
   email: "by e-mail",
   provider: "by the sign-in service",
+  token: "with a token",
 };
 
 /** Since when, how, from where: "signed in yesterday by e-mail, seen just now from 192.0.2.7". */
 export function sessionWords(session: SignedInSession, now: number): string {
   const from = session.address ? ` from ${session.address}` : "";
-  return `signed in ${ago(session.created_at, now)} ${KINDS[session.kind] ?? ""}, seen ${ago(session.seen_at, now)}${from}`;
+  return `signed in ${ago(session.created_at, now)} ${KINDS[session.kind]}, seen ${ago(session.seen_at, now)}${from}`;
 }
 
-/** "ends in 30 days, last used 2 hours ago". */
+/** "ends in 30 days, last used 2 hours ago from 192.0.2.7". */
 export function tokenWords(token: PersonalToken, now: number): string {
   const over = token.expires_at !== null && Date.parse(token.expires_at) <= now;
   const end = token.expires_at === null ? "never ends" : over ? "has ended" : `ends ${ahead(token.expires_at, now)}`;
-  return `${end}, ${token.last_used_at === null ? "never used" : `last used ${ago(token.last_used_at, now)}`}`;
+  if (token.last_used_at === null) return `${end}, never used`;
+  return `${end}, last used ${ago(token.last_used_at, now)}${token.last_used_from ? ` from ${token.last_used_from}` : ""}`;
 }

@@ -4,16 +4,15 @@
  * Owns: addresses, headers, deadlines, and one silent renewal when the token has run out.
  * Does not own the token: `Credentials` (identity/session.ts) hands it in and renews it.
  */
-import { readBase, type Base, type Reading } from "./base";
-import { AccountsApi } from "./accounts";
-import { AdminApi } from "./admin";
 import { AccountApi } from "./account";
+import { readBase, type Base, type Reading } from "./base";
+import { AdminApi } from "./admin";
 import { AssetApi } from "./assets";
 import { AuditApi } from "./audit";
 import { CommentApi } from "./comments";
 import { ApiError, problemOf } from "./errors";
 import { SharingApi } from "./sharing";
-import type { DefaultRole, Grant, Me, Page, Room, Scope, ServerConfig, Visibility } from "./types";
+import type { DefaultRole, Grant, Page, Room, Scope, ServerConfig, Visibility } from "./types";
 
 const BASE = "/api/v1";
 const DEADLINE_MS = 15_000;
@@ -98,7 +97,6 @@ export class Api {
   readonly sharing = new SharingApi((path, call) => this.#call(path, call));
   readonly account = new AccountApi((path, call) => this.#call(path, call));
   readonly audit = new AuditApi((path, call) => this.#call(path, call));
-  readonly accounts = new AccountsApi((path, call) => this.#call(path, call));
 
   constructor(credentials: Credentials) {
     this.#credentials = credentials;
@@ -149,10 +147,6 @@ export class Api {
 
   renameMe(name: string): Promise<Grant> {
     return this.#json("/me", { method: "PATCH", json: { name } });
-  }
-
-  me(token: string): Promise<Me> {
-    return this.#json("/me", { token });
   }
 
   listRooms(query: { scope: Scope; q?: string; cursor?: string | null; limit?: number }, signal?: AbortSignal): Promise<Page<Room>> {

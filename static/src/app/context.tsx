@@ -1,6 +1,7 @@
 /** What every page shares: who I am, and a way to say something in passing. */
-import { createContext, useContext, useSyncExternalStore } from "react";
+import { createContext, useContext, useEffect, useSyncExternalStore } from "react";
 import type { Api } from "../api/client";
+import type { Me } from "../api/types";
 import type { Identity, Session } from "../identity/session";
 
 export const IdentityContext = createContext<Identity | null>(null);
@@ -25,4 +26,14 @@ export function useMe(): Session["user"] {
   const session = useSession();
   if (!session) throw new Error("signed out");
   return session.user;
+}
+
+/** What the server says of me; null until it does. Asked anew with each token. */
+export function useAccount(): Me | null {
+  const identity = useIdentity();
+  const token = useSession()?.token;
+  useEffect(() => {
+    void identity.look();
+  }, [identity, token]);
+  return useSyncExternalStore(identity.subscribe, identity.account);
 }

@@ -1,7 +1,7 @@
 /** Me: another name, light or dark, leaving. */
 import { useId, useState, type FormEvent, type ReactNode } from "react";
 import { wordsFor } from "../api/errors";
-import { useIdentity, useMe } from "../app/context";
+import { useAccount, useIdentity, useMe } from "../app/context";
 import { navigate } from "../app/router";
 import { choose, useChoice } from "../app/theme";
 import { clearUser } from "../room/caches";
@@ -131,6 +131,7 @@ export function AccountMenu(): ReactNode {
   const identity = useIdentity();
   const me = useMe();
   const chosen = useChoice();
+  const account = useAccount();
   const [asked, setAsked] = useState<"rename" | "keep" | "leave" | null>(null);
   return (
     <>
@@ -144,7 +145,12 @@ export function AccountMenu(): ReactNode {
             <span className="account__name">{me.name}</span>
           </>
         }
-        head={me.name}
+        head={
+          <>
+            {me.name}
+            <small className="account__as">{identity.isGuest ? "Guest" : (account?.email ?? "")}</small>
+          </>
+        }
         entries={[
           ...(identity.isGuest ? [{ label: "Sign in to keep your rooms", icon: <LockIcon />, run: () => setAsked("keep") }] : []),
           { label: "Account", icon: <PersonIcon />, run: () => navigate("/account") },

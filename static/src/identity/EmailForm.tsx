@@ -21,7 +21,7 @@ export function EmailForm(props: { next: string; mailbox: boolean; primary: bool
     setBusy(true);
     setProblem(null);
     try {
-      await identity.api.accounts.askLink(address, props.next);
+      await identity.api.account.askLink(address, props.next);
       noteAsked(address, identity.isGuest ? (identity.session?.user.id ?? null) : null);
       setSent(address);
     } catch (error) {

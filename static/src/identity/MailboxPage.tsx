@@ -1,6 +1,6 @@
 /** Mails that stayed on this machine, for who tries Kanvas out without a mail server. */
 import { useEffect, useState, type ReactNode } from "react";
-import type { KeptMail } from "../api/accounts";
+import type { KeptMail } from "../api/account";
 import { ApiError, wordsFor } from "../api/errors";
 import { useApi } from "../app/context";
 import { navigate } from "../app/router";
@@ -21,7 +21,7 @@ export default function MailboxPage(): ReactNode {
     let timer: ReturnType<typeof setTimeout>;
     const look = async () => {
       try {
-        setMails(await api.accounts.mailbox(leaving.signal));
+        setMails(await api.account.mailbox(leaving.signal));
         setProblem(null);
       } catch (error) {
         if (leaving.signal.aborted) return;

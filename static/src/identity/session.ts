@@ -1,12 +1,13 @@
 /**
  * Who I am in this browser, for all its tabs.
  *
- * Owns: the token in localStorage, its renewal at 80 % of its life (one tab does it for all), renaming, signing out.
+ * Owns: the token in localStorage, its renewal at 80 % of its life (one tab does it for all), renaming, signing out,
+ * what the server says of me.
  * Does not own: the caches of rooms (room/caches.ts clears them when told who left).
  */
 import { Api } from "../api/client";
 import { ApiError, wordsFor } from "../api/errors";
-import type { Grant, Person } from "../api/types";
+import type { Grant, Me, Person } from "../api/types";
 import { forget, readJson, storage, writeJson } from "../app/storage";
 import { inherit } from "../room/caches";
 import { readLanding } from "./landing";
@@ -58,6 +59,7 @@ export type Renewal = "renewed" | "refused" | "unreachable";
 export class Identity {
   readonly api: Api;
   #session: Session | null;
+  #account: Me | null = null;
   #listeners = new Set<() => void>();
   #renewal: Promise<Renewal> | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -90,12 +92,32 @@ export class Identity {
 
   readonly current = (): Session | null => this.#session;
 
+  /** What the server says of me, in this tab; null until it was asked (`look`). */
+  readonly account = (): Me | null => this.#account;
+
+  /** Asks the server what it knows of me. What fails is no news: the session says who I am. */
+  async look(): Promise<void> {
+    const asked = this.#session?.user.id;
+    if (asked === undefined || !navigator.onLine) return;
+    let account: Me;
+    try {
+      account = await this.api.account.me();
+    } catch (error) {
+      if (error instanceof ApiError) return;
+      throw error;
+    }
+    if (this.#session?.user.id !== asked) return;
+    this.#account = account;
+    for (const listener of this.#listeners) listener();
+  }
+
   #stored(): Session | null {
     const value = readJson(KEY);
     return isSession(value) ? value : null;
   }
 
   #adopt(session: Session | null): void {
+    if (session?.user.id !== this.#session?.user.id) this.#account = null;
     this.#session = session;
     this.#schedule();
     for (const listener of this.#listeners) listener();
@@ -161,7 +183,7 @@ export class Identity {
    * A guest who asked for it becomes that account.
    */
   async enterWithLink(secret: string): Promise<string> {
-    const grant = await this.api.accounts.confirmLink(secret);
+    const grant = await this.api.account.confirmLink(secret);
     await this.#succeed(grant);
     return grant.next;
   }
@@ -171,7 +193,7 @@ export class Identity {
     const before = this.#session;
     if (before && isGuest(before.token) && before.user.id !== grant.user.id) {
       try {
-        const { aliases } = await this.api.me(grant.token);
+        const { aliases } = await this.api.account.me(grant.token);
         if (aliases.includes(before.user.id)) inherit(grant.user.id, before.user.id);
       } catch (error) {
         // Signed in all the same; what waits here under the guest's name is not shown.
@@ -232,8 +254,9 @@ export class Identity {
     return this.#session !== null && isGuest(this.#session.token);
   }
 
-  /** True for an operator, by a claim of the provider or by the server's own word. */
+  /** True for an operator: by the server's own word now, or as it was at the sign-in, or by a claim of the provider. */
   get isOperator(): boolean {
+    if (this.#account) return this.#account.is_admin;
     return this.#session !== null && (this.#session.operator === true || isOperator(this.#session.token));
   }
 

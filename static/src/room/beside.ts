@@ -18,8 +18,9 @@ export function readBeside(decoder: decoding.Decoder): unknown {
   }
 }
 
-/** Calls `hear` for each; call it before `connect()`. */
+/** Calls `hear` for each; call it once, before `connect()`: there is one handler for a type, and a second took its place. */
 export function hearBeside(provider: WebsocketProvider, hear: (told: unknown) => void): void {
+  if (provider.messageHandlers[BESIDE]) throw new Error("what is told beside the document is heard already");
   provider.messageHandlers[BESIDE] = (_encoder, decoder) => {
     const told = readBeside(decoder);
     if (told !== null) hear(told);

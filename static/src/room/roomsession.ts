@@ -261,7 +261,6 @@ export class RoomSession {
     hearBeside(provider, this.#onBeside);
     hearSignals(provider, (signal) => void this.#onSignal(provider, signal));
     hearNotices(provider, this.#onNotice);
-    hearBeside(provider, (told) => this.comments.hear(told));
     const saved = new Saved(provider);
     const losses = new Losses(doc, saved);
     const assets = new Assets({ api: this.#identity.api, room: room.id, user: this.#user, complain: this.#complain });
@@ -410,6 +409,7 @@ export class RoomSession {
   }
 
   readonly #onBeside = (told: unknown): void => {
+    this.comments.hear(told);
     if (!tellsOfPeople(told)) return;
     this.#set({ news: this.#state.news + 1 });
     void this.look();

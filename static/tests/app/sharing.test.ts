@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Action, Role } from "../../src/api/types";
 import type { ShareLink } from "../../src/api/sharing";
-import { deviceWords, sessionWords, tokenWords } from "../../src/account/words";
+import { deviceWords, scopesFor, sessionWords, tokenWords } from "../../src/account/words";
 import { parseRoute } from "../../src/app/router";
 import { ahead } from "../../src/app/time";
 import { addressWords, can, changeWords, isRole, viewWords, withRole } from "../../src/share/roles";
@@ -139,13 +139,20 @@ describe("the account page", () => {
     const session = { id: "s", kind: "email", address: "192.0.2.7", user_agent: "", created_at: at(-1), seen_at: at(0), is_this: false } as const;
     expect(sessionWords(session, NOW)).toBe("signed in yesterday by e-mail, seen just now from 192.0.2.7");
     expect(sessionWords({ ...session, address: "" }, NOW)).toBe("signed in yesterday by e-mail, seen just now");
+    expect(sessionWords({ ...session, kind: "token", address: "" }, NOW)).toBe("signed in yesterday with a token, seen just now");
+  });
+
+  it("offers an operator's rights to an operator only", () => {
+    expect(scopesFor(false)).not.toContain("admin");
+    expect(scopesFor(true)).toEqual([...scopesFor(false), "admin"]);
   });
 
   it("says how long a token works, and whether it does", () => {
-    const token = { id: "t", name: "t", scopes: [], created_at: at(-9), expires_at: null, last_used_at: null } as const;
+    const token = { id: "t", name: "t", scopes: [], created_at: at(-9), expires_at: null, last_used_at: null, last_used_from: null } as const;
     expect(tokenWords(token, NOW)).toBe("never ends, never used");
     expect(tokenWords({ ...token, expires_at: at(7), last_used_at: at(-1) }, NOW)).toBe("ends next week, last used yesterday");
     expect(tokenWords({ ...token, expires_at: at(-1) }, NOW)).toBe("has ended, never used");
+    expect(tokenWords({ ...token, last_used_at: at(-1), last_used_from: "192.0.2.7" }, NOW)).toBe("never ends, last used yesterday from 192.0.2.7");
   });
 });
 

@@ -43,6 +43,14 @@ export interface Thread extends SharedThread {
   readonly read_at: string | null;
 }
 
+/** A comment that mentions me, and where it is. */
+export interface Mention {
+  readonly room: { readonly id: string; readonly title: string };
+  readonly thread_id: string;
+  readonly comment: Remark;
+  readonly is_unread: boolean;
+}
+
 export interface ThreadPage extends Page<Thread> {
   readonly revision: number;
 }
@@ -106,6 +114,11 @@ export class CommentApi {
   /** I have seen it up to this comment. */
   async read(room: string, thread: string, comment: string): Promise<void> {
     await this.#call(`${pathOf(room, thread)}/read`, { method: "POST", json: { comment_id: comment } });
+  }
+
+  /** Where I am mentioned, the newest first. */
+  mentions(limit: number, signal: AbortSignal): Promise<Page<Mention>> {
+    return this.#json(`${BASE}/me/mentions?limit=${limit}`, { signal });
   }
 
   /** People who may be mentioned, by name. */

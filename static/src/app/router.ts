@@ -29,6 +29,16 @@ export function roomPath(id: string): string {
   return `/r/${encodeURIComponent(id)}`;
 }
 
+/** The room with a thread of comments beside it. */
+export function threadPath(id: string, thread: string): string {
+  return `${roomPath(id)}?${new URLSearchParams({ thread })}`;
+}
+
+/** The thread an address asks for. */
+export function askedThread(search: string): string | null {
+  return new URLSearchParams(search).get("thread");
+}
+
 export function roomLink(id: string): string {
   return new URL(roomPath(id), window.location.origin).toString();
 }

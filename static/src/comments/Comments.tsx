@@ -32,6 +32,8 @@ export function Comments(props: {
   peers: readonly Peer[];
   open: boolean;
   onOpen: (open: boolean) => void;
+  /** The thread the address asks for: shown as soon as it is known. */
+  asked: string | null;
 }): ReactNode {
   const { api, store, me, open, onOpen } = props;
   const state = useSyncExternalStore(store.subscribe, store.state);
@@ -85,6 +87,13 @@ export function Comments(props: {
     },
     [onOpen],
   );
+
+  const asked = useRef(props.asked);
+  useEffect(() => {
+    if (asked.current === null || !state.threads.some(({ id }) => id === asked.current)) return;
+    show(asked.current);
+    asked.current = null;
+  }, [show, state.threads]);
 
   // Once the panel is there: it says what it leaves of the canvas.
   const looked = draft ?? state.threads.find((one) => one.id === selected) ?? null;

@@ -148,7 +148,7 @@ export function AccountMenu(): ReactNode {
         head={
           <>
             {me.name}
-            <small className="account__as">{identity.isGuest ? "Guest" : (account?.email ?? "")}</small>
+            <small>{identity.isGuest ? "Guest" : (account?.email ?? "")}</small>
           </>
         }
         entries={[

@@ -4,37 +4,19 @@
  * Owns: looking for them while somebody looks, accepting and declining. What can't be had is as if there were none: who
  * was invited by mail has the mail.
  */
-import { useCallback, useEffect, useState, type ReactNode } from "react";
+import { useCallback, useState, type ReactNode } from "react";
 import type { MyInvitation } from "../api/sharing";
 import { useApi } from "../app/context";
+import { useLooking } from "../app/looking";
 import { ahead } from "../app/time";
 import { useWork } from "../app/work";
 import { ROLE_DOES } from "../share/roles";
-
-const EVERY_MS = 30_000;
 
 export function Invitations({ onAccepted }: { onAccepted: (room: string) => void }): ReactNode {
   const { sharing } = useApi();
   const [waiting, setWaiting] = useState<readonly MyInvitation[]>([]);
 
-  useEffect(() => {
-    const stop = new AbortController();
-    const look = () => {
-      if (document.visibilityState !== "visible") return;
-      sharing.myInvitations(stop.signal).then(
-        (page) => setWaiting(page.items),
-        () => undefined,
-      );
-    };
-    look();
-    const timer = setInterval(look, EVERY_MS);
-    document.addEventListener("visibilitychange", look);
-    return () => {
-      stop.abort();
-      clearInterval(timer);
-      document.removeEventListener("visibilitychange", look);
-    };
-  }, [sharing]);
+  useLooking(useCallback(async (signal: AbortSignal) => setWaiting((await sharing.myInvitations(signal)).items), [sharing]));
 
   const drop = useCallback((id: string) => setWaiting((now) => now.filter((one) => one.id !== id)), []);
   if (waiting.length === 0) return null;

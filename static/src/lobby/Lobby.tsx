@@ -16,6 +16,7 @@ import { useActiveRooms } from "./active";
 import { DeleteRoomDialog, NewRoomDialog, RenameRoomDialog } from "./dialogs";
 import { EmptyRooms } from "./EmptyRooms";
 import { Invitations } from "./Invitations";
+import { Mentions } from "./Mentions";
 import { RoomCard, RoomSkeleton } from "./RoomCard";
 import { useRooms } from "./rooms";
 
@@ -255,7 +256,12 @@ export function Lobby(): ReactNode {
           </div>
         </div>
 
-        {scope === "mine" && <Invitations onAccepted={(id) => navigate(roomPath(id))} />}
+        {scope === "mine" && (
+          <>
+            <Invitations onAccepted={(id) => navigate(roomPath(id))} />
+            <Mentions />
+          </>
+        )}
 
         {list.stale && (
           <p className="banner" role="status" data-testid="lobby-offline">

@@ -74,6 +74,8 @@ export default function Editor(props: {
   /** The panel of the room's comments is open. */
   comments: boolean;
   onComments: (open: boolean) => void;
+  /** The thread the address asks for. */
+  thread: string | null;
   me: Person;
   pending: Scene | null;
   onPendingDone: () => void;
@@ -338,7 +340,7 @@ export default function Editor(props: {
         {menu}
       </Excalidraw>
       {api && !props.frozen && <UploadMarks api={api} assets={open.assets} />}
-      {api && <Comments api={api} store={session.comments} room={room} me={props.me} peers={peers} open={props.comments} onOpen={props.onComments} />}
+      {api && <Comments api={api} store={session.comments} room={room} me={props.me} peers={peers} open={props.comments} onOpen={props.onComments} asked={props.thread} />}
       <UploadTray uploads={open.assets.uploads} />
       {props.files && inserter && (
         <AssetDrawer

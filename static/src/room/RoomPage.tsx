@@ -5,41 +5,24 @@ import { ActivityDrawer } from "../activity/ActivityDrawer";
 import { Loading } from "../app/App";
 import { copyText } from "../app/clipboard";
 import { useIdentity, useMe } from "../app/context";
-import { CommentsButton } from "../comments/CommentsButton";
-import { isPlainClick, navigate, roomLink, roomPath } from "../app/router";
+import { askedThread, navigate, roomLink, roomPath } from "../app/router";
 import { readScene, type Peer } from "../binding";
 import { addressWords, can, viewWords } from "../share/roles";
-import { RoleBadge } from "../share/RoleBadge";
-import { BackIcon, EyeIcon, FilesIcon, HistoryIcon, PeopleIcon } from "../ui/icons";
+import { EyeIcon } from "../ui/icons";
 import { Notice } from "../ui/Notice";
 import { useSay } from "../ui/toasts";
 import type { EditorHandle } from "./Editor";
 import { clearRoom } from "./caches";
 import { finish, handOver, takeOver, type Handover } from "./handover";
 import { Opening } from "./Opening";
-import { People } from "./People";
 import { RefusalDialog } from "./RefusalDialog";
+import { RoomBar, type Drawer } from "./RoomBar";
 import { RoomSession } from "./roomsession";
-import { RoomTitle } from "./RoomTitle";
-import { SavedIndicator } from "./SavedIndicator";
 
 const Editor = lazy(() => import("./Editor"));
 const ShareDialog = lazy(() => import("../share/ShareDialog").then((module) => ({ default: module.ShareDialog })));
 
 const LOOK_MS = 30_000;
-const NARROW = "(max-width: 48rem)";
-const TINY = "(max-width: 30rem)";
-
-function useMedia(query: string): boolean {
-  return useSyncExternalStore(
-    (listener) => {
-      const media = window.matchMedia(query);
-      media.addEventListener("change", listener);
-      return () => media.removeEventListener("change", listener);
-    },
-    () => window.matchMedia(query).matches,
-  );
-}
 
 /** One session for each visit: made in an effect, so that leaving always ends it. */
 function useRoomSession(id: string): RoomSession | null {
@@ -68,14 +51,11 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
   const me = useMe();
   const say = useSay();
   const state = useSyncExternalStore(session.subscribe, session.state);
-  const narrow = useMedia(NARROW);
-  const tiny = useMedia(TINY);
   const [peers, setPeers] = useState<readonly Peer[]>([]);
   const [following, setFollowing] = useState<string | null>(null);
-  const [files, setFiles] = useState(false);
-  const [comments, setComments] = useState(false);
+  const [drawer, setDrawer] = useState<Drawer | null>(null);
   const [sharing, setSharing] = useState(false);
-  const [activity, setActivity] = useState(false);
+  const [thread] = useState(() => askedThread(window.location.search));
   const [pending, setPending] = useState<Handover | null>(() => takeOver(id));
   const handle = useRef<EditorHandle | null>(null);
   const { room, open } = state;
@@ -114,15 +94,8 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
     setPending(null);
     if (from) void clearRoom(me.id, from);
   }, [id, me.id]);
-  const closeFiles = useCallback(() => setFiles(false), []);
-  // One drawer at a time.
-  const openComments = useCallback((next: boolean) => {
-    setComments(next);
-    if (next) {
-      setFiles(false);
-      setActivity(false);
-    }
-  }, []);
+  const closeDrawer = useCallback(() => setDrawer(null), []);
+  const openComments = useCallback((next: boolean) => setDrawer((now) => (next ? "comments" : now === "comments" ? null : now)), []);
   const onCopyLink = useCallback(() => void copyLink(), [copyLink]);
 
   if (state.stage === "failed" && state.words) {
@@ -147,9 +120,6 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
   }
   const looking = room && !can(room, "edit") ? viewWords(room) : null;
   if (!open || !room) return <Opening title={room?.title ?? ""} progress={state.progress} />;
-
-  // Who may is the server's to say; a server that does not say lets its owner.
-  const readsLog = can(room, "audit");
 
   const exportCopy = async () => {
     const { writeOut, download } = await import("./transfer");
@@ -178,63 +148,22 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
 
   return (
     <div className="room">
-      <header className="room__bar">
-        <a
-          className="room__back"
-          href="/"
-          aria-label="Back to the lobby"
-          title="Back to the lobby"
-          onClick={(event) => {
-            if (!isPlainClick(event)) return;
-            event.preventDefault();
-            navigate("/");
-          }}
-        >
-          <BackIcon />
-        </a>
-        <RoomTitle room={room} onRename={(title) => session.rename(title)} />
-        <SavedIndicator saved={open.saved} link={state.link} frozen={state.frozen} looking={looking !== null} />
-        {room.role && <RoleBadge role={room.role} className="room__role" />}
-        <span className="room__space" />
-        <People me={me} peers={peers} following={following} most={tiny ? 1 : narrow ? 2 : 7} onFollow={(peer) => handle.current?.follow.toggle(peer)} />
-        <CommentsButton store={session.comments} open={comments} onToggle={() => openComments(!comments)} />
-        <button
-          type="button"
-          className="button room__files"
-          aria-label="Files of this room"
-          title="Files of this room"
-          aria-expanded={files}
-          onClick={() => {
-            setFiles(!files);
-            setComments(false);
-            setActivity(false);
-          }}
-          data-testid="files-button"
-        >
-          <FilesIcon />
-        </button>
-        {readsLog && (
-          <button
-            type="button"
-            className="button room__files"
-            aria-label="Activity in this room"
-            title="Activity in this room"
-            aria-expanded={activity}
-            onClick={() => {
-              setActivity(!activity);
-              setFiles(false);
-              setComments(false);
-            }}
-            data-testid="activity-button"
-          >
-            <HistoryIcon />
-          </button>
-        )}
-        <button type="button" className="button room__share" onClick={() => setSharing(true)} aria-label="Share this room" aria-haspopup="dialog" data-testid="share-button">
-          <PeopleIcon />
-          <span className="room__share-word">Share</span>
-        </button>
-      </header>
+      <RoomBar
+        room={room}
+        me={me}
+        saved={open.saved}
+        link={state.link}
+        frozen={state.frozen}
+        looking={looking !== null}
+        comments={session.comments}
+        peers={peers}
+        following={following}
+        drawer={drawer}
+        onFollow={(peer) => handle.current?.follow.toggle(peer)}
+        onDrawer={setDrawer}
+        onRename={(title) => session.rename(title)}
+        onShare={() => setSharing(true)}
+      />
       {looking !== null && (
         <p className="room__looking" role="status" data-testid="looking">
           <EyeIcon />
@@ -247,10 +176,11 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
             key={open.doc.guid}
             open={open}
             api={identity.api}
-            files={files}
-            onFilesClose={closeFiles}
-            comments={comments}
+            files={drawer === "files"}
+            onFilesClose={closeDrawer}
+            comments={drawer === "comments"}
             onComments={openComments}
+            thread={thread}
             me={me}
             room={room}
             userId={me.id}
@@ -264,7 +194,7 @@ function OpenedRoom({ session, id }: { session: RoomSession; id: string }): Reac
             onCopyLink={onCopyLink}
           />
         </Suspense>
-        {readsLog && activity && <ActivityDrawer api={identity.api} room={room.id} myId={me.id} onClose={() => setActivity(false)} />}
+        {drawer === "activity" && can(room, "audit") && <ActivityDrawer api={identity.api} room={room.id} myId={me.id} onClose={closeDrawer} />}
       </main>
       {sharing && state.stage !== "refused" && (
         <Suspense fallback={null}>

@@ -9,6 +9,7 @@ export interface MenuEntry {
   /** Set for a choice among several: shows and announces which one holds. */
   readonly checked?: boolean;
   readonly separated?: boolean;
+  readonly testId?: string;
 }
 
 export function Menu(props: {
@@ -85,6 +86,7 @@ export function Menu(props: {
               role={entry.checked === undefined ? "menuitem" : "menuitemradio"}
               aria-checked={entry.checked}
               tabIndex={-1}
+              data-testid={entry.testId}
               className={[
                 "menu__entry",
                 entry.danger ? "menu__entry--danger" : "",

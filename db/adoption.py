@@ -5,7 +5,8 @@ Owns: moving it, in one transaction. Does not own: ending the guest's tokens (re
 
 What is history stays as it was written: the journal, the audit log and whose Yjs client ids are whose name
 the guest, and `users.alias_of` says who that is. Doing it again moves what came in late, and nothing else.
-Where both have a role in a room the higher one stays; the account is then the one the role is of.
+Where both have a role in a room the higher one stays; the account is then the one the role is of. The guest's
+personal tokens end: whoever sat at that browser before may have one, and it would speak for the account.
 """
 
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Row, Select, Table, delete, or_, select, update
 
 from db.members import Seat, raise_seat
+from db.personal_tokens import revoke_tokens_of
 from db.tables import (
     assets,
     comment_mentions,
@@ -77,6 +79,8 @@ def adopt(connection: Connection, guest_id: str, account_id: str, now: datetime)
 
 
 def _move(connection: Connection, guest_id: str, account_id: str, now: datetime) -> None:
+    # before they are moved: the account's own go on
+    revoke_tokens_of(connection, guest_id, now)
     _move_members(connection, guest_id, account_id, now)
     for column in PLAIN:
         connection.execute(update(column.table).where(column == guest_id).values({column.name: account_id}))

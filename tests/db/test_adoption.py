@@ -304,6 +304,8 @@ async def test_whatever_names_the_guest_names_the_account(both: Database) -> Non
         assert told["users.alias_of"] == 1
         [until] = connection.execute(select(room_exclusions.c.until)).scalars()
         assert until == NOW + timedelta(minutes=2)
+        ended = select(personal_tokens.c.id).where(personal_tokens.c.revoked_at == LATER)
+        assert connection.execute(ended).scalars().all() == ["p1"]
         seen = connection.execute(
             select(room_participants.c.first_seen_at, room_participants.c.last_seen_at).where(
                 room_participants.c.room_id == "mine"

@@ -12,6 +12,7 @@ from db.rooms import insert_room
 from db.tables import audit_events, jobs, rooms
 from server.accounts.guests import SETTLE
 from server.auth import COOKIE
+from server.scopes import SCOPES
 from tests.server.accounts.links import ask, confirm, newest_link, sign_in
 from tests.server.edge import HOST, Edge, Person, open_edge
 from tests.server.identity.test_oidc import begin, consent, site
@@ -50,6 +51,21 @@ async def test_what_the_guest_made_is_the_accounts(tmp_path: Path, empty_databas
             lambda conn: list(conn.execute(select(audit_events.c.action, audit_events.c.target)))
         )
         assert ("account.adopt", fox.user_id) in [tuple(one) for one in actions]
+
+
+async def test_what_a_guest_handed_out_does_not_speak_for_the_account(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    """T5: who sat at this browser before, and made a token as its guest, is not let into the account of who
+    signs in there next."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        fox = await edge.guest("Fox")
+        made = await fox.ask("POST", "/api/v1/me/tokens", json={"name": "Kept", "scopes": list(SCOPES)})
+        left_behind = Person(edge.http, made.json()["token"], fox.user_id)
+        assert (await left_behind.ask("GET", "/api/v1/me")).status_code == 200
+        ada = await sign_in(edge, "ada@example.org", fox)
+        assert (await left_behind.ask("GET", "/api/v1/me")).status_code == 401
+        assert (await ada.ask("GET", "/api/v1/me/tokens")).json()["items"] == []
 
 
 async def test_two_guests_become_one_account(tmp_path: Path, empty_database: Path) -> None:

@@ -4,7 +4,9 @@ Owns: /api/v1/mailbox, and who may read it. Does not own: the mails (server/mail
 """
 
 from datetime import datetime
+from typing import Final
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from server.accounts.errors import MailboxOff
@@ -14,6 +16,9 @@ from server.metrics import FORWARDED
 from server.registry import Api, Call, Out, Reply, answer
 
 api = Api()
+
+OWN_SITES: Final = ("same-origin", "none")
+"""What browsers say in Sec-Fetch-Site (Fetch Metadata) of our own pages, and of who typed the address."""
 
 
 class MailOut(Out):
@@ -58,7 +63,8 @@ def find_mailbox(call: Call) -> MailboxMailer | None:
     """The mailbox, if there is one and who asks sits at this machine.
 
     The name they call us by has to be this machine's as well: a page elsewhere may have its own name point
-    here (DNS rebinding), and would read everybody's links.
+    here (DNS rebinding), and would read everybody's links. Nor may a page of another origin, whoever sees it:
+    what KANVAS_ORIGINS opens to pages is meant for those who bring a token.
     """
     mailer, request = call.services.mailer, call.request
     if not isinstance(mailer, MailboxMailer):
@@ -66,4 +72,11 @@ def find_mailbox(call: Call) -> MailboxMailer | None:
     if any(name.startswith(FORWARDED) for name in request.headers):
         return None
     is_local = request.client is not None and is_here(request.client.host)
-    return mailer if is_local and is_here(request.url.hostname or "") else None
+    return mailer if is_local and is_here(request.url.hostname or "") and _is_own_page(request) else None
+
+
+def _is_own_page(request: Request) -> bool:
+    """Whether one of our pages asks, somebody in the address bar, or no browser at all."""
+    origin = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site", OWN_SITES[0])
+    return site in OWN_SITES and origin in (None, f"{request.url.scheme}://{request.url.netloc}")

@@ -142,6 +142,26 @@ async def test_nobody_else_does(tmp_path: Path, empty_database: Path) -> None:
             assert (await edge.http.get("/api/v1/config", headers=headers)).json()["mailbox"] is False
 
 
+async def test_no_page_of_another_origin_reads_it(tmp_path: Path, empty_database: Path) -> None:
+    """T8: KANVAS_ORIGINS lets pages speak to us with tokens of their own; here nobody shows any."""
+    for listed, origin in (("*", "https://evil.example"), ("http://localhost:9000", "http://localhost:9000")):
+        async with open_edge(tmp_path / listed[-4:], empty_database, origins=listed) as edge:
+            for headers in (
+                HERE | {"Origin": origin},
+                HERE | {"Origin": "null"},
+                HERE | {"Sec-Fetch-Site": "cross-site"},
+                HERE | {"Sec-Fetch-Site": "same-site"},
+            ):
+                answer = await edge.http.get(MAILBOX, headers=headers)
+                assert (answer.status_code, answer.json()["code"]) == (404, "mailbox_off"), headers
+                assert (await edge.http.get("/api/v1/config", headers=headers)).json()["mailbox"] is False
+            for headers in (
+                HERE | {"Origin": "http://localhost:8000", "Sec-Fetch-Site": "same-origin"},
+                HERE | {"Sec-Fetch-Site": "none"},
+            ):
+                assert (await edge.http.get(MAILBOX, headers=headers)).status_code == 200, headers
+
+
 async def test_with_a_mail_server_there_is_none(tmp_path: Path, empty_database: Path) -> None:
     """T8"""
     with open_post() as post:

@@ -53,6 +53,8 @@ class Sitting:
         "_sessions",
         "due_s",
         "expires_at_s",
+        "is_admin",
+        "scopes",
         "session_id",
         "signed_in_at",
         "token_id",
@@ -69,6 +71,8 @@ class Sitting:
         self.wire = wire
         self.wants_warning = wants_warning
         self.due_s = 0
+        # what it may is settled when it opens, so these stay
+        self.is_admin, self.scopes = identity.is_admin, identity.scopes
         self.user_id: str
         self.token_id: str
         self.session_id: str
@@ -115,12 +119,17 @@ class Sessions:
         return sitting
 
     def renew(self, sitting: Sitting, identity: Identity) -> int:
-        """Let the socket stand on a fresh token of the same user; returns for how many seconds.
+        """Let the socket stand on a fresh token of the same user, good for the same; returns for how many
+        seconds.
 
         Raises Unauthenticated: the socket goes on with what it had.
         """
         if identity.user_id != sitting.user_id:
             raise Unauthenticated("The token is somebody else's; connect anew to come as another person.")
+        if identity.scopes != sitting.scopes or (sitting.is_admin and not identity.is_admin):
+            raise Unauthenticated(
+                "The token is not good for the same as the one before; connect anew with it."
+            )
         if self._is_void(identity):
             raise Unauthenticated(SIGNED_OUT)
         # a socket that is gone already is not watched again

@@ -153,6 +153,30 @@ def test_a_token_of_somebody_else_renews_nothing() -> None:
     assert len(wire.ends) == 1
 
 
+def test_a_token_that_is_good_for_other_things_renews_nothing() -> None:
+    """I6, U3: else a socket would go on drawing on a token that may not even read, when the one it was opened
+    with is revoked, and an operator's for ever on a sign-in that is none."""
+    world = World()
+    plain, writes = ada(1000, "t2"), frozenset({"rooms:read", "rooms:write"})
+    for opened, fresh in (
+        (ada(100, scopes=writes), ada(1000, "t2", scopes=frozenset({"account:read"}))),
+        (ada(100, scopes=writes), plain),
+        (ada(100), ada(1000, "t2", scopes=writes)),
+        (ada(100, is_admin=True), plain),
+    ):
+        sitting, wire = world.sit(opened)
+        with pytest.raises(Unauthenticated, match="connect anew"):
+            world.sessions.renew(sitting, fresh)
+        world.pass_s(110)
+        assert len(wire.ends) == 1
+    sitting, _ = world.sit(ada(100))
+    assert world.sessions.renew(sitting, ada(1000, "t2", is_admin=True)) == world.sessions.seconds_left(
+        sitting
+    )
+    sitting, _ = world.sit(ada(100, scopes=writes))
+    world.sessions.renew(sitting, ada(1000, "t2", scopes=writes))
+
+
 def test_what_is_gone_costs_nothing() -> None:
     world = World()
     sitting, wire = world.sit(ada(100))

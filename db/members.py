@@ -168,10 +168,12 @@ def hand_over(connection: Connection, room: Room, user_id: str) -> None:
 
 
 def _change_seat(connection: Connection, room_id: str, user_id: str, seat: Seat) -> None:
-    """Of a member. An update, not put_member: who hands a room over may let nobody in any more by the second one."""
+    """Of a member. An update, not put_member: by the second one who hands a room over may let nobody in."""
     m = room_members.c
     values = {"role": seat.role, "link_id": seat.link_id, "own_role": seat.own_role}
-    connection.execute(update(room_members).where(m.room_id == room_id, m.user_id == user_id).values(**values))
+    connection.execute(
+        update(room_members).where(m.room_id == room_id, m.user_id == user_id).values(**values)
+    )
 
 
 def remove_member(connection: Connection, room_id: str, user_id: str) -> bool:

@@ -231,7 +231,7 @@ owned(
         fixed=("id", "email", "is_admin", "is_guest", "alias_of"),
     ),
 )
-owned(user_sessions, Policy(mine, deletes=mine))
+owned(user_sessions, Policy(mine, inserts=mine, updates=mine, deletes=mine, fixed=("user_id",)))
 owned(
     personal_tokens, Policy(mine, inserts=mine, updates=mine, deletes=mine, fixed=("user_id", "token_hash"))
 )

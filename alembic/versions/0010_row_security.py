@@ -260,8 +260,8 @@ POLICIES: dict[str, tuple[str, str, str, str] | None] = {
     ),
     "user_sessions": (
         ("user_sessions.user_id = {ME}"),
-        ("false"),
-        ("false"),
+        ("user_sessions.user_id = {ME}"),
+        ("user_sessions.user_id = {ME}"),
         ("user_sessions.user_id = {ME}"),
     ),
     "users": (

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import pytest_asyncio
 
 from db.database import Database, open_database
 from db.errors import Damaged
 from db.keys import change_key, delete_key, insert_first_key
+from db.scopes import as_system
 from server.blobs.address import BucketAddress, read_address
 from server.blobs.base import MIN_PART_BYTES
 from server.blobs.errors import BadKey, BlobExists, BlobNotFound
@@ -43,18 +45,32 @@ async def database(empty_database: Path, tmp_path: Path) -> AsyncIterator[Databa
 
 @pytest.fixture
 async def vault(database: Database) -> Vault:
+    return await first_vault(database)
+
+
+async def first_vault(database: Database) -> Vault:
     first = make_key(MASTERS, datetime.now(UTC))
-    return Vault(
-        database, VaultCipher(MASTERS, await database.write(lambda conn: insert_first_key(conn, first)))
-    )
+    known = await as_system(database).write(lambda conn: insert_first_key(conn, first))
+    return Vault(database, VaultCipher(MASTERS, known))
 
 
 async def change(database: Database, *, to_plain: bool = False) -> str | None:
     """Another key, as another process makes it."""
     now = datetime.now(UTC) + timedelta(milliseconds=1)
     key = None if to_plain else make_key(MASTERS, now)
-    await database.write(lambda conn: change_key(conn, key, now))
+    await as_system(database).write(lambda conn: change_key(conn, key, now))
     return None if key is None else key.id
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def unchanging_vault(
+    empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Vault]:
+    """For tests that change no key: a database for each of them would take longer than they do."""
+    path = tmp_path_factory.mktemp("vault") / "kanvas.db"
+    shutil.copy(empty_database, path)
+    async with open_database(f"sqlite:///{path}") as database:
+        yield await first_vault(database)
 
 
 @pytest.fixture
@@ -67,6 +83,10 @@ async def rig(tmp_path: Path, vault: Vault) -> AsyncIterator[Rig]:
 
 class TestSealedFiles(BlobsContract):
     """Z1 Z5: encrypted, they are the same blobs."""
+
+    @pytest.fixture
+    def vault(self, unchanging_vault: Vault) -> Vault:
+        return unchanging_vault
 
 
 def sealed(rig: Rig) -> SealedBlobs:
@@ -183,7 +203,7 @@ async def test_a_file_that_was_on_its_way_when_its_key_went_is_under_the_next(
     async def source() -> AsyncIterator[bytes]:
         yield PNG[:100]
         changed.append(await change(vault._database))
-        await vault._database.write(lambda conn: delete_key(conn, first))
+        await as_system(vault._database).write(lambda conn: delete_key(conn, first))
         yield PNG[100:]
 
     await rig.blobs.put(KEY, source(), size_bytes=len(PNG), content_type="image/png")

@@ -1,20 +1,15 @@
 """Every operation of the API, asked by everybody for what is Bea's: no leak, and nothing of hers changes."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import httpx2
-import pytest
-import pytest_asyncio
 
 from party.policy import can
 from party.ports import Role
 from server.app import all_operations
 from server.registry import Operation
-from tests.backends.postgres import Postgres
-from tests.server.edge import open_edge
 from tests.server.tenants.calls import OF_ONE_PERSON, OF_THE_UPLOADER, action_of, request_of
-from tests.server.tenants.world import CANARY, World, make_world
+from tests.server.tenants.world import CANARY, World
 
 ENDS_THE_SIGN_IN = frozenset({"sign_out", "sign_out_everywhere"})
 """Asked last, for afterwards nobody is anybody."""
@@ -23,21 +18,6 @@ ENDS_THE_SIGN_IN = frozenset({"sign_out", "sign_out_everywhere"})
 def operations() -> list[Operation]:
     found = all_operations().operations
     return sorted(found, key=lambda one: one.name in ENDS_THE_SIGN_IN)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def where(request: pytest.FixtureRequest, empty_database: Path) -> Path | str:
-    """The walk is made on both databases."""
-    if request.param == "sqlite":
-        return empty_database
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return postgres.create(request.getfixturevalue("postgres_template"))
-
-
-@pytest_asyncio.fixture
-async def world(where: Path | str, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_edge(tmp_path, where, jobs=False) as edge:
-        yield await make_world(edge)
 
 
 async def ask(world: World, operation: Operation, who: str) -> httpx2.Response:

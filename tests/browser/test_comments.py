@@ -146,3 +146,39 @@ async def test_the_keyboard_and_a_telephone_do_it_too(
     await linus.context.set_offline(False)
     await linus.page.get_by_role("button", name="All comments").tap()
     await expect(linus.page.get_by_test_id("thread-row")).to_have_count(3, timeout=60_000)
+
+
+async def test_a_commenter_writes_what_waits_in_the_lobby(server: LiveServer, everyone: list[Person]) -> None:
+    """X1 X3: who may comment does so and draws nothing; who is mentioned finds it, and once seen it waits no more."""
+    ada, grace = everyone
+    token = (await ada.ask("() => JSON.parse(localStorage.getItem('kanvas.session'))"))["token"]
+    room_id = server.room(token, title="Asked for advice", default_role="commenter")
+    await ada.enter(room_id)
+    await ada.draw("r", (300, 200), (420, 300))
+    await ada.page.get_by_role("link", name="Back to the lobby").click()
+    await expect(ada.page.get_by_test_id("room-card").filter(has_text="Asked for advice")).to_be_visible()
+
+    await grace.enter(room_id)
+    await grace.until("() => window.kanvas.api.getSceneElements().length === 1")
+    await expect(grace.page.get_by_test_id("looking")).to_contain_text("comment")
+    await expect(grace.page.locator(".App-toolbar .ToolIcon_type_radio")).to_have_count(0)
+    await grace.page.keyboard.press("c")
+    await grace.page.get_by_test_id("placing").click(position={"x": 360, "y": 250})
+    field = grace.page.get_by_test_id("composer")
+    await field.press_sequentially("@Ad")
+    await grace.page.get_by_role("option", name="Ada").click()
+    await field.press_sequentially("rounder corners?")
+    await grace.page.get_by_role("button", name="Comment", exact=True).click()
+    await expect(grace.page.get_by_test_id("remark")).to_contain_text("rounder corners?")
+    await expect(grace.indicator).to_have_attribute("data-status", "saved")
+
+    await ada.page.reload()
+    mention = ada.page.get_by_test_id("mention").filter(has_text="Asked for advice")
+    await expect(mention).to_contain_text("@Ada rounder corners?")
+    await mention.click()
+    await ada.arrive()
+    await expect(ada.page.get_by_test_id("remark")).to_contain_text("mentions you")
+    await expect(ada.page.get_by_test_id("comments-button")).to_have_attribute("aria-label", "Comments")
+    await ada.page.get_by_role("link", name="Back to the lobby").click()
+    await expect(ada.page.get_by_test_id("room-card").filter(has_text="Asked for advice")).to_be_visible()
+    await expect(mention).to_have_count(0)

@@ -127,12 +127,23 @@ async def test_a_phone_draws_with_a_finger_and_nothing_overlaps(
         phone.indicator,
         page.get_by_test_id("people"),
     ]
-    boxes = [await box_of(part) for part in [*parts, page.get_by_test_id("share-button")]]
+    buttons = [page.get_by_test_id(name) for name in ("comments-button", "room-more", "share-button")]
+    boxes = [await box_of(part) for part in [page.get_by_role("heading", level=1), *parts, *buttons]]
     for number, one in enumerate(boxes):
         assert not any(overlap(one, other) for other in boxes[number + 1 :]), boxes
         assert 0 <= one[0] < one[2] <= 390, boxes
-    for left, _, right, _ in boxes[:1] + boxes[3:]:
+    for left, _, right, _ in boxes[:2] + boxes[4:]:
         assert right - left >= 32
+    # what has no place of its own is a tap further
+    await page.get_by_test_id("room-more").tap()
+    menu = page.get_by_role("menu", name="More of this room")
+    assert await menu.get_by_role("menuitem").all_inner_texts() == ["Files"]
+    left, _, right, _ = await box_of(menu)
+    assert 0 <= left < right <= 390
+    await menu.get_by_role("menuitem", name="Files").tap()
+    await expect(page.get_by_role("heading", name="Files")).to_be_visible()
+    await page.get_by_role("button", name="Close", exact=False).last.tap()
+    await expect(page.get_by_test_id("room-more")).to_be_focused()
 
     await tool(phone, "rectangle")
     await swipe(phone, (80, 250), (120, 300), (180, 340))

@@ -6,7 +6,7 @@
  */
 import "../styles/assets.css";
 import "../styles/activity.css";
-import { useEffect, useId, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import { exportPath, type AuditEntry } from "../api/audit";
 import type { Api } from "../api/client";
 import { ago } from "../app/time";
@@ -22,6 +22,10 @@ export function ActivityDrawer(props: { api: Api; room: string; myId: string; on
   const opener = useRef<Element | null>(null);
   const [noun, setNoun] = useState("");
   const list = useActivity(api, room, noun);
+  const names = useMemo(
+    () => new Map([...list.items.flatMap(({ actor }) => (actor ? [[actor.id, actor.name] as const] : [])), [myId, "you"] as const]),
+    [list.items, myId],
+  );
 
   useEffect(() => {
     opener.current = document.activeElement;
@@ -46,7 +50,7 @@ export function ActivityDrawer(props: { api: Api; room: string; myId: string; on
         </button>
       </header>
       <div className="drawer__tools">
-        <select className="input activity__filter" aria-label="Show" value={noun} data-autofocus onChange={(event) => setNoun(event.target.value)}>
+        <select className="select activity__filter" aria-label="Show" value={noun} data-autofocus onChange={(event) => setNoun(event.target.value)}>
           {NOUNS.map(([value, words]) => (
             <option key={value} value={value}>
               {words}
@@ -99,7 +103,7 @@ export function ActivityDrawer(props: { api: Api; room: string; myId: string; on
         {list.items.length > 0 && (
           <ul className="drawer__list">
             {list.items.map((entry) => (
-              <Row key={entry.id} entry={entry} myId={myId} />
+              <Row key={entry.id} entry={entry} myId={myId} names={names} />
             ))}
           </ul>
         )}
@@ -113,7 +117,7 @@ export function ActivityDrawer(props: { api: Api; room: string; myId: string; on
   );
 }
 
-function Row({ entry, myId }: { entry: AuditEntry; myId: string }): ReactNode {
+function Row({ entry, myId, names }: { entry: AuditEntry; myId: string; names: ReadonlyMap<string, string> }): ReactNode {
   const refused = refusalOf(entry);
   const when = new Date(entry.at);
   return (
@@ -123,7 +127,7 @@ function Row({ entry, myId }: { entry: AuditEntry; myId: string }): ReactNode {
       </span>
       <span className="activity__what">
         <span className="activity__words">
-          {refused && <span className="activity__refused">{refused}</span>} <strong>{whoOf(entry, myId)}</strong> {deedOf(entry)}
+          {refused && <span className="activity__refused">{refused}</span>} <strong>{whoOf(entry, myId)}</strong> {deedOf(entry, names)}
         </span>
         <span className="drawer__meta">
           <time dateTime={entry.at} title={when.toLocaleString()}>

@@ -1,6 +1,7 @@
 /** What an entry of the audit log says to a person. Pure. */
 import type { AuditEntry } from "../api/audit";
 import { count } from "../app/time";
+import { isRole, ROLE_NAMES } from "../share/roles";
 
 /** What can be chosen to see: the first word of actions, and what it is called. */
 export const NOUNS: readonly (readonly [noun: string, words: string])[] = [
@@ -31,9 +32,18 @@ function changeOf(details: AuditEntry["details"], name: string): readonly [from:
   return typeof to === "string" ? [text(from), to] : null;
 }
 
-/** What was done, after the name of who did it. */
-export function deedOf(entry: AuditEntry): string {
+const roleOf = (value: unknown): string => (typeof value === "string" && isRole(value) ? ROLE_NAMES[value].toLowerCase() : "");
+
+/** What was done, after the name of who did it; `names` are those known, by id. */
+export function deedOf(entry: AuditEntry, names: ReadonlyMap<string, string> = new Map()): string {
   const { action, details } = entry;
+  const whom = names.get(entry.target);
+  const role = roleOf(details["to"]) || roleOf(details["role"]);
+  if (action === "member.change" && role) return `changed the role of ${whom ?? "somebody"} to ${role}`;
+  if (action === "member.remove" && whom) return `removed ${whom}`;
+  if (action === "room.transfer" && whom) return `handed the room over to ${whom}`;
+  if (action === "invitation.create" && role) return `invited ${text(details["email"]) || (names.get(text(details["user_id"])) ?? "somebody")} as ${role}`;
+  if (action === "link.create" && role) return `${entry.words} for the role ${role}`;
   if (action === "room.change") {
     const title = changeOf(details, "title");
     const visibility = changeOf(details, "visibility");

@@ -147,7 +147,11 @@ function List({ threads, shows, state, store, me, may, onSelect }: CommentPanelP
         <strong>{shows === "resolved" ? "Nothing resolved yet" : state.threads.length > 0 ? "All settled" : "No comments yet"}</strong>
         {shows === "open" && may.comment && (
           <span>
-            Press <kbd>C</kbd> or “Add”, then click where it belongs.
+            Press{" "}
+            <span className="only-keys">
+              <kbd>C</kbd> or{" "}
+            </span>
+            “Add”, then click where it belongs.
           </span>
         )}
         {shows === "open" && !may.comment && <span>You may look at this room; what others write shows up here.</span>}

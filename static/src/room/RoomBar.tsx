@@ -9,7 +9,7 @@ import type { CommentStore } from "../comments/store";
 import type { Person, Room } from "../api/types";
 import { isPlainClick, navigate } from "../app/router";
 import type { Peer, Saved } from "../binding";
-import { can, ROLE_NAMES } from "../share/roles";
+import { can, ROLE_HERE } from "../share/roles";
 import { RoleBadge } from "../share/RoleBadge";
 import { BackIcon, FilesIcon, HistoryIcon, MoreIcon, PeopleIcon } from "../ui/icons";
 import { Menu, type MenuEntry } from "../ui/Menu";
@@ -105,7 +105,7 @@ export function RoomBar(props: {
           label="More of this room"
           testId="room-more"
           trigger={<MoreIcon />}
-          head={room.role ? `You are ${ROLE_NAMES[room.role].toLowerCase()} here` : undefined}
+          head={room.role ? ROLE_HERE[room.role] : undefined}
           entries={rare}
         />
       )}

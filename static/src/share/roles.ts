@@ -53,6 +53,14 @@ export const ROLE_DOES: Readonly<Record<Role, string>> = {
   viewer: "look",
 };
 
+/** What I am in a room, as a sentence. */
+export const ROLE_HERE: Readonly<Record<Role, string>> = {
+  owner: "You own this room",
+  editor: "You may draw here",
+  commenter: "You may look and comment here",
+  viewer: "You may look here",
+};
+
 export const EVERYBODY: readonly { readonly value: DefaultRole; readonly label: string }[] = [
   { value: "none", label: "can’t get in" },
   { value: "viewer", label: "may look" },

@@ -33,6 +33,16 @@ describe("activity", () => {
     expect(deedOf(entry({ action: "room.change", words: "changed the room", details: { title: "odd" } }))).toBe("changed the room: odd");
   });
 
+  it("says whose role it was, where the name is known", () => {
+    const change = entry({ action: "member.change", words: "changed a role", target: "bob", details: { from: "editor", to: "viewer" } });
+    expect(deedOf(change, new Map([["bob", "Bob"]]))).toBe("changed the role of Bob to viewer");
+    expect(deedOf(change)).toBe("changed the role of somebody to viewer");
+    const invited = entry({ action: "invitation.create", words: "invited somebody", target: "i1", details: { role: "editor", email: "eve@example.org", user_id: null } });
+    expect(deedOf(invited)).toBe("invited eve@example.org as editor");
+    expect(deedOf(entry({ action: "link.create", words: "made a link", target: "l1", details: { role: "viewer" } }))).toBe("made a link for the role viewer");
+    expect(deedOf(entry({ action: "member.remove", words: "removed somebody", target: "bob" }))).toBe("removed somebody");
+  });
+
   it("says what was refused, and how often", () => {
     expect(refusalOf(entry())).toBe("");
     expect(refusalOf(entry({ result: "refused" }))).toBe("Refused");

@@ -1,6 +1,6 @@
 /** Addresses, people, doodles: the rest of what is pure. */
 import { describe, expect, it } from "vitest";
-import { isPlainClick, parseRoute, roomPath } from "../../src/app/router";
+import { askedThread, isPlainClick, parseRoute, roomPath, threadPath } from "../../src/app/router";
 import type { Peer } from "../../src/binding";
 import { distinctPeople } from "../../src/room/distinct";
 import { doodle, INK_COUNT } from "../../src/ui/doodles";
@@ -56,5 +56,14 @@ describe("doodle", () => {
         expect(stroke.d).not.toContain("NaN");
       }
     }
+  });
+});
+
+describe("threadPath", () => {
+  it("names a thread of a room, and is read again", () => {
+    const path = threadPath("r-1", "01m&x=?");
+    expect(parseRoute(path.split("?")[0]!)).toEqual({ page: "room", id: "r-1" });
+    expect(askedThread(path.slice(path.indexOf("?")))).toBe("01m&x=?");
+    expect(askedThread("?element=1")).toBeNull();
   });
 });

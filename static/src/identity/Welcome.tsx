@@ -92,7 +92,7 @@ export function Welcome({ invited }: { invited: boolean }): ReactNode {
       <div className="welcome__sheet">
         <Doodle seed="welcome" className="welcome__doodle" />
         <Logo />
-        <h1>{invited ? "You are invited to draw" : "Draw together"}</h1>
+        <h1>{invited ? "You are invited" : "Draw together"}</h1>
         <p className="welcome__lead">{lead}</p>
         {provider && (
           <div className="welcome__provider">

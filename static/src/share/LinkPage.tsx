@@ -40,7 +40,7 @@ function Door({ token, look }: { token: string; look: LinkLook }): ReactNode {
   };
 
   return (
-    <Landing seed={room?.id ?? "link"} title={room?.title ?? "You are invited to draw"}>
+    <Landing seed={room?.id ?? "link"} title={room?.title ?? "You are invited"}>
       <p className="welcome__lead">
         {room ? "You are invited to this room." : "The link asks for a password."} You may {ROLE_DOES[role]} there.
       </p>

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 from starlette.applications import Starlette
 
+from db.scopes import Scoped, as_system
 from server.app import create_app
 from server.jobs.base import JobHandler
 from server.services import Services, open_services
@@ -51,6 +52,11 @@ class Edge:
         self.app = app
         self.services = services
         self.http = http
+
+    @property
+    def database(self) -> Scoped:
+        """The database as the server itself sees it: all of it."""
+        return as_system(self.services.database)
 
     async def guest(self, name: str = "Ada") -> Person:
         """Sign in. The cookie it sets is not kept: who wants it says so."""

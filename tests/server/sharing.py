@@ -21,18 +21,18 @@ async def private_room(edge: Edge, owner: Person, title: str = "Plan") -> str:
     """A room into which the address alone lets nobody."""
     room_id: str = (await owner.room(title=title))["id"]
     change = update(rooms).where(rooms.c.id == room_id).values(default_role="none")
-    await edge.services.database.write(lambda conn: conn.execute(change).close())
+    await edge.database.write(lambda conn: conn.execute(change).close())
     return room_id
 
 
 async def prove_mailbox(edge: Edge, person: Person, email: str) -> None:
     """As if they had signed in by a mail to it."""
     change = update(users).where(users.c.id == person.user_id).values(email=email)
-    await edge.services.database.write(lambda conn: conn.execute(change).close())
+    await edge.database.write(lambda conn: conn.execute(change).close())
 
 
 async def role_of(edge: Edge, room_id: str, person: Person) -> Role | None:
-    return await edge.services.database.read(lambda conn: find_role(conn, room_id, person.user_id))
+    return await edge.database.read(lambda conn: find_role(conn, room_id, person.user_id))
 
 
 async def members(person: Person, room_id: str) -> dict[str, str]:
@@ -59,7 +59,7 @@ async def invite(owner: Person, room_id: str, /, **fields: Any) -> httpx2.Respon
 
 async def mails(edge: Edge) -> list[dict[str, str]]:
     """What is to be mailed, oldest first."""
-    found = await edge.services.database.read(lambda conn: list_jobs(conn, kind="mail", limit=1000))
+    found = await edge.database.read(lambda conn: list_jobs(conn, kind="mail", limit=1000))
     return [job.payload for job in reversed(found)]
 
 
@@ -72,7 +72,7 @@ def token_of(mail: dict[str, str]) -> str:
 async def audited(edge: Edge, room_id: str) -> list[str]:
     """What was noted of a room, in order."""
     statement = select(audit_events.c.action).where(audit_events.c.chain == room_id)
-    return await edge.services.database.read(
+    return await edge.database.read(
         lambda conn: list(conn.execute(statement.order_by(audit_events.c.seq)).scalars())
     )
 

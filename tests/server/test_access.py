@@ -57,7 +57,7 @@ def put_role(conn: Connection, room_id: str, user_id: str, role: Role | None, no
 
 async def set_role(edge: Edge, room_id: str, person: Person, role: Role | None) -> None:
     now = edge.services.now()
-    await edge.services.database.write(lambda conn: put_role(conn, room_id, person.user_id, role, now))
+    await edge.database.write(lambda conn: put_role(conn, room_id, person.user_id, role, now))
 
 
 def operator(edge: Edge) -> Person:
@@ -440,7 +440,7 @@ async def test_a_job_asks_with_the_role_of_now(tmp_path: Path, empty_database: P
     async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada = await edge.guest()
         room = await ada.room(default_role="none")
-        database, now = edge.services.database, edge.services.now()
+        database, now = edge.database, edge.services.now()
 
         async def call(room_id: str | None, user_id: str | None) -> JobCall:
             job_id = await database.write(

@@ -67,10 +67,10 @@ class Board:
                     )
                 )
 
-        await self.edge.services.database.write(put)
+        await self.edge.database.write(put)
 
     async def let_in(self, default_role: str) -> None:
-        await self.edge.services.database.write(
+        await self.edge.database.write(
             lambda conn: conn.execute(
                 update(rooms).where(rooms.c.id == self.room_id).values(default_role=default_role)
             )
@@ -142,7 +142,7 @@ async def test_a_thread_from_its_begin_to_its_end(tmp_path: Path, empty_database
             told = [row.action for row in conn.execute(select(audit_events).order_by(audit_events.c.seq))]
             return kept, told
 
-        kept, told = await edge.services.database.read(read)
+        kept, told = await edge.database.read(read)
         assert kept == ["", ""]
         assert told == [
             "comment.create",
@@ -303,7 +303,7 @@ async def test_mentions_are_of_people_who_may_see(tmp_path: Path, empty_database
         await board.come(eve, "Eve", "viewer")
         assert len((await board.begin(ada, mentions=[eve.user_id]))["comments"][0]["mentions"]) == 1
         # where viewers are not shown they are not offered either
-        await edge.services.database.write(
+        await edge.database.write(
             lambda conn: conn.execute(
                 update(rooms).where(rooms.c.id == board.room_id).values(shows_viewers=False)
             )
@@ -425,7 +425,7 @@ async def test_a_room_and_a_thread_are_full_at_last(
         for thread in threads:
             assert (await ada.ask("DELETE", f"{board.path}/{thread['id']}")).status_code == 204
         long_ago = edge.services.now() - REMOVED_THREADS_KEPT - timedelta(hours=1)
-        await edge.services.database.write(
+        await edge.database.write(
             lambda conn: conn.execute(update(comment_threads).values(deleted_at=long_ago))
         )
         await clean_up(edge.services)
@@ -481,13 +481,13 @@ async def test_comments_outlive_the_past_of_the_canvas(tmp_path: Path, empty_dat
         ada = await edge.guest()
         board = await board_of(edge, ada)
         await board.begin(ada, element_id="r1", x=1, y=2)
-        await edge.services.database.write(lambda conn: conn.execute(update(rooms).values(epoch=2)))
+        await edge.database.write(lambda conn: conn.execute(update(rooms).values(epoch=2)))
         assert len((await board.list(ada))["items"]) == 1
         await ada.ask("DELETE", f"{ROOMS}/{board.room_id}")
         past = edge.services.now() - timedelta(days=31)
-        await edge.services.database.write(lambda conn: conn.execute(update(rooms).values(deleted_at=past)))
+        await edge.database.write(lambda conn: conn.execute(update(rooms).values(deleted_at=past)))
         await clean_up(edge.services)
-        left = await edge.services.database.read(lambda conn: conn.execute(select(comments)).all())
+        left = await edge.database.read(lambda conn: conn.execute(select(comments)).all())
         assert left == []
 
 
@@ -501,9 +501,7 @@ async def test_a_guests_comments_are_the_accounts(tmp_path: Path, empty_database
         mine = await board.begin(guest)
         theirs = await board.begin(ada, mentions=[guest.user_id, account.user_id])
         await guest.ask("PATCH", f"{board.path}/{theirs['id']}", json={"resolved": True})
-        await edge.services.database.write(
-            lambda conn: stored.move_comments(conn, guest.user_id, account.user_id)
-        )
+        await edge.database.write(lambda conn: stored.move_comments(conn, guest.user_id, account.user_id))
         found = {one["id"]: one for one in (await board.list(account))["items"]}
         assert found[mine["id"]]["created_by"]["id"] == account.user_id
         assert found[mine["id"]]["comments"][0]["author"]["id"] == account.user_id

@@ -32,7 +32,7 @@ ACCEPT = "/api/v1/invitations/accept"
 
 async def let_pass(edge: Edge, time: timedelta) -> None:
     """As if all invitations had been made so long ago."""
-    found = await edge.services.database.read(
+    found = await edge.database.read(
         lambda conn: conn.execute(
             select(invitations.c.id, invitations.c.created_at, invitations.c.expires_at)
         ).all()
@@ -40,7 +40,7 @@ async def let_pass(edge: Edge, time: timedelta) -> None:
     for row in found:
         moved = {"created_at": row.created_at - time, "expires_at": row.expires_at - time}
         change = update(invitations).where(invitations.c.id == row.id).values(**moved)
-        await edge.services.database.write(lambda conn, change=change: conn.execute(change).close())
+        await edge.database.write(lambda conn, change=change: conn.execute(change).close())
 
 
 async def test_a_mailed_invitation_lets_one_in_once(tmp_path: Path, empty_database: Path) -> None:
@@ -100,7 +100,7 @@ async def test_who_is_invited_finds_it(tmp_path: Path, empty_database: Path) -> 
             await invite(ada, rooms[2], user_id=eve.user_id),
         ]
         assert [one.status_code for one in made] == [201] * 3
-        await edge.services.database.write(lambda conn: conn.execute(change).close())
+        await edge.database.write(lambda conn: conn.execute(change).close())
         assert (await invite(ada, rooms[0], user_id="nobody at all")).status_code == 201
         items = (await ben.ask("GET", "/api/v1/invitations")).json()["items"]
         assert [one["room"]["title"] for one in items] == ["Before", "By mail", "By id"]
@@ -167,7 +167,7 @@ async def test_what_is_over_opens_nothing(tmp_path: Path, empty_database: Path) 
         await let_pass(edge, timedelta(days=50))
         await clean_up(edge.services)
         counted = select(func.count()).select_from(invitations)
-        assert await edge.services.database.read(lambda conn: conn.execute(counted).scalar_one()) == 0
+        assert await edge.database.read(lambda conn: conn.execute(counted).scalar_one()) == 0
 
 
 async def test_an_invitation_never_lowers_a_role(tmp_path: Path, empty_database: Path) -> None:

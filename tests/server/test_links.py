@@ -31,7 +31,7 @@ LOOK = "/api/v1/links/look"
 
 
 async def stored(edge: Edge) -> list[Any]:
-    return list(await edge.services.database.read(lambda conn: conn.execute(select(share_links)).all()))
+    return list(await edge.database.read(lambda conn: conn.execute(select(share_links)).all()))
 
 
 async def test_a_link_lets_people_in(tmp_path: Path, empty_database: Path) -> None:
@@ -77,7 +77,7 @@ async def test_what_opens_nothing_says_the_same(tmp_path: Path, empty_database: 
         assert (await redeem(ben, used)).status_code == 200
         past = datetime.now(UTC) - timedelta(seconds=1)
         change = update(share_links).where(share_links.c.id == expired["id"]).values(expires_at=past)
-        await edge.services.database.write(lambda conn: conn.execute(change).close())
+        await edge.database.write(lambda conn: conn.execute(change).close())
         await ada.ask("DELETE", f"{ROOMS}/{trashed}")
         tokens = [
             "",
@@ -276,7 +276,7 @@ async def test_a_room_has_so_many_links(
         await make_link(ada, room_id)
         past = datetime.now(UTC) - WAYS_IN_KEPT
         change = update(share_links).where(share_links.c.revoked_at.is_not(None)).values(revoked_at=past)
-        await edge.services.database.write(lambda conn: conn.execute(change).close())
+        await edge.database.write(lambda conn: conn.execute(change).close())
         await clean_up(edge.services)
         assert len(await stored(edge)) == 3
 

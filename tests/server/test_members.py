@@ -63,7 +63,7 @@ async def test_who_only_looks_is_not_shown_where_the_room_does_not(
         link = await make_link(ada, room_id, role="viewer")
         await redeem(cy, link)
         change = update(rooms).where(rooms.c.id == room_id).values(shows_viewers=False)
-        await edge.services.database.write(lambda conn: conn.execute(change).close())
+        await edge.database.write(lambda conn: conn.execute(change).close())
         assert set(await members(ben, room_id)) == {ada.user_id, ben.user_id}
         assert set(await members(ada, room_id)) == {ada.user_id, ben.user_id, cy.user_id}
         # which link somebody came by is for who made it
@@ -178,9 +178,7 @@ async def test_what_changes_a_role_is_noted_and_nothing_else(tmp_path: Path, emp
 
         async def noted() -> datetime | None:
             statement = select(rooms.c.access_at).where(rooms.c.id == room_id)
-            at: datetime | None = await edge.services.database.read(
-                lambda conn: conn.execute(statement).scalar_one()
-            )
+            at: datetime | None = await edge.database.read(lambda conn: conn.execute(statement).scalar_one())
             return at
 
         assert await noted() is None
@@ -205,7 +203,7 @@ async def test_a_room_of_an_older_version_has_its_creator_for_owner(
     async with open_edge(tmp_path, empty_database) as edge:
         ada, ben = await edge.guest(), await edge.guest("Ben")
         room_id = await private_room(edge, ada)
-        await edge.services.database.write(lambda conn: conn.execute(delete(room_members)).close())
+        await edge.database.write(lambda conn: conn.execute(delete(room_members)).close())
         assert await members(ada, room_id) == {ada.user_id: "owner"}
         await redeem(ben, await make_link(ada, room_id))
         assert await members(ada, room_id) == {ada.user_id: "owner", ben.user_id: "viewer"}

@@ -21,7 +21,7 @@ ROOMS = "/api/v1/rooms"
 
 
 async def aliases(edge: Edge, person: Person) -> frozenset[str]:
-    return await edge.services.database.read(lambda conn: list_aliases(conn, person.user_id))
+    return await edge.database.read(lambda conn: list_aliases(conn, person.user_id))
 
 
 async def titles(person: Person) -> set[str]:
@@ -44,10 +44,8 @@ async def test_what_the_guest_made_is_the_accounts(tmp_path: Path, empty_databas
         assert renamed.json()["creator"]["id"] == ada.user_id
         for method, path in (("GET", "/api/v1/me"), ("POST", "/api/v1/auth/refresh")):
             assert (await fox.ask(method, path)).status_code == 401
-        assert await edge.services.database.read(lambda conn: list_aliases(conn, ada.user_id)) == {
-            fox.user_id
-        }
-        actions = await edge.services.database.read(
+        assert await edge.database.read(lambda conn: list_aliases(conn, ada.user_id)) == {fox.user_id}
+        actions = await edge.database.read(
             lambda conn: list(conn.execute(select(audit_events.c.action, audit_events.c.target)))
         )
         assert ("account.adopt", fox.user_id) in [tuple(one) for one in actions]
@@ -122,9 +120,7 @@ async def test_a_wrong_token_is_no_hindrance(tmp_path: Path, empty_database: Pat
         await guest.ask("POST", "/api/v1/auth/refresh")
         edge.http.cookies.clear()
         ada = await sign_in(edge, "ada@example.org", guest, 2)
-        assert await edge.services.database.read(lambda conn: list_aliases(conn, ada.user_id)) == {
-            "old-guest"
-        }
+        assert await edge.database.read(lambda conn: list_aliases(conn, ada.user_id)) == {"old-guest"}
 
 
 async def test_a_request_that_was_under_way_is_not_lost(tmp_path: Path, empty_database: Path) -> None:
@@ -133,13 +129,13 @@ async def test_a_request_that_was_under_way_is_not_lost(tmp_path: Path, empty_da
         fox = await edge.guest("Fox")
         ada = await sign_in(edge, "ada@example.org", fox)
         now = edge.services.now()
-        await edge.services.database.write(
+        await edge.database.write(
             lambda conn: insert_room(
                 conn, id="late", title="Late", visibility="unlisted", schema="canvas",
                 creator_id=fox.user_id, now=now,
             )
         )  # fmt: skip
-        [job] = await edge.services.database.read(lambda conn: list_jobs(conn, kind=SETTLE, limit=9))
+        [job] = await edge.database.read(lambda conn: list_jobs(conn, kind=SETTLE, limit=9))
         assert 50 < (job.run_at - now).total_seconds() < 61
         await hurry(edge, job.id)
         async with asyncio.timeout(10):
@@ -149,13 +145,13 @@ async def test_a_request_that_was_under_way_is_not_lost(tmp_path: Path, empty_da
 
 async def hurry(edge: Edge, job_id: str) -> None:
     due = jobs.update().where(jobs.c.id == job_id).values(run_at=edge.services.now())
-    await edge.services.database.write(lambda conn: conn.execute(due))
+    await edge.database.write(lambda conn: conn.execute(due))
     edge.services.jobs.wake()
 
 
 async def creator(edge: Edge, room_id: str) -> str:
     asked = select(rooms.c.creator_id).where(rooms.c.id == room_id)
-    found: str = await edge.services.database.read(lambda conn: conn.execute(asked).scalar_one())
+    found: str = await edge.database.read(lambda conn: conn.execute(asked).scalar_one())
     return found
 
 

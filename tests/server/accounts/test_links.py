@@ -23,7 +23,7 @@ from tests.server.mail.post import open_post
 
 
 async def rows(edge: Edge, statement: Any) -> list[Any]:
-    return await edge.services.database.read(lambda conn: list(conn.execute(statement).all()))
+    return await edge.database.read(lambda conn: list(conn.execute(statement).all()))
 
 
 async def test_somebody_signs_in(tmp_path: Path, empty_database: Path) -> None:
@@ -53,7 +53,7 @@ async def test_somebody_signs_in(tmp_path: Path, empty_database: Path) -> None:
         again = await sign_in(edge, "ada.lovelace@example.org", count=2)
         assert again.user_id == told["user"]["id"]
         now = edge.services.now()
-        seats = await edge.services.database.read(lambda conn: list_sessions(conn, again.user_id, now))
+        seats = await edge.database.read(lambda conn: list_sessions(conn, again.user_id, now))
         assert {(one.kind, one.user_agent, one.address) for one in seats} >= {
             ("email", "A browser", "127.0.0.1")
         }
@@ -85,9 +85,7 @@ async def test_a_link_ends_after_fifteen_minutes(tmp_path: Path, empty_database:
         assert row.token_hash == hash_token(token)
         assert row.expires_at - row.created_at == timedelta(minutes=15)
         past = datetime.now(UTC) - timedelta(seconds=1)
-        await edge.services.database.write(
-            lambda conn: conn.execute(update(sign_in_links).values(expires_at=past))
-        )
+        await edge.database.write(lambda conn: conn.execute(update(sign_in_links).values(expires_at=past)))
         assert (await confirm(edge, token)).status_code == 404
         await clean_up(edge.services)
         assert await rows(edge, select(sign_in_links)) == []
@@ -141,7 +139,7 @@ async def test_the_answer_is_the_same_for_everybody(tmp_path: Path, empty_databa
                 )
             )
 
-        await edge.services.database.write(invite)
+        await edge.database.write(invite)
         answers = [
             await ask(edge, f"{one}@example.org") for one in ("stranger", "known", "invited", "stranger")
         ]
@@ -163,7 +161,7 @@ async def test_the_answer_is_the_same_for_everybody(tmp_path: Path, empty_databa
 async def all_done(edge: Edge) -> None:
     """Until no mail waits."""
     async with asyncio.timeout(10):
-        while await edge.services.database.read(
+        while await edge.database.read(
             lambda conn: (
                 list_jobs(conn, kind=MAIL, state="queued", limit=9)
                 + list_jobs(conn, kind=MAIL, state="running", limit=9)
@@ -255,7 +253,7 @@ async def test_by_a_mail_server_and_nothing_is_left_in_the_queue(
             [message] = post.messages
             assert message["To"] == "ada@example.org"
             assert "/signin/ks_" in str(message)
-            [job] = await edge.services.database.read(lambda conn: list_jobs(conn, kind=MAIL, limit=9))
+            [job] = await edge.database.read(lambda conn: list_jobs(conn, kind=MAIL, limit=9))
             assert job.payload == {"to": "ada@example.org", "is_sent": True}
 
 
@@ -267,7 +265,7 @@ async def test_a_refused_mail_is_dead_and_says_why(tmp_path: Path, empty_databas
         async with open_edge(tmp_path, empty_database, smtp_url=url) as edge:
             assert (await ask(edge, "nobody@example.org")).status_code == 202
             await all_done(edge)
-            [job] = await edge.services.database.read(lambda conn: list_jobs(conn, kind=MAIL, limit=9))
+            [job] = await edge.database.read(lambda conn: list_jobs(conn, kind=MAIL, limit=9))
             assert (job.state, job.attempts) == ("dead", 1)
             assert "no such user" in (job.error or "")
             # as the operator sees it
@@ -283,7 +281,7 @@ async def test_a_mail_server_that_is_away_is_tried_again(tmp_path: Path, empty_d
         await ask(edge, "ada@example.org")
         async with asyncio.timeout(10):
             while True:
-                [job] = await edge.services.database.read(lambda conn: list_jobs(conn, kind=MAIL, limit=9))
+                [job] = await edge.database.read(lambda conn: list_jobs(conn, kind=MAIL, limit=9))
                 if job.attempts and job.state == "queued":
                     break
                 await asyncio.sleep(0.02)
@@ -295,11 +293,11 @@ async def test_a_mail_server_that_is_away_is_tried_again(tmp_path: Path, empty_d
         def late(conn: Connection) -> None:
             conn.execute(update(jobs).values(payload=encode(payload), run_at=past))
 
-        await edge.services.database.write(late)
+        await edge.database.write(late)
         edge.services.jobs.wake()
         async with asyncio.timeout(10):
             while (
-                found := await edge.services.database.read(lambda conn: find_job(conn, job.id))
+                found := await edge.database.read(lambda conn: find_job(conn, job.id))
             ) and found.state != "dead":
                 await asyncio.sleep(0.02)
         assert found is not None

@@ -14,7 +14,7 @@ async def stored(edge: Edge, **wanted: Any) -> list[Entry]:
     """Everything that waits is written, and then read, the oldest first."""
     await edge.services.refusals.write(is_last=True)
     listed = partial(list_entries, wanted=Wanted(**wanted), limit=5000, oldest_first=True)
-    return await edge.services.database.read(listed)
+    return await edge.database.read(listed)
 
 
 async def told(edge: Edge, **wanted: Any) -> list[tuple[str, str]]:

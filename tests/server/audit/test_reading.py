@@ -26,7 +26,7 @@ async def write(edge: Edge, *events: Event) -> None:
         for event in events:
             append(connection, event)
 
-    await edge.services.database.write(put)
+    await edge.database.write(put)
 
 
 def actions(found: list[dict[str, Any]]) -> list[str]:
@@ -190,7 +190,7 @@ async def test_memory_is_one_page(tmp_path: Path, empty_database: Path) -> None:
             async def read(self, work: Any) -> list[Entry]:
                 nonlocal reads
                 reads += 1
-                found: list[Entry] = await edge.services.database.read(work)
+                found: list[Entry] = await edge.database.read(work)
                 return found
 
             write = edge.services.database.write

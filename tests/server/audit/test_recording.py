@@ -224,7 +224,7 @@ async def test_the_clean_up_lets_old_entries_go(tmp_path: Path, empty_database: 
             for event in old:
                 append(connection, event)
 
-        await edge.services.database.write(put)
+        await edge.database.write(put)
         for _ in range(2):
             await clean_up(edge.services)
         found = await stored(edge, chain="the-plan")

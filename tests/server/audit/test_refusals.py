@@ -156,12 +156,12 @@ async def test_a_database_that_is_away_costs_no_refusal(tmp_path: Path, empty_da
             is_away = True
 
             async def read(self, work: Any) -> Any:
-                return await edge.services.database.read(work)
+                return await edge.database.read(work)
 
             async def write(self, work: Any) -> Any:
                 if self.is_away:
                     raise Unavailable
-                return await edge.services.database.write(work)
+                return await edge.database.write(work)
 
         away = Away()
         waiting = Refusals(away, edge.services.now)
@@ -196,7 +196,7 @@ async def _written(edge: Edge) -> list[tuple[str, str]]:
     def read(connection: Connection) -> list[tuple[str, str]]:
         return [(one.action, one.result) for one in list_entries(connection, Wanted(), limit=50)]
 
-    return await edge.services.database.read(read)
+    return await edge.database.read(read)
 
 
 async def test_an_operator_sees_them(tmp_path: Path, empty_database: Path) -> None:

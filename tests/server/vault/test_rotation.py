@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, select, update
 
 from db.cipher import list_keys, newest
+from db.scopes import as_system
 from db.tables import audit_events, canvas_states, room_updates
 from party.document import make_checkpoint
 from party.errors import Unavailable
@@ -81,7 +82,7 @@ async def stored_bytes(services: Services) -> bytes:
         rows = [*conn.execute(select(room_updates.c.update_bytes)).scalars()]
         return [*rows, *conn.execute(select(canvas_states.c.state)).scalars()]
 
-    found = await services.database.read(read)
+    found = await as_system(services.database).read(read)
     folder = services.settings.data_dir / "blobs"
     return b"".join([*found, *(one.read_bytes() for one in folder.rglob("*") if one.is_file())])
 
@@ -96,11 +97,11 @@ async def key_ids(services: Services) -> set[str | None]:
     folder = services.settings.data_dir / "blobs"
     names = [one.relative_to(folder).parts for one in folder.rglob("*") if one.is_file()]
     files = {name[1] if name[0] == "kanvas-sealed" else None for name in names}
-    return files | await services.database.read(read)
+    return files | await as_system(services.database).read(read)
 
 
 async def in_use(services: Services) -> str | None:
-    found = newest(await services.database.read(list_keys))
+    found = newest(await as_system(services.database).read(list_keys))
     return None if found is None else found.id
 
 
@@ -172,7 +173,7 @@ async def test_from_plain_to_a_key_to_another_and_back(tmp_path: Path, place: Pa
         assert await writer.read() == str(writer.text)
         assert (await sender.read(asset["id"])).content == PICTURE
         recorded = select(audit_events.c.action).order_by(audit_events.c.seq)
-        actions = await edge.services.database.read(lambda conn: list(conn.execute(recorded).scalars()))
+        actions = await edge.database.read(lambda conn: list(conn.execute(recorded).scalars()))
         assert [one for one in actions if one.startswith("keys.")] == [
             *("keys.rotate", "keys.retire", "keys.rotate", "keys.retire")
         ]
@@ -234,7 +235,7 @@ async def test_what_is_damaged_is_told_and_keeps_nothing_else(tmp_path: Path, em
             other = select(table.update_bytes).where(table.seq == 1).scalar_subquery()
             conn.execute(update(room_updates).where(table.seq == 2).values(update_bytes=other))
 
-        await services.database.write(swap)
+        await as_system(services.database).write(swap)
         await services.hub.evict(writer.room_id, Unavailable())
         refused = await writer.person.ask("GET", writer.at)
         assert refused.status_code == 503

@@ -54,7 +54,7 @@ async def test_a_grant_counts_at_once_and_so_does_its_end(tmp_path: Path, empty_
         assert await until(edge, ada, 401) < 2
         again = await sign_in(edge, "ada@example.org", count=2)
         assert await until(edge, again, 403) < 2
-        actions = await edge.services.database.read(
+        actions = await edge.database.read(
             lambda conn: conn.execute(
                 select(audit_events.c.action, audit_events.c.actor_name, audit_events.c.target).where(
                     audit_events.c.action.startswith("admin.")
@@ -62,8 +62,8 @@ async def test_a_grant_counts_at_once_and_so_does_its_end(tmp_path: Path, empty_
             ).all()
         )
         assert [tuple(one) for one in actions] == [
-            ("admin.grant", "kanvas admin", ada.user_id),
-            ("admin.revoke", "kanvas admin", ada.user_id),
+            ("admin.grant", "Operator", ada.user_id),
+            ("admin.revoke", "Operator", ada.user_id),
         ]
 
 

@@ -32,7 +32,8 @@ def backup_sqlite(url: str, target: Path) -> None:
     if is_postgres(url):
         raise Invalid(
             "This database is PostgreSQL's, whose own tool makes the backup while the server runs: "
-            "pg_dump --format=custom --file=kanvas.dump and then its address; pg_restore brings it back."
+            "PGOPTIONS='-c kanvas.system=on' pg_dump --enable-row-security --format=custom "
+            "--file=kanvas.dump and then its address; pg_restore brings it back."
         )
     source = sqlite_path(url)
     target = target.absolute()

@@ -15,7 +15,7 @@ Source: postgresql.org/docs/current/ddl-rowsecurity.html, sql-createpolicy.html.
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, Text, column, literal_column
+from sqlalchemy import ColumnElement, Connection, Table, Text, column, func, literal_column, select
 from sqlalchemy.dialects import postgresql
 
 from db.eyes import QUESTIONS, SYSTEM, BodyEyes, SettingEyes
@@ -24,6 +24,13 @@ from db.tables import metadata
 
 _EYES = SettingEyes()
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def is_held(connection: Connection) -> bool:
+    """Whether the policies hold the role of this connection. SQLite has none, and it is true there."""
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(connection.execute(select(func.row_security_active("rooms"))).scalar_one())
 
 
 def functions() -> Iterator[str]:

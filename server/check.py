@@ -22,6 +22,7 @@ from db.database import open_database
 from db.idempotency import purge_answers, store_answer
 from db.migrate import current_revision, head_revision
 from db.postgres_url import is_postgres
+from db.row_security import is_held
 from db.scopes import as_system
 from party.errors import KanvasError, Unavailable
 from server.backplane import check_redis_library
@@ -36,6 +37,10 @@ from server.supervisor import is_possible
 from server.vault.cipher import VaultCipher
 from server.workers import find_problems
 
+UNHELD = (
+    "The role in KANVAS_DATABASE_URL is a superuser or has BYPASSRLS, so row-level security does not hold "
+    "it: Kanvas itself alone keeps apart what is whose. Give it a role without (see README, PostgreSQL)."
+)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -147,7 +152,11 @@ async def _try_database(settings: Settings) -> str:
         raise Failed(f"The database is at revision {current}, not at {head}; type: kanvas migrate")
     async with open_database(url) as database:
         await as_system(database).write(_leave_no_trace)
-    return f"revision {current}, a commit reached the disk"
+        is_safe = await as_system(database).read(is_held)
+    told = f"revision {current}, a commit reached the disk"
+    if not is_safe:
+        raise Warned(f"{told}. {UNHELD}")
+    return told
 
 
 def _leave_no_trace(conn: Connection) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from db.database import Database, open_database
 from db.migrate import upgrade
+from db.scopes import as_system
 from db.standing import find_standings
 from party.batch import Mail
 from party.hub import open_hub
@@ -103,14 +104,14 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = f"sqlite:///{Path(folder) / 'kanvas.db'}"
         await asyncio.to_thread(upgrade, path)
-        async with open_database(path) as database:
-            for name, took in (await join_us(database)).items():
+        async with open_database(path) as adapter:
+            for name, took in (await join_us(as_system(adapter))).items():
                 print(f"SQLite      {name:15} {took:8.0f} µs")
     with open_postgres() as server:
         url = server.create()
         await asyncio.to_thread(upgrade, url)
-        async with open_database(url) as database:
-            for name, took in (await join_us(database)).items():
+        async with open_database(url) as adapter:
+            for name, took in (await join_us(as_system(adapter))).items():
                 print(f"PostgreSQL  {name:15} {took:8.0f} µs")
 
 

@@ -22,6 +22,7 @@ from db.database import Database, open_database
 from db.journal import NO_CIPHER, open_journal
 from db.keys import insert_first_key
 from db.migrate import upgrade
+from db.scopes import as_system
 from party.ports import Entry
 from server.blobs.base import Blobs
 from server.blobs.files import FileBlobs
@@ -121,7 +122,8 @@ async def measure_files(blobs: Blobs, name: str) -> None:
 
 async def main(url: str, folder: Path) -> None:
     upgrade(url)
-    async with open_database(url) as database:
+    async with open_database(url) as adapter:
+        database = as_system(adapter)
         key = make_key(MASTERS, datetime.now(UTC))
         cipher = VaultCipher(MASTERS, await database.write(lambda conn: insert_first_key(conn, key)))
         measure_rows(cipher, key.id)

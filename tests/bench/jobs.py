@@ -21,6 +21,7 @@ import uvloop
 from db import queue
 from db.database import Database
 from db.migrate import upgrade
+from db.scopes import as_system
 from server.jobs.base import JobCall
 from server.jobs.runner import Runner, open_jobs
 from server.services import Services, open_services
@@ -119,7 +120,7 @@ async def through(services: Services) -> None:
         for _ in range(WAKES):
             begun.clear()
             left = 1
-            await put(services.database)
+            await put(as_system(services.database))
             start = time.perf_counter()
             runner.wake()
             await begun.wait()
@@ -131,7 +132,7 @@ async def through(services: Services) -> None:
         left = JOBS
         cpu, began = time.process_time(), time.perf_counter()
         for _ in range(JOBS):
-            await put(services.database)
+            await put(as_system(services.database))
         runner.wake()
         await begun.wait()
         cpu_us, took_s = (time.process_time() - cpu) * 1e6 / JOBS, time.perf_counter() - began
@@ -150,9 +151,9 @@ async def main(folder: Path) -> None:
     settings = Settings(data_dir=folder, jobs=False)
     upgrade(settings.effective_database_url)
     async with open_services(settings) as services:
-        await steps(services.database)
+        await steps(as_system(services.database))
         await through(services)
-        await backlog(services.database)
+        await backlog(as_system(services.database))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from db.queue import enqueue
 from db.rooms import Room, find_room
 from db.scopes import as_system
 from party.errors import Forbidden
+from server.accounts.errors import EmailOff
 from server.auth import host_of
 from server.cursors import PageQuery, decode_cursor, encode_cursor
 from server.letters import MAIL, invitation_letter
@@ -174,7 +175,7 @@ def _out_to_invited(one: Invitation) -> MyInvitationOut:
     summary="Invite somebody",
     tag="sharing",
     replies=[Reply(201, "The open invitation", InvitationOut)],
-    errors=[Forbidden, AlreadyMember, TooManyInvitations, NoPublicUrl],
+    errors=[Forbidden, AlreadyMember, TooManyInvitations, EmailOff, NoPublicUrl],
     audit="invitation.create",
 )
 async def invite(call: Call, path: RoomPath, body: NewInvitation) -> Response:
@@ -184,13 +185,15 @@ async def invite(call: Call, path: RoomPath, body: NewInvitation) -> Response:
     token, token_hash = make_token(PREFIX)
     origin = ""
     if body.email is not None:
+        if services.mailer is None:
+            raise EmailOff
         origin = mailed_origin(call.request, services.settings)
         await services.rates.take(MAILED, host=host_of(call.request))
     until = now + OPEN_FOR
 
     def ask_in(conn: Connection) -> Invitation:
         room = get_access(conn, path.room_id, call.actor, "share", is_to_change=True).room
-        check_kept_out(call, room.id)
+        check_kept_out(conn, call, room.id)
         if body.user_id is not None and find_member(conn, room.id, body.user_id) is not None:
             raise AlreadyMember
         made = queries.insert_invitation(

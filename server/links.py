@@ -183,7 +183,7 @@ async def make_link(call: Call, path: RoomPath, body: NewLink) -> Response:
 
     def make(conn: Connection) -> Link:
         room = get_access(conn, path.room_id, call.actor, "share", is_to_change=True).room
-        check_kept_out(call, room.id)
+        check_kept_out(conn, call, room.id)
         if queries.count_links(conn, room.id) >= MAX_LINKS:
             raise TooManyLinks
         made = queries.insert_link(

@@ -145,7 +145,7 @@ async def change_member(call: Call, path: MemberPath, body: RoleChange) -> Respo
 
     def change(conn: Connection) -> Member:
         room = get_access(conn, path.room_id, call.actor, "share", is_to_change=True).room
-        check_kept_out(call, room.id)
+        check_kept_out(conn, call, room.id)
         write_owner(conn, room)
         member = _get_member(conn, room.id, path.user_id)
         if member.seat.role == "owner":
@@ -217,7 +217,7 @@ async def transfer_room(call: Call, path: RoomPath, body: NewOwner) -> Response:
 
     def transfer(conn: Connection) -> Member:
         room = get_access(conn, path.room_id, call.actor, "transfer", is_to_change=True).room
-        check_kept_out(call, room.id)
+        check_kept_out(conn, call, room.id)
         write_owner(conn, room)
         member = _get_member(conn, room.id, body.user_id)
         if member.seat.role == "owner":

@@ -8,7 +8,7 @@ rules G1-G3, G7.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Final, Literal
@@ -215,12 +215,12 @@ async def get_room(call: Call, room_id: str) -> Room:
     return (await call.database.read(see)).room
 
 
-def check_kept_out(call: Call, room_id: str, aliases: Collection[str] = ()) -> None:
-    """Before somebody changes a room or puts something into it. Raises RoomClosed, KeptOut (M7).
-
-    `aliases` are the guests he was (G8).
+def check_kept_out(conn: Connection, call: Call, room_id: str) -> None:
+    """Before somebody changes a room or puts something into it, also as a guest he was (G8); in its
+    transaction. Raises RoomClosed, KeptOut (M7).
     """
-    for one in (call.identity.user_id, *aliases):
+    me = call.identity.user_id
+    for one in (me, *find_aliases(conn, me)):
         call.services.keeper.guard.check_kept_out(room_id, one)
 
 
@@ -230,7 +230,7 @@ def check_edit(conn: Connection, call: Call, room_id: str) -> Room:
     Raises RoomNotFound, Forbidden, RoomClosed, KeptOut.
     """
     room = get_access(conn, room_id, call.actor, "edit").room
-    check_kept_out(call, room_id, find_aliases(conn, call.actor.user_id))
+    check_kept_out(conn, call, room_id)
     return room
 
 
@@ -386,7 +386,7 @@ async def change_room(call: Call, path: RoomPath, headers: ChangeHeaders, body: 
         access = _get_unchanged(conn, call, path.room_id, "rename", headers.if_match)
         if is_shared and not can(access.role, "share", is_admin=call.actor.is_admin):
             raise Forbidden
-        check_kept_out(call, path.room_id, find_aliases(conn, call.actor.user_id))
+        check_kept_out(conn, call, path.room_id)
         if not body.model_dump(exclude_none=True):
             return access
         room = db_rooms.update_room(

@@ -68,8 +68,3 @@ def most_role(scopes: frozenset[str] | None) -> Role:
     if "rooms:write" in scopes:
         return ROLES[-1]
     return "commenter" if "comments:write" in scopes else "viewer"
-
-
-def lower(one: Role, other: Role) -> Role:
-    """The one that allows less."""
-    return min(one, other, key=ROLES.index)

@@ -26,8 +26,8 @@ from server.identity.flow import own_path
 from server.identity.seats import note_seat
 from server.mail.addresses import Email, name_of_email
 from server.mail.base import Mail
-from server.mail.open import page_address
 from server.mail.sending import enqueue_mail, page_of
+from server.origin import NoPublicUrl, mailed_origin
 from server.rates.actions import AUTH_MAILBOX
 from server.registry import Api, Body, Call, Reply
 from server.sealed import hash_token, make_token
@@ -68,7 +68,7 @@ class SignedInByLink(SignedIn):
     tag="sign-in",
     needs_user=False,
     replies=[Reply(202, "If somebody may sign in with this address, a mail is on its way")],
-    errors=[EmailOff, OriginRefused],
+    errors=[EmailOff, NoPublicUrl, OriginRefused],
     audit="sign_in.ask",
 )
 async def ask_link(call: Call, body: EmailIn) -> Response:
@@ -84,7 +84,7 @@ async def ask_link(call: Call, body: EmailIn) -> Response:
     guest = await find_guest(call)
     token, token_hash = make_token(PREFIX)
     now = services.now()
-    link = page_address(services.settings, call.request.headers.get("host"), PAGE + token)
+    link = mailed_origin(call.request, services.settings) + PAGE + token
     mail = link_mail(body.email, link)
 
     def ask(connection: Connection) -> None:

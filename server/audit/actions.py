@@ -84,6 +84,9 @@ REFUSED_ONLY: Final = frozenset(
 
 UNRECORDED: Final[Mapping[str, str]] = {
     "put_blob": "a signed address, which an upload got that is written when it is complete",
+    "look_at_link": "changes nothing; the token is in the body so that it is in no address",
+    "look_at_invitation": "changes nothing; the token is in the body so that it is in no address",
+    "read_thread": "a note for oneself of what one has read",
 }
 """Operations that change something and name no action."""
 

@@ -372,7 +372,7 @@ def _make_id() -> str:
 def _get_access(conn: Connection, call: Call, room_id: str, action: Action) -> Access:
     """The room, held until the end of the transaction. Raises as `get_access`, and RoomClosed, KeptOut."""
     access = get_access(conn, room_id, call.actor, action, is_to_change=True)
-    check_kept_out(call, room_id)
+    check_kept_out(conn, call, room_id)
     return access
 
 

@@ -1,6 +1,6 @@
-"""Which mailer there is, and where the links in its mails lead.
+"""Which mailer there is.
 
-Owns: the choice, and the address of this server as mails give it. Does not own: the mailers. Keeps T7, T8.
+Owns: the choice. Does not own: the mailers, where the links in mails lead (origin.py). Keeps T7, T8.
 """
 
 from collections.abc import Callable
@@ -31,28 +31,3 @@ def has_mailbox(settings: Settings) -> bool:
     if settings.smtp_url is not None or not settings.is_loopback:
         return False
     return settings.public_url is None or is_here(urlsplit(settings.public_url).hostname or "")
-
-
-def page_address(settings: Settings, host: str | None, path: str) -> str:
-    """The whole address of one of our pages, for a mail.
-
-    `host` is the request's header. It counts only where no other machine can be meant: whoever asks for
-    somebody else's mail must not choose where its link leads.
-    """
-    if settings.public_url is not None:
-        return settings.public_url + path
-    if host is not None and is_here(_name_of(host)):
-        return f"http://{host}{path}"
-    name = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{name}:{settings.port}{path}"
-
-
-def _name_of(host: str) -> str:
-    """The name in a Host header; empty for what is none."""
-    try:
-        parts = urlsplit(f"//{host}")
-        # the port is read for its ValueError
-        is_plain = parts.netloc == host and "@" not in host and parts.port != 0
-    except ValueError:
-        return ""
-    return (parts.hostname or "") if is_plain else ""

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -28,6 +29,8 @@ from tests.server.sharing import (
 )
 
 ACCEPT = "/api/v1/invitations/accept"
+POST = {"smtp_url": "smtp://mail.example.org", "mail_from": "kanvas@example.org"}
+ANY = {"host": "0.0.0.0"}
 
 
 async def let_pass(edge: Edge, time: timedelta) -> None:
@@ -45,7 +48,7 @@ async def let_pass(edge: Edge, time: timedelta) -> None:
 
 async def test_a_mailed_invitation_lets_one_in_once(tmp_path: Path, empty_database: Path) -> None:
     """E8: whoever has the token, guest or not; who lost the answer is told again, anybody else nothing."""
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada, ben, eve = await edge.guest(), await edge.guest("Ben"), await edge.guest("Eve")
         room_id = await private_room(edge, ada, "Plan <b>")
         made = await invite(ada, room_id, email="Ben@Example.ORG", message="Look\n<here>")
@@ -75,7 +78,7 @@ async def test_a_mailed_invitation_lets_one_in_once(tmp_path: Path, empty_databa
 
 async def test_of_many_who_accept_at_once_one_is_in(tmp_path: Path, empty_database: Path) -> None:
     """E2, E8"""
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada = await edge.guest()
         room_id = await private_room(edge, ada)
         await invite(ada, room_id, email="ben@example.org")
@@ -89,7 +92,7 @@ async def test_of_many_who_accept_at_once_one_is_in(tmp_path: Path, empty_databa
 async def test_who_is_invited_finds_it(tmp_path: Path, empty_database: Path) -> None:
     """E8: by the id, by an id they had before, by a mailbox they proved; nobody else does, and an id that
     nobody has is no secret told."""
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada, ben, eve = await edge.guest(), await edge.guest("Ben"), await edge.guest("Eve")
         await prove_mailbox(edge, ben, "ben@example.org")
         change = update(users).where(users.c.id == eve.user_id).values(alias_of=ben.user_id)
@@ -122,7 +125,7 @@ async def test_who_is_invited_finds_it(tmp_path: Path, empty_database: Path) -> 
 
 async def test_what_is_over_opens_nothing(tmp_path: Path, empty_database: Path) -> None:
     """E8: withdrawn, declined, replaced by a newer one, too old, or into a room in the trash."""
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada, ben = await edge.guest(), await edge.guest("Ben")
         await prove_mailbox(edge, ben, "ben@example.org")
         room_id = await private_room(edge, ada)
@@ -172,7 +175,7 @@ async def test_what_is_over_opens_nothing(tmp_path: Path, empty_database: Path) 
 
 async def test_an_invitation_never_lowers_a_role(tmp_path: Path, empty_database: Path) -> None:
     """E3"""
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada, ben = await edge.guest(), await edge.guest("Ben")
         room_id = await private_room(edge, ada)
         await invite(ada, room_id, email="a@example.org", role="viewer")
@@ -192,7 +195,7 @@ async def test_an_invitation_never_lowers_a_role(tmp_path: Path, empty_database:
 
 async def test_who_may_invite(tmp_path: Path, empty_database: Path) -> None:
     """E10: who may share the room; addresses of others are for nobody else to see."""
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada, ben, eve = await edge.guest(), await edge.guest("Ben"), await edge.guest("Eve")
         room_id = await private_room(edge, ada)
         await redeem(ben, await make_link(ada, room_id, role="editor"))
@@ -218,7 +221,7 @@ NO_INVITATIONS = [
 
 
 async def test_what_is_no_invitation(tmp_path: Path, empty_database: Path) -> None:
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada = await edge.guest()
         room_id = await private_room(edge, ada)
         for fields, pointers in NO_INVITATIONS:
@@ -229,7 +232,7 @@ async def test_an_invitation_is_no_way_to_flood_a_mailbox(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """E9: ten a day to one address from all rooms; and so many are open at once."""
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada, eve = await edge.guest(), await edge.guest("Eve")
         rooms = [await private_room(edge, ada), await private_room(edge, eve)]
         for n in range(routes.MAILS_A_DAY):
@@ -252,7 +255,7 @@ async def test_an_invitation_is_no_way_to_flood_a_mailbox(
 
 async def test_guests_are_no_way_to_send_more_mails(tmp_path: Path, empty_database: Path) -> None:
     """E9: whoever asks from one network address; inviting by id goes on."""
-    async with open_edge(tmp_path, empty_database, rate_limits="sharing.mail=2/60") as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False, rate_limits="sharing.mail=2/60") as edge:
         for n in range(3):
             guest = await edge.guest(f"Guest {n}")
             room_id = await private_room(edge, guest)
@@ -267,16 +270,16 @@ async def test_guests_are_no_way_to_send_more_mails(tmp_path: Path, empty_databa
     [
         ({}, "kanvas.test", "http://127.0.0.1:8000/i/"),
         ({}, "localhost:8123", "http://localhost:8123/i/"),
-        ({"public_url": "https://kanvas.example.org"}, "evil.test", "https://kanvas.example.org/i/"),
-        ({"host": "0.0.0.0", "public_url": "https://k.example.org"}, "evil.test", "https://k.example.org/i/"),
-        ({"host": "0.0.0.0"}, "evil.test", None),
+        ({**POST, "public_url": "https://kanvas.example.org"}, "evil.test", "https://kanvas.example.org/i/"),
+        ({**ANY, **POST, "public_url": "https://k.example.org"}, "evil.test", "https://k.example.org/i/"),
+        ({**ANY, **POST}, "evil.test", None),
     ],
 )
 async def test_a_mail_holds_no_address_that_its_author_chose(
-    tmp_path: Path, empty_database: Path, settings: dict[str, str], host: str, address: str | None
+    tmp_path: Path, empty_database: Path, settings: dict[str, Any], host: str, address: str | None
 ) -> None:
     """E9: the Host header is whatever somebody sends."""
-    async with open_edge(tmp_path, empty_database, **settings) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False, **settings) as edge:
         ada = await edge.guest()
         room_id = await private_room(edge, ada)
         answer = await ada.ask(
@@ -292,12 +295,25 @@ async def test_a_mail_holds_no_address_that_its_author_chose(
             assert f"\n{address}" in (await mails(edge))[0]["text"]
 
 
+async def test_without_a_mailer_people_are_invited_by_id(tmp_path: Path, empty_database: Path) -> None:
+    """E8: a mail that nobody sends is told at once, and no invitation waits for it."""
+    async with open_edge(tmp_path, empty_database, **ANY) as edge:
+        ada = await edge.guest()
+        room_id = await private_room(edge, ada)
+        assert (await edge.http.get("/api/v1/config")).json()["email"] is False
+        refused = await invite(ada, room_id, email="ben@example.org")
+        assert code(refused) == (404, "email_off")
+        assert "KANVAS_SMTP_URL" in refused.json()["detail"]
+        assert (await ada.ask("GET", f"{ROOMS}/{room_id}/invitations")).json()["items"] == []
+        assert (await invite(ada, room_id, user_id="b")).status_code == 201
+
+
 async def test_a_room_takes_so_many_members(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """E2: by invitation and by link, whatever comes at once; who is refused keeps the invitation."""
     monkeypatch.setattr(sharing, "MAX_MEMBERS", 3)
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada = await edge.guest()
         room_id = await private_room(edge, ada)
         link = await make_link(ada, room_id)

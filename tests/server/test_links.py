@@ -151,7 +151,7 @@ async def test_entering_again_costs_nothing(tmp_path: Path, empty_database: Path
 
 async def test_with_a_link_goes_what_it_gave(tmp_path: Path, empty_database: Path) -> None:
     """E6: at once, and down to what somebody has besides: by invitation, or by the owner's hand."""
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada = await edge.guest()
         ben, cy, di, eve = [await edge.guest(name) for name in ("Ben", "Cy", "Di", "Eve")]
         room_id = await private_room(edge, ada)

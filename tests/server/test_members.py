@@ -117,7 +117,7 @@ async def test_everybody_may_leave_but_the_owner(tmp_path: Path, empty_database:
 
 async def test_who_was_removed_has_no_open_invitation_left(tmp_path: Path, empty_database: Path) -> None:
     """E8: not by id, and not by the mail that still lies in the mailbox."""
-    async with open_edge(tmp_path, empty_database) as edge:
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
         ada, ben = await edge.guest(), await edge.guest("Ben")
         await prove_mailbox(edge, ben, "ben@example.org")
         room_id = await private_room(edge, ada)

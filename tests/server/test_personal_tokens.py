@@ -9,10 +9,10 @@ from sqlalchemy import select, update
 
 from db.scopes import as_system
 from db.tables import audit_events, personal_tokens, users
-from party.policy import ROLES
+from party.policy import ROLES, lower
 from server.app import all_operations
 from server.problems import ScopeMissing
-from server.scopes import SCOPES, check_scope, lower, most_role, scope_for
+from server.scopes import SCOPES, check_scope, most_role, scope_for
 from tests.server.edge import Person, field_names, open_edge
 
 TOKENS = "/api/v1/me/tokens"

@@ -335,16 +335,17 @@ async def test_sign_ins_and_refusals_are_in_the_audit_log(tmp_path: Path, empty_
     async with open_edge(tmp_path, empty_database) as edge:
         ada = await sign_in(edge, "ada@example.org")
         await confirm(edge, "ks_wrong")
+        await edge.services.refusals.write()
         await ada.ask("POST", "/api/v1/auth/signout")
         await edge.guest("Grace")
         events = await rows(edge, select(audit_events).order_by(audit_events.c.seq))
         told = [(one.action, one.result, one.actor_id == ada.user_id) for one in events]
         assert told == [
-            ("session.ask", "done", False),
-            ("session.begin", "done", True),
-            ("session.begin", "refused", False),
-            ("session.end", "done", True),
-            ("session.begin", "done", False),
+            ("sign_in.ask", "done", False),
+            ("sign_in.email", "done", True),
+            ("sign_in.email", "refused", False),
+            ("sign_out.here", "done", True),
+            ("sign_in.guest", "done", False),
         ]
         assert {one.address for one in events} == {"127.0.0.1"}
         assert "ks_" not in "".join(str(one) for one in events)

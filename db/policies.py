@@ -129,7 +129,9 @@ def visible(table: Table | Alias, user_id: str, *, is_admin: bool = False) -> Cl
 
 def table_of(thing: FromClause) -> Table:
     """The table, of an alias as well. Raises PolicyMissing for what is neither."""
-    inner = thing.element if isinstance(thing, Alias) else thing
+    inner = thing
+    while isinstance(inner, Alias):
+        inner = inner.element
     if not isinstance(inner, Table):
         raise PolicyMissing(f"There is no telling whose the rows of {thing} are.")
     return inner

@@ -6,30 +6,39 @@ policies (policies.py), whose eyes a transaction has (scopes.py).
 Rules kept (V1, V3): a SELECT sees visible rows only, wherever in the statement it stands; an UPDATE or DELETE
 finds those only that may be changed or removed; what an INSERT brings is looked at before, and refused as a
 whole; what says whose a row is is never changed. What can't be held to the policies is refused: text, full
-joins, joins of an UPDATE. Queries are the same for people and for the server, so nothing can be forgotten in
-one. Measured on a busy core: building the form of a statement takes 1 to 5 ms, once for each; from then on it
-costs 5 us beside its cache key, which SQLAlchemy makes anyway (50 us).
+joins, joins of an UPDATE, and whatever stands where a table does and is none that is known here. Queries are
+the same for people and for the server, so nothing can be forgotten in one. Measured on a busy core: building
+the form of a statement takes 1 to 5 ms, once for each; from then on it costs 5 us beside its cache key, which
+SQLAlchemy makes anyway (50 us).
 Source: docs.sqlalchemy.org/en/21/core/visitors.html, core/events.html (before_execute).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, cast
 
 from sqlalchemy import (
+    CTE,
     Alias,
     BindParameter,
+    ClauseElement,
+    ColumnClause,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Delete,
     Engine,
     FromClause,
     Insert,
     Join,
+    Lateral,
     Select,
+    Subquery,
     Table,
     Update,
+    Values,
     and_,
     bindparam,
     event,
@@ -37,6 +46,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.sql import visitors
+from sqlalchemy.sql.selectable import FromGrouping
 
 from db.errors import PolicyMissing, RowRefused
 from db.eyes import PARAMETER, ActorEyes, Clause, Eyes
@@ -45,6 +55,8 @@ from db.policies import Policy, Question, find_policy, is_declared, table_of
 SCOPE: Final = "kanvas.scope"
 """In Connection.info: SYSTEM, a Walls, or nothing."""
 SYSTEM: Final = "system"
+PLAIN_WORDS: Final = re.compile(r"'[^'\\]*'|[0-9]+|\*")
+"""What of SQL's own text a statement may hold: a constant, and the star of a count."""
 MOST_KEPT: Final = 1_000
 """Statements whose form is kept; after so many it is begun again."""
 
@@ -144,6 +156,8 @@ def check_free(statement: Any) -> None:
             raise PolicyMissing(
                 f"Say who asks for {element.name}: as_user(database, actor) or as_system(database)."
             )
+        if element.__visit_name__ == "table" and not isinstance(element, Table) and is_declared(element.name):
+            raise PolicyMissing(f"Say who asks for {element.name}, and take it from db.tables: as_system.")
         if element.__visit_name__ in _TEXT:
             raise PolicyMissing("Say who asks: as_user(database, actor) or as_system(database).")
     for table in _targets(statement):
@@ -168,6 +182,7 @@ def _target(statement: Insert | Update | Delete) -> Table:
 
 def walled(statement: Any, eyes: Eyes) -> Any:
     """The statement as it is for these eyes; the one given is left as it was. Raises PolicyMissing."""
+    _check_known(statement)
     return visitors.cloned_traverse(
         statement,
         {},
@@ -186,10 +201,36 @@ def _refuse_text(text: Any) -> None:
     raise PolicyMissing(f"Nobody can say what this text shows to whom: {str(text)[:200]}")
 
 
+def _check_known(statement: Any) -> None:
+    """Raises PolicyMissing for what no wall can be put before, wherever it stands."""
+    for element in visitors.iterate(statement):
+        kind = element.__visit_name__
+        if kind == "table" and not isinstance(element, Table):
+            raise PolicyMissing(f"There is no telling whose the rows of {element} are.")
+        if kind == "column" and getattr(element, "is_literal", False):
+            text = cast("ColumnClause[Any]", element).name
+            if not PLAIN_WORDS.fullmatch(text):
+                _refuse_text(text)
+        if isinstance(element, CTE):
+            _check_words(element)
+            if not isinstance(element.element, (Select, CompoundSelect)):
+                raise PolicyMissing("A change within a query is a statement of its own.")
+
+
+def _check_words(statement: Any) -> None:
+    """What the visitors do not come to: text before, behind and within a statement."""
+    for where in ("_prefixes", "_suffixes", "_hints", "_statement_hints"):
+        if getattr(statement, where, ()):
+            _refuse_text(statement)
+
+
 # -- reading ------------------------------------------------------------------------------------
 
 
 def _wall_select(statement: Select[Any], eyes: Eyes) -> None:
+    _check_words(statement)
+    if statement._memoized_select_entities:
+        raise PolicyMissing("Say which columns before what they are joined with: here a join is hidden.")
     froms = statement.get_final_froms()
     if statement._setup_joins:
         # joins that were asked for by method are none yet; what is added would hide what they join
@@ -216,13 +257,20 @@ def _wall_join(join: Join, eyes: Eyes) -> None:
 
 
 def _always(one: Any) -> Iterator[FromClause]:
-    """The tables whose rows are always there: not those on the far side of an outer join."""
-    if isinstance(one, Join):
+    """The tables whose rows are always there: not those on the far side of an outer join.
+
+    Raises PolicyMissing for what is neither a table nor a query, which has its walls already.
+    """
+    if isinstance(one, FromGrouping):
+        yield from _always(one.element)
+    elif isinstance(one, Join):
         yield from _always(one.left)
         if not one.isouter:
             yield from _always(one.right)
-    elif isinstance(one, Table) or (isinstance(one, Alias) and isinstance(one.element, Table)):
+    elif (isinstance(one, Alias) and isinstance(one.element, (Table, Alias))) or isinstance(one, Table):
         yield one
+    elif not isinstance(one, (Alias, Subquery, CTE, Lateral, Values)):
+        raise PolicyMissing(f"There is no telling whose the rows of {one} are.")
 
 
 def _seen(tables: Iterable[FromClause], eyes: Eyes) -> Iterator[Clause]:
@@ -241,14 +289,23 @@ def _policy(table: Table) -> Policy:
 
 
 def _wall_change(statement: Update | Delete, eyes: Eyes) -> None:
+    _check_words(statement)
     table = _target(statement)
     policy = _policy(table)
-    extra = {one for part in statement._where_criteria for one in part._from_objects if one is not table}
-    if extra:
+    told = (*statement._where_criteria, *statement._returning, *_new_values(statement))
+    if any(one is not table for part in told for one in part._from_objects):
         raise PolicyMissing(f"Put what else {table.name} is changed by into a subquery.")
     change: Question = policy.updates if isinstance(statement, Update) else policy.deletes
     # what can't be seen can't be changed, as PostgreSQL has it
     statement._where_criteria += (policy.sees(table, eyes), change(table, eyes))
+
+
+def _new_values(statement: Update | Delete) -> Iterator[Any]:
+    given = getattr(statement, "_values", None) or {}
+    ordered = getattr(statement, "_ordered_values", None) or ()
+    for value in (*given.values(), *(value for _, value in ordered)):
+        if isinstance(value, ClauseElement):
+            yield value
 
 
 def _check_fixed(statement: Update, rows: Sequence[Mapping[str, object]]) -> None:
@@ -260,6 +317,7 @@ def _check_fixed(statement: Update, rows: Sequence[Mapping[str, object]]) -> Non
 
 
 def _wall_insert(statement: Insert, eyes: Eyes) -> None:
+    _check_words(statement)
     table = _target(statement)
     policy = _policy(table)
     if statement.select is not None:

@@ -71,9 +71,9 @@ def get_access(
     role = find_role(connection, room_id, actor.user_id)
     if can(role, action, is_admin=actor.is_admin):
         return Access(room, role)
-    if room.visibility == "public" or can(role, "see", is_admin=actor.is_admin):
-        raise Forbidden
-    raise RoomNotFound
+    is_known = room.visibility == "public" or can(role, "see", is_admin=actor.is_admin)
+    # in the trash it is there for its owner alone
+    raise Forbidden if is_known and room.deleted_at is None else RoomNotFound
 
 
 def touch_access(connection: Connection, room_id: str, now: datetime) -> None:

@@ -46,7 +46,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.sql import visitors
-from sqlalchemy.sql.selectable import FromGrouping
+from sqlalchemy.sql.selectable import FromGrouping, TableClause
 
 from db.errors import PolicyMissing, RowRefused
 from db.eyes import PARAMETER, ActorEyes, Clause, Eyes
@@ -156,7 +156,7 @@ def check_free(statement: Any) -> None:
             raise PolicyMissing(
                 f"Say who asks for {element.name}: as_user(database, actor) or as_system(database)."
             )
-        if element.__visit_name__ == "table" and not isinstance(element, Table) and is_declared(element.name):
+        if isinstance(element, TableClause) and is_declared(element.name):
             raise PolicyMissing(f"Say who asks for {element.name}, and take it from db.tables: as_system.")
         if element.__visit_name__ in _TEXT:
             raise PolicyMissing("Say who asks: as_user(database, actor) or as_system(database).")

@@ -143,7 +143,10 @@ def _has_role(user_id: str | ColumnElement[str], roles: Collection[str]) -> Colu
     own, owner = room_members.alias("own"), room_members.alias("owner")
     return or_(
         rooms.c.default_role.in_(roles),
-        exists().where(own.c.room_id == rooms.c.id, own.c.user_id == user_id, own.c.role.in_(roles)),
+        # said, for by itself a query is of the one right around it alone, and the person may be further out
+        exists()
+        .where(own.c.room_id == rooms.c.id, own.c.user_id == user_id, own.c.role.in_(roles))
+        .correlate_except(own),
         and_(
             rooms.c.creator_id == user_id,
             ~exists().where(owner.c.room_id == rooms.c.id, owner.c.role == "owner"),

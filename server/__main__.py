@@ -2,8 +2,11 @@
 
 Owns: that `kanvas serve` is supervised before anything is imported that takes memory or time. Does not own:
 commands and their words (cli.py), which say the same without it.
+Rule: a server starts with the garbage collector off, which would go through all that is imported again and
+again, a fifth of the start; it is on when the server listens (serve.py).
 """
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -18,6 +21,8 @@ def main() -> NoReturn:
     is_serve = sys.argv[1:2] == ["serve"] and "--help" not in sys.argv
     if is_serve and not is_off and supervisor.is_possible():
         supervisor.supervise()
+    if is_serve:
+        gc.disable()
     from server.cli import main as command  # noqa: PLC0415
 
     command()

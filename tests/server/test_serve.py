@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -141,7 +142,8 @@ def test_free_port_is_free() -> None:
 
 
 async def test_an_order_to_drain_ends_the_server_as_a_signal_does(tmp_path: Path) -> None:
-    """M9: what the operator's order calls is the server's own graceful stop."""
+    """M9: what the operator's order calls is the server's own graceful stop. What started with the garbage
+    collector off has it on when it serves."""
     settings = Settings(data_dir=tmp_path, port=0)
     upgrade(settings.effective_database_url)
     # the server keeps the handlers to the end of its process, which is not the end of ours
@@ -149,13 +151,17 @@ async def test_an_order_to_drain_ends_the_server_as_a_signal_does(tmp_path: Path
     try:
         async with open_services(settings) as services:
             server = KanvasServer(server_config(create_app(settings, services)), services, lambda: None)
+            gc.disable()
             running = asyncio.create_task(server.serve(bind("127.0.0.1", 0)))
             async with asyncio.timeout(60):
                 while services.oversight.stop is None:
                     await asyncio.sleep(0.01)
+                assert gc.isenabled()
                 services.oversight.stop()
                 await running
             assert services.readiness.phase == "draining"
     finally:
+        gc.enable()
+        gc.unfreeze()
         for one, handler in before.items():
             signal.signal(one, handler)

@@ -2,7 +2,7 @@
 import "./assetpath";
 import "./styles/base.css";
 import "./styles/controls.css";
-import "./styles/toasts.css";
+import "./styles/notices.css";
 import "./styles/welcome.css";
 import { createRoot } from "react-dom/client";
 import { App } from "./app/App";

@@ -6,6 +6,7 @@ Owns: what of an entry whom it is shown to, and cells that no spreadsheet runs. 
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -31,7 +32,10 @@ COLUMNS: Final = (
     "room_id",
     "details",
 )
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"
+"""What a formula begins with, also in full width, which some spreadsheets read as the same."""
+FORMULA: Final = re.compile(rf"\A(?=[{SIGNS}\t\r\n])|(?<=[;|])(\s*)(?=[{SIGNS}])")
+"""Where one would begin: at the beginning, and behind what parts cells elsewhere than a comma does."""
 
 
 class EntryOut(Out):
@@ -111,5 +115,5 @@ def to_rows(entries: Sequence[EntryOut], *, has_head: bool) -> bytes:
 
 
 def to_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    """Text that no spreadsheet takes for a formula, whole or cut at another sign than the comma."""
+    return FORMULA.sub(r"\1'", text)

@@ -170,6 +170,22 @@ def test_no_cell_is_a_formula(text: str) -> None:
     assert to_cell(f"a{text}") == f"a{text}"
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("Eve;=1+1", "Eve;'=1+1"),
+        ("Eve; \t@SUM(1)", "Eve; \t'@SUM(1)"),
+        ('{"from":"x;-1"}', '{"from":"x;\'-1"}'),
+        ("a\tb|=c", "a\tb|'=c"),
+        ("\uff1d1+1", "'\uff1d1+1"),
+        ("a; b = c", "a; b = c"),
+    ],
+)
+def test_no_part_of_a_cell_is_one_either(text: str, cell: str) -> None:
+    """Y9: where a comma is what parts the digits of a number, spreadsheets part cells at semicolons."""
+    assert to_cell(text) == cell
+
+
 async def test_names_of_people_reach_csv_tamed(tmp_path: Path, empty_database: Path) -> None:
     """Y9: whoever is called a formula is text in the file."""
     async with open_edge(tmp_path, empty_database) as edge:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Row,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal,
@@ -271,8 +272,17 @@ def cut(connection: Connection, chain: str, before: datetime, now: datetime) -> 
     return gone
 
 
-def purge_cut(connection: Connection, limit: int) -> int:
-    """Remove entries that left their chains; how many."""
+def list_cut(connection: Connection, limit: int) -> list[str]:
+    """Chains with entries that left them and are not removed yet. Looks at the end of every chain."""
     e, h = audit_events.c, audit_heads.c
-    due = select(e.chain, e.seq).join(audit_heads, h.chain == e.chain).where(e.seq < h.first_seq).limit(limit)
-    return connection.execute(delete(audit_events).where(tuple_(e.chain, e.seq).in_(due))).rowcount
+    left = exists().where(e.chain == h.chain, e.seq < h.first_seq)
+    return list(connection.execute(select(h.chain).where(h.first_seq > 1, left).limit(limit)).scalars())
+
+
+def purge_cut(connection: Connection, chain: str, limit: int) -> int:
+    """Remove entries that left a chain, the oldest first; how many. A range of its key."""
+    e, h = audit_events.c, audit_heads.c
+    first_seq = select(h.first_seq).where(h.chain == chain).scalar_subquery()
+    oldest = select(func.min(e.seq)).where(e.chain == chain).scalar_subquery()
+    gone = delete(audit_events).where(e.chain == chain, e.seq < first_seq, e.seq < oldest + limit)
+    return connection.execute(gone).rowcount

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
-from db.audit import SERVER, Event, append, cut, list_expiring, purge_cut
+from db.audit import SERVER, Event, append, cut, list_cut, list_expiring, purge_cut
 from db.scopes import Transactions
 
 log = structlog.get_logger("kanvas.audit")
@@ -27,8 +27,10 @@ async def keep_recent(database: Transactions, kept: timedelta, now: datetime) ->
     gone = 0
     for chain in await database.read(partial(list_expiring, before=before, limit=CHAINS)):
         gone += await database.write(partial(cut, chain=chain, before=before, now=now))
-    while await database.write(partial(purge_cut, limit=ROWS)):
-        pass
+    while chains := await database.read(partial(list_cut, limit=CHAINS)):
+        for chain in chains:
+            while await database.write(partial(purge_cut, chain=chain, limit=ROWS)) == ROWS:
+                pass
     if gone:
         log.info("audit log cut", entries=gone)
     return gone

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.event import listen, remove
 
 from db.audit import (
     SERVER_CHAIN,
@@ -16,6 +18,7 @@ from db.audit import (
     append,
     cut,
     find_head,
+    list_cut,
     list_entries,
     list_expiring,
     purge_cut,
@@ -262,9 +265,11 @@ async def test_old_entries_leave_by_a_cut(both: Database) -> None:
     assert await both.read(partial(list_expiring, before=before, limit=9)) == ["room-1"]
     assert await both.write(partial(cut, chain="room-1", before=before, now=now)) == 3
     assert await check(both) == []
-    assert await both.write(partial(purge_cut, limit=2)) == 2
-    assert await both.write(partial(purge_cut, limit=2)) == 1
-    assert await both.write(partial(purge_cut, limit=2)) == 0
+    assert await both.read(partial(list_cut, limit=9)) == ["room-1"]
+    assert await both.write(partial(purge_cut, chain="room-1", limit=2)) == 2
+    assert await both.write(partial(purge_cut, chain="room-1", limit=2)) == 1
+    assert await both.write(partial(purge_cut, chain="room-1", limit=2)) == 0
+    assert await both.read(partial(list_cut, limit=9)) == []
     kept = await entries(both)
     assert [one.seq for one in kept] == [4, 5, 6]
     assert (kept[-1].action, kept[-1].actor_id, kept[-1].target) == (EXPIRE, "@server", "3 entries")
@@ -273,10 +278,30 @@ async def test_old_entries_leave_by_a_cut(both: Database) -> None:
 
     # everything goes but the cut itself, and for that alone there is no further one
     assert await both.write(partial(cut, chain="room-1", before=now + timedelta(days=9), now=now)) == 3
-    await both.write(partial(purge_cut, limit=9))
+    await both.write(partial(purge_cut, chain="room-1", limit=9))
     assert [one.action for one in await entries(both)] == [EXPIRE]
     assert await both.read(partial(list_expiring, before=now + timedelta(days=999), limit=9)) == []
     assert await check(both) == []
+
+
+async def test_removing_what_was_cut_reads_nothing_else(database: Database) -> None:
+    """Y6: edits wait for the same writer, so it looks at one chain, however many there are."""
+    ran: list[tuple[str, Any]] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, params: Any, _context: Any, _many: bool) -> None:
+        ran.append((statement, params))
+
+    def purge(connection: Connection) -> list[str]:
+        listen(connection.engine, "before_cursor_execute", note)
+        purge_cut(connection, "room-1", 1000)
+        remove(connection.engine, "before_cursor_execute", note)
+        plans = [connection.exec_driver_sql("EXPLAIN QUERY PLAN " + one, params) for one, params in ran]
+        return [str(row[-1]) for plan in plans for row in plan]
+
+    await fill(database, 3)
+    told = await database.write(purge)
+    assert any(line.startswith("SEARCH audit_events") for line in told)
+    assert not any("SCAN" in line for line in told), told
 
 
 async def test_entries_are_found_by_what_is_asked(both: Database) -> None:

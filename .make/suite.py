@@ -25,8 +25,8 @@ from report import ROOT, say, wait
 BIN = VENV / "bin"
 # The checks before pytest share the cores; pytest has them alone, because its tests measure time.
 TOGETHER = max(2, min(4, os.cpu_count() or 2))
-# Two: three take 380 s instead of 450, but browsers that wait for a server's start get in each other's way.
-PYTEST = (PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile")
+# Three on two cores: most of a test of live servers and browsers is waiting (two use 40 % of them).
+PYTEST = (PYTHON, "-m", "pytest", "-n", "3", "--dist", "loadfile")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(900
 SEEDS = (
     [int(os.environ["TEST_SEED"])]
     if "TEST_SEED" in os.environ
-    else range(int(os.environ.get("TEST_MONKEY_SEEDS", "2")))
+    else range(int(os.environ.get("TEST_MONKEY_SEEDS", "1")))
 )
 ROUNDS = 3
 ACTIONS = 12

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from ulid import ULID
 
 from db.accounts import find_named, list_admins, put_account, set_admin
-from db.audit import Event, append
+from db.audit import OPERATOR, Event, append
 from db.revocations import put_user_until
 from db.scopes import as_system
 from db.sessions import remove_sessions
@@ -24,9 +24,6 @@ from server.mail.addresses import fold_email, name_of_email
 from server.settings import Settings
 
 T = TypeVar("T")
-
-COMMAND = "kanvas admin"
-"""Who did it, as the audit log has it."""
 
 
 def grant(settings: Settings, who: str) -> str:
@@ -89,7 +86,7 @@ def _email(who: str) -> str | None:
 
 
 def _note(connection: Connection, action: str, user: User, now: datetime) -> None:
-    append(connection, Event(at=now, actor_id="", actor_name=COMMAND, action=action, target=user.id))
+    append(connection, Event(now, *OPERATOR, action, target=user.id))
 
 
 def _line(user: User) -> str:

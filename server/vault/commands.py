@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection
 
-from db.audit import Event, append
+from db.audit import OPERATOR, Event, append
 from db.cipher import DataKey, list_keys, newest
 from db.database import Database
 from db.keys import await_writers, change_key, delete_key
@@ -33,7 +33,6 @@ from server.vault.survey import Survey, count_all
 
 Say = Callable[[str], None]
 
-ACTOR: Final = "kanvas keys"
 NO_MASTERS: Final = (
     "KANVAS_ENCRYPTION_KEYS must be set, to the master keys of the server; "
     "make one with: openssl rand -base64 32"
@@ -194,7 +193,7 @@ def _forget(connection: Connection, key_id: str) -> None:
 
 def _record(connection: Connection, action: str, target: str, now: datetime) -> None:
     details = json.dumps({"by": "command line"})
-    append(connection, Event(now, ACTOR, ACTOR, action, target=target, details=details))
+    append(connection, Event(now, *OPERATOR, action, target=target, details=details))
 
 
 def _moment(at: datetime | None) -> str:

@@ -72,7 +72,10 @@ def token_of(mail: dict[str, str]) -> str:
 async def audited(edge: Edge, room_id: str) -> list[str]:
     """What was noted of a room since it was made, in order."""
     statement = select(audit_events.c.action).where(
-        audit_events.c.chain == room_id, audit_events.c.action != "room.create"
+        audit_events.c.chain == room_id,
+        audit_events.c.action != "room.create",
+        # refusals are written in their own time
+        audit_events.c.result == "done",
     )
     return await edge.database.read(
         lambda conn: list(conn.execute(statement.order_by(audit_events.c.seq)).scalars())

@@ -139,7 +139,8 @@ async def test_a_thread_from_its_begin_to_its_end(tmp_path: Path, empty_database
 
         def read(conn: Any) -> tuple[list[str], list[str]]:
             kept = [row.body for row in conn.execute(select(comments.c.body))]
-            told = [row.action for row in conn.execute(select(audit_events).order_by(audit_events.c.seq))]
+            done = select(audit_events).where(audit_events.c.result == "done")
+            told = [row.action for row in conn.execute(done.order_by(audit_events.c.seq))]
             return kept, told
 
         kept, told = await edge.database.read(read)

@@ -39,9 +39,6 @@ PLAIN: Final[tuple[Column[Any], ...]] = (
     rooms.c.creator_id,
     uploads.c.user_id,
     assets.c.user_id,
-    comments.c.author_id,
-    comment_threads.c.created_by,
-    comment_threads.c.resolved_by,
     personal_tokens.c.user_id,
     invitations.c.user_id,
     invitations.c.invited_by,
@@ -49,6 +46,14 @@ PLAIN: Final[tuple[Column[Any], ...]] = (
     share_links.c.created_by,
 )
 """Columns that name somebody, in tables where one may be named any number of times."""
+
+WRITTEN: Final[tuple[tuple[Column[Any], Column[Any]], ...]] = (
+    (comments.c.author_id, comments.c.thread_id),
+    (comment_threads.c.created_by, comment_threads.c.id),
+    (comment_threads.c.resolved_by, comment_threads.c.id),
+)
+"""The same of comments, and of which thread each is: whoever writes or resolves has read it (X4), and what
+somebody has read is found without a look at all comments there are, while edits wait for the writer."""
 
 
 def adopt(connection: Connection, guest_id: str, account_id: str, now: datetime) -> bool:
@@ -84,6 +89,10 @@ def _move(connection: Connection, guest_id: str, account_id: str, now: datetime)
     _move_members(connection, guest_id, account_id, now)
     for column in PLAIN:
         connection.execute(update(column.table).where(column == guest_id).values({column.name: account_id}))
+    read = _of(comment_reads.c.thread_id, comment_reads.c.user_id, guest_id)
+    for column, thread_id in WRITTEN:
+        mine = update(column.table).where(thread_id.in_(read), column == guest_id)
+        connection.execute(mine.values({column.name: account_id}))
     connection.execute(
         update(jobs).where(jobs.c.user_id == guest_id, jobs.c.state == "queued").values(user_id=account_id)
     )

@@ -281,28 +281,6 @@ def mark_read(connection: Connection, room_id: str, thread_id: str, user_id: str
 # -- people and time ----------------------------------------------------------------------------
 
 
-def move_comments(connection: Connection, guest_id: str, user_id: str) -> None:
-    """What the guest wrote, resolved and read, and who mentioned them, is the account's from now on (X8).
-
-    Found by what the guest has read, for whoever writes or resolves has read.
-    """
-    t, m, r = comment_threads, comment_mentions, comment_reads
-    theirs = select(r.c.thread_id).where(r.c.user_id == guest_id)
-    connection.execute(
-        update(comments)
-        .where(comments.c.thread_id.in_(theirs), comments.c.author_id == guest_id)
-        .values(author_id=user_id)
-    )
-    for column in (t.c.created_by, t.c.resolved_by):
-        connection.execute(update(t).where(t.c.id.in_(theirs), column == guest_id).values({column: user_id}))
-    both = select(m.c.comment_id).where(m.c.user_id == user_id)
-    connection.execute(delete(m).where(m.c.user_id == guest_id, m.c.comment_id.in_(both)))
-    connection.execute(update(m).where(m.c.user_id == guest_id).values(user_id=user_id))
-    for row in connection.execute(select(r).where(r.c.user_id == guest_id)).all():
-        mark_read(connection, row.room_id, row.thread_id, user_id, row.read_at)
-    connection.execute(delete(r).where(r.c.user_id == guest_id))
-
-
 def purge_threads(connection: Connection, before: datetime, limit: int) -> int:
     """Forget threads that were removed before this; how many, at most `limit`.
 

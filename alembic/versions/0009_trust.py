@@ -197,6 +197,13 @@ def _make_members() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(
+        "ix_room_members_invited_by",
+        "room_members",
+        ["invited_by"],
+        sqlite_where=sa.text("invited_by IS NOT NULL"),
+        postgresql_where=sa.text("invited_by IS NOT NULL"),
+    )
+    op.create_index(
         "ix_room_members_link",
         "room_members",
         ["link_id"],

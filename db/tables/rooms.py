@@ -153,6 +153,13 @@ Index(
     sqlite_where=room_members.c.role == "owner",
     postgresql_where=room_members.c.role == "owner",
 )
+# Whom a guest let in who becomes an account.
+Index(
+    "ix_room_members_invited_by",
+    room_members.c.invited_by,
+    sqlite_where=room_members.c.invited_by.is_not(None),
+    postgresql_where=room_members.c.invited_by.is_not(None),
+)
 # Who came by a link.
 Index(
     "ix_room_members_link",

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Text, func, select
+from sqlalchemy.event import listen, remove
 
 from db.access import find_role
 from db.accounts import (
@@ -240,7 +241,9 @@ def belongings(connection: Connection, user_id: str, other_id: str, n: int) -> N
         )
     )
     connection.execute(comment_mentions.insert().values(comment_id="c-r1", **of_room))
-    connection.execute(comment_reads.insert().values(thread_id="t-r1", read_at=at, **of_room))
+    # whoever writes has read
+    for thread_id in ("t-r1", f"t{n}"):
+        connection.execute(comment_reads.insert().values(thread_id=thread_id, read_at=at, **of_room))
     connection.execute(
         personal_tokens.insert().values(
             id=f"p{n}", user_id=user_id, name="x", token_hash=bytes([n]), scopes="", created_at=NOW
@@ -274,6 +277,30 @@ def named(connection: Connection, user_id: str) -> dict[str, int]:
     return found
 
 
+async def test_it_reads_no_large_table_whole(database: Database) -> None:
+    """T5: edits wait for the same writer, however much others have written."""
+    ran: list[tuple[str, Any]] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, params: Any, _context: Any, _many: bool) -> None:
+        ran.append((statement, params))
+
+    def work(connection: Connection) -> list[str]:
+        people(connection)
+        belongings(connection, "fox", "host", 1)
+        belongings(connection, "ada", "host", 2)
+        listen(connection.engine, "before_cursor_execute", note)
+        assert adopt(connection, "fox", "ada", LATER)
+        remove(connection.engine, "before_cursor_execute", note)
+        plans = [connection.exec_driver_sql("EXPLAIN QUERY PLAN " + one, params) for one, params in ran]
+        return [str(row[-1]) for plan in plans for row in plan]
+
+    told = await database.write(work)
+    read_whole = {line.split()[1] for line in told if line.startswith("SCAN")}
+    # what is open now, a few for each room; a week of jobs
+    small = {"invitations", "share_links", "room_exclusions", "jobs"}
+    assert read_whole <= {*small, "own", "held"}, read_whole
+
+
 async def test_whatever_names_the_guest_names_the_account(both: Database) -> None:
     """T5: in every table, also in those that hold one row for each; and only history still says the guest.
 
@@ -297,7 +324,8 @@ async def test_whatever_names_the_guest_names_the_account(both: Database) -> Non
                  "comment_threads.resolved_by", "personal_tokens.user_id", "invitations.user_id",
                  "invitations.invited_by", "share_links.created_by")  # fmt: skip
         assert {name: told[name] for name in twice} == dict.fromkeys(twice, 2)
-        once = ("comment_mentions.user_id", "comment_reads.user_id", "room_exclusions.user_id",
+        assert told["comment_reads.user_id"] == 3
+        once = ("comment_mentions.user_id", "room_exclusions.user_id",
                 "user_sessions.user_id", "rooms.creator_id", "room_members.user_id")  # fmt: skip
         assert {name: told[name] for name in once} == dict.fromkeys(once, 1)
         assert told["room_participants.user_id"] == 2

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import select, update
 
 from db import comments as stored
+from db.adoption import adopt
 from db.rooms import record_participant
 from db.tables import audit_events, comment_threads, comments, room_members, rooms
 from db.users import put_user
@@ -502,7 +504,8 @@ async def test_a_guests_comments_are_the_accounts(tmp_path: Path, empty_database
         mine = await board.begin(guest)
         theirs = await board.begin(ada, mentions=[guest.user_id, account.user_id])
         await guest.ask("PATCH", f"{board.path}/{theirs['id']}", json={"resolved": True})
-        await edge.database.write(lambda conn: stored.move_comments(conn, guest.user_id, account.user_id))
+        moved = partial(adopt, guest_id=guest.user_id, account_id=account.user_id, now=edge.services.now())
+        assert await edge.database.write(moved)
         found = {one["id"]: one for one in (await board.list(account))["items"]}
         assert found[mine["id"]]["created_by"]["id"] == account.user_id
         assert found[mine["id"]]["comments"][0]["author"]["id"] == account.user_id

@@ -21,6 +21,13 @@ async def begin(person: Person, x: float, y: float, body: str) -> None:
     await expect(person.page.get_by_test_id("remark")).to_contain_text(body)
 
 
+ESCAPE_AT_ONCE = """() => { new MutationObserver((_, self) => {
+  if (!document.querySelector("[data-testid=remark]")) return;
+  self.disconnect();
+  document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+}).observe(document.body, { childList: true, subtree: true }); }"""
+
+
 async def centre(pin: Locator) -> tuple[float, float]:
     box = await pin.bounding_box()
     assert box is not None
@@ -124,10 +131,10 @@ async def test_the_keyboard_and_a_telephone_do_it_too(
     await ada.page.keyboard.press("c")
     await ada.page.keyboard.press("Enter")
     await ada.page.keyboard.type("In the middle; c is a letter")
+    # as soon as the comment is there the keys are the panel's, however fast somebody types
+    await ada.ask(ESCAPE_AT_ONCE)
     await ada.page.keyboard.press("Control+Enter")
-    await expect(ada.page.get_by_test_id("remark")).to_contain_text("c is a letter")
-    await ada.page.keyboard.press("Escape")
-    await expect(ada.page.get_by_test_id("thread-row")).to_have_count(1)
+    await expect(ada.page.get_by_test_id("thread-row")).to_contain_text("c is a letter")
     await ada.page.keyboard.press("Escape")
     await expect(ada.page.get_by_test_id("comments")).to_have_count(0)
 

@@ -4,7 +4,7 @@
  * Not modal: the canvas stays usable. On a small screen it is a sheet from below. Escape goes back, then closes, and the
  * focus returns to where it was.
  */
-import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import type { Place, Thread, Words } from "../api/comments";
 import type { Person } from "../api/types";
 import { ago, count } from "../app/time";
@@ -47,7 +47,8 @@ export function CommentPanel(props: CommentPanelProps): ReactNode {
       if (opener.current instanceof HTMLElement && opener.current.isConnected) opener.current.focus();
     };
   }, []);
-  useEffect(() => {
+  // Before anything else can happen: a key pressed meanwhile would be the canvas's.
+  useLayoutEffect(() => {
     if (view !== "draft") panel.current?.querySelector<HTMLElement>("[data-autofocus]")?.focus({ preventScroll: true });
   }, [view, thread?.id]);
 

@@ -65,6 +65,8 @@ async def test_it_fits_a_phone(browser: Browser, server: LiveServer, everyone: l
         ada, "POST", "/api/v1/rooms", {"title": "A room with a name that is long enough to wrap"}
     )
     await ada.enter(made["id"])
+    # there the button is in the bar's menu
+    await ada.page.get_by_test_id("room-more").click()
     drawer = await open_activity(ada.page)
     await expect(drawer.get_by_test_id("activity")).to_have_count(1)
     box = await drawer.bounding_box()

@@ -70,7 +70,7 @@ def token_of(mail: dict[str, str]) -> str:
 
 
 async def audited(edge: Edge, room_id: str) -> list[str]:
-    """What was noted of a room since it was made, in order."""
+    """What was done in a room since it was made, in order; not what was refused."""
     statement = select(audit_events.c.action).where(
         audit_events.c.chain == room_id,
         audit_events.c.action != "room.create",

@@ -14,7 +14,7 @@ from db.access import touch_access
 from db.database import open_database
 from db.queue import enqueue, find_job
 from db.rooms import update_room
-from db.scopes import Transactions
+from db.scopes import Transactions, as_system
 from db.tables import room_members
 from db.users import put_user
 from party import wire
@@ -342,10 +342,10 @@ async def at_the_door(
             update_room(conn, "r-1", visibility="unlisted", default_role="none", now=now)
             put_role(conn, "r-1", "ben", "editor", now)
 
-        await adapter.write(fill)
+        await as_system(adapter).write(fill)
         journal = TestJournal()
         journal.create("r-1")
-        database = Failing(adapter)
+        database = Failing(as_system(adapter))
         async with open_hub(journal, Limits()) as hub, asyncio.TaskGroup() as tasks:
             keeper = RoleKeeper(database, hub, lambda: datetime.now(UTC))
             looking = tasks.create_task(keeper.look_forever())

@@ -141,13 +141,16 @@ async def test_a_thread_from_its_begin_to_its_end(tmp_path: Path, empty_database
 
         def read(conn: Any) -> tuple[list[str], list[str]]:
             kept = [row.body for row in conn.execute(select(comments.c.body))]
-            done = select(audit_events).where(audit_events.c.result == "done")
-            told = [row.action for row in conn.execute(done.order_by(audit_events.c.seq))]
+            done = select(audit_events.c.action).where(
+                audit_events.c.chain == board.room_id, audit_events.c.result == "done"
+            )
+            told = list(conn.execute(done.order_by(audit_events.c.seq)).scalars())
             return kept, told
 
         kept, told = await edge.database.read(read)
         assert kept == ["", ""]
         assert told == [
+            "room.create",
             "comment.create",
             "comment.change",
             "comment.reply",

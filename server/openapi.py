@@ -21,6 +21,7 @@ REF: Final = "#/components/schemas/{model}"
 
 TAGS: Final = {
     "sign-in": "Who you are: guest names, tokens, the session cookie.",
+    "account": "Where you are signed in, and your personal tokens.",
     "rooms": "Rooms, who is in them, and the trash.",
     "sharing": "Members of a room, invitations into it, links that let people in.",
     "assets": "Images and files of a room: uploaded, checked, read, listed.",

@@ -30,8 +30,7 @@ async def test_every_route_of_the_api_is_declared(tmp_path: Path, empty_database
         served = {route.path for route in edge.app.routes if isinstance(route, Route)}
         declared = set((await edge.http.get("/api/v1/openapi.json")).json()["paths"])
     pages = {"/", "/r/{room_id}", "/l/{token}", "/i/{token}", "/signin/{token}", "/mailbox", "/admin"}
-    pages |= {"/account"}
-    pages |= {"/static/{name:path}", "/fonts/{name:path}", "/{name}"}
+    pages |= {"/account", "/static/{name:path}", "/fonts/{name:path}", "/{name}"}
     assert {path.replace(":path}", "}") for path in served - pages} == declared
     assert pages <= served
 

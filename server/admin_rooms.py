@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import Field, JsonValue
 from starlette.responses import Response
 
 from db.rooms import find_names
@@ -23,12 +23,12 @@ from server.problems import AdminsOnly, NodeNotFound
 from server.registry import Api, Body, Call, Out, Path, Query, Reply, answer, no_content
 from server.rooms import RoomPath
 from server.sign_in import UserOut
-from server.text import whole
+from server.text import Whole
 
 api = Api()
 
 MOST_S: Final = 365 * 86_400
-Seconds = Annotated[int, Field(ge=0, le=MOST_S), BeforeValidator(whole)]
+Seconds = Annotated[Whole, Field(ge=0, le=MOST_S)]
 
 
 class NodePath(Path):

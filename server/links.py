@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 from pydantic_core import PydanticCustomError
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -50,7 +50,7 @@ from server.sharing import (
     take_seat,
 )
 from server.sign_in import UserOut
-from server.text import Search, whole
+from server.text import Search, Whole
 
 api = Api()
 
@@ -83,7 +83,7 @@ class NewLink(Body):
     role: GivenRole = Field(description="What it gives")
     label: Search = Field(default="", description="To tell it from others")
     expires_at: Moment | None = Field(default=None, description="When it stops opening; null: never")
-    max_uses: Annotated[int, BeforeValidator(whole), Field(ge=1, le=MOST_USES)] | None = Field(
+    max_uses: Annotated[Whole, Field(ge=1, le=MOST_USES)] | None = Field(
         default=None, description="How many people it lets in; null: any number"
     )
     password: str | None = Field(

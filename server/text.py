@@ -8,7 +8,7 @@ visible in it; the ends are trimmed after the check, so the schema says exactly 
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 _CONTROL: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff"
@@ -28,11 +28,6 @@ _SEARCH: Final = re.compile(SEARCH_PATTERN.removesuffix("$") + r"\Z")
 # two searches, for the whole pattern takes the square of the length on text with a wrong last character
 _WRONG_IN_REMARK: Final = re.compile(rf"[{_CONTROL_BUT_LINES}]")
 _VISIBLE: Final = re.compile(rf"[^{_CONTROL}{_INVISIBLE}]")
-
-
-def whole(value: object) -> object:
-    """A whole number as JSON may write it: it knows no integers, and to JSON Schema 3.0 is one."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def check_line(value: str) -> str:
@@ -65,6 +60,12 @@ def whole_number(value: object) -> object:
         raise PydanticCustomError("int_parsing", "Give a whole number.")
     return value
 
+
+Whole = Annotated[
+    int,
+    BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value),
+]
+"""A whole number in a body: JSON knows no integers, and to JSON Schema 3.0 is one."""
 
 Name = Annotated[
     str,

@@ -6,10 +6,12 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from pydantic import ValidationError
 from starlette.routing import Route
 
 from server.app import all_operations
 from server.openapi import build_document
+from server.registry import Body
 from server.text import LINE_PATTERN, REMARK_PATTERN, SEARCH_PATTERN
 from tests.server.edge import open_edge
 
@@ -73,6 +75,20 @@ def test_every_schema_is_sound(document: dict[str, Any]) -> None:
             assert schema["additionalProperties"] is False, name
     for reference in re.findall(r"'\$ref': '([^']+)'", text):
         assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+
+
+def test_a_whole_number_may_be_written_as_json_writes_it(document: dict[str, Any]) -> None:
+    """1.0 is an integer to JSON Schema, and to who has no other numbers."""
+    seen = 0
+    for model in Body.__subclasses__():
+        for name, schema in model.model_json_schema()["properties"].items():
+            if "integer" in str(schema):
+                value = "[1.0]" if schema.get("type") == "array" else "1.0"
+                with pytest.raises(ValidationError) as refused:
+                    model.model_validate_json(f'{{"{name}": {value}, "unknown": 0}}')
+                assert "int_type" not in [one["type"] for one in refused.value.errors()], (model, name)
+                seen += 1
+    assert seen >= 6
 
 
 @pytest.mark.parametrize("pattern", [LINE_PATTERN, REMARK_PATTERN, SEARCH_PATTERN])

@@ -217,6 +217,7 @@ async def invite(call: Call, path: RoomPath, body: NewInvitation) -> Response:
         return made
 
     made = await call.database.write(ask_in)
+    services.people.tell(path.room_id)
     if body.email is not None:
         services.jobs.wake()
     return answer(_out(made), status=201)
@@ -285,6 +286,7 @@ async def withdraw_invitation(call: Call, path: RoomInvitationPath) -> Response:
         call.record(conn, "invitation.withdraw", room_id=room.id, target=path.invitation_id)
 
     await call.database.write(withdraw)
+    call.services.people.tell(path.room_id)
     return no_content()
 
 
@@ -411,6 +413,8 @@ async def _accept(
     entered, is_changed = await as_system(call.services.database).write(accept)
     if is_changed:
         await call.services.access.changed(entered.room_id)
+    # also where no role changed: an invitation less is open
+    call.services.people.tell(entered.room_id)
     return answer(entered)
 
 
@@ -433,14 +437,15 @@ async def decline_invitation(call: Call, path: InvitationPath) -> Response:
     """One of your list."""
     now = call.services.now()
 
-    def decline(conn: Connection) -> None:
+    def decline(conn: Connection) -> str:
         found = queries.find_for(conn, path.invitation_id, call.identity.user_id, now)
         room = find_room(conn, found.room_id, is_to_change=True) if found is not None else None
         if room is None or not queries.close_invitation(conn, room.id, path.invitation_id, "declined", now):
             raise InvitationNotFound
         call.record(conn, "invitation.decline", room_id=room.id, target=path.invitation_id)
+        return room.id
 
-    await as_system(call.services.database).write(decline)
+    call.services.people.tell(await as_system(call.services.database).write(decline))
     return no_content()
 
 

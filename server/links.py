@@ -204,6 +204,7 @@ async def make_link(call: Call, path: RoomPath, body: NewLink) -> Response:
         return made
 
     made = await call.database.write(make)
+    services.people.tell(path.room_id)
     url = f"{shown_origin(call.request, services.settings)}/l/{token}"
     return answer(MadeLink.model_validate({**_fields(made, now), "token": token, "url": url}), status=201)
 
@@ -260,6 +261,7 @@ async def revoke_room_link(call: Call, path: LinkPath) -> Response:
 
     await call.database.write(revoke)
     await call.services.access.changed(path.room_id)
+    call.services.people.tell(path.room_id)
     return no_content()
 
 
@@ -341,6 +343,7 @@ async def redeem_link(call: Call, body: Redeem) -> Response:
     entered, is_changed = await system.write(redeem)
     if is_changed:
         await services.access.changed(entered.room_id)
+        services.people.tell(entered.room_id)
     return answer(entered)
 
 

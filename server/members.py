@@ -163,6 +163,7 @@ async def change_member(call: Call, path: MemberPath, body: RoleChange) -> Respo
 
     member = await call.database.write(change)
     await call.services.access.changed(path.room_id)
+    call.services.people.tell(path.room_id)
     return answer(member_out(member, with_link=True))
 
 
@@ -199,6 +200,7 @@ async def remove_room_member(call: Call, path: MemberPath) -> Response:
 
     await call.database.write(remove)
     await call.services.access.changed(path.room_id)
+    call.services.people.tell(path.room_id)
     return no_content()
 
 
@@ -230,4 +232,5 @@ async def transfer_room(call: Call, path: RoomPath, body: NewOwner) -> Response:
 
     member = await call.database.write(transfer)
     await call.services.access.changed(path.room_id)
+    call.services.people.tell(path.room_id)
     return answer(member_out(member, with_link=True))

@@ -408,6 +408,7 @@ async def change_room(call: Call, path: RoomPath, headers: ChangeHeaders, body: 
     access = await call.database.write(change)
     if is_shared:
         await call.services.access.changed(path.room_id)
+    call.services.people.tell(path.room_id)
     return await _show(call, access)
 
 

@@ -65,6 +65,7 @@ from server.metered import REDIS, MeteredBlobs, MeteredDatabase
 from server.oversight import Notes, Oversight, open_oversight
 from server.overview import Overview
 from server.packs import Packs, open_packs
+from server.people import People
 from server.places import Places
 from server.purging import purge_elements
 from server.rates.guard import Rates, open_rates
@@ -149,6 +150,7 @@ class Services:
     notes: Notes
     oversight: Oversight
     access: RoleKeeper
+    people: People
     overview: Overview
     tracer: Tracer
     post: Post
@@ -269,6 +271,7 @@ async def open_services(
             jobs.connect(hub)
             blobs = MeteredBlobs(stored if vault is None else SealedBlobs(stored, vault, secret), tally)
             access = RoleKeeper(as_system(database), hub, Services.now)
+            people = People(hub)
             readiness = Readiness()
             if settings.otlp_url is not None:
                 tally.on_commit = partial(_record_commit, tracer)
@@ -300,6 +303,7 @@ async def open_services(
                 notes=hub,
                 oversight=oversight,
                 access=access,
+                people=people,
                 overview=Overview(hub, hub, lambda: readiness.phase),
                 tracer=tracer,
                 post=post,
@@ -309,6 +313,7 @@ async def open_services(
             async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
                 looking = tasks.create_task(access.look_forever())
                 stack.callback(access.close)
+                stack.callback(people.close)
                 stack.callback(looking.cancel)
                 if not is_worker and post.does_chores:
                     cleaning = tasks.create_task(_every(CLEAN_EVERY_S, lambda: clean_up(services)))

@@ -78,6 +78,12 @@ def count_members(connection: Connection, room_id: str) -> int:
     return int(connection.execute(counted).scalar_one())
 
 
+def list_rooms_of(connection: Connection, user_id: str) -> list[str]:
+    """The rooms that somebody has a role of their own in."""
+    statement = select(room_members.c.room_id).where(room_members.c.user_id == user_id)
+    return list(connection.execute(statement.order_by(room_members.c.room_id)).scalars())
+
+
 def list_members(
     connection: Connection,
     room: Room,

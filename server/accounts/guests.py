@@ -7,13 +7,15 @@ A request of the guest's that was under way at that moment may write once more u
 `account.settle` moves that a minute later.
 """
 
+import asyncio
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
 
 from db.adoption import adopt
+from db.members import list_rooms_of
 from db.queue import enqueue
 from db.revocations import put_user_until
 from db.scopes import as_system
@@ -21,6 +23,7 @@ from party.errors import OriginRefused, Unauthenticated
 from server.auth import Identity, check_cookie_origin, find_token
 from server.jobs.base import JobCall
 from server.registry import Call
+from server.services import Services
 
 SETTLE: Final = "account.settle"
 SETTLE_AFTER: Final = timedelta(minutes=1)
@@ -46,13 +49,16 @@ async def find_guest(call: Call, token: str | None = None) -> Identity | None:
     return identity if identity.is_guest else None
 
 
-def adopt_guest(connection: Connection, call: Call, guest: Identity, account_id: str, now: datetime) -> bool:
-    """Make the guest the account's, and end his tokens, in this transaction; whether it was done.
+def adopt_guest(
+    connection: Connection, call: Call, guest: Identity, account_id: str, now: datetime
+) -> list[str] | None:
+    """Make the guest the account's, and end his tokens, in this transaction; None: it was not done.
 
-    Afterwards `revocations.take_note` has to be told.
+    Else the rooms where roles changed, for `tell_adopted` after the commit.
     """
+    room_ids = list_rooms_of(connection, guest.user_id)
     if not adopt(connection, guest.user_id, account_id, now):
-        return False
+        return None
     put_user_until(connection, guest.user_id, now)
     enqueue(
         connection,
@@ -63,11 +69,30 @@ def adopt_guest(connection: Connection, call: Call, guest: Identity, account_id:
         user_id=account_id,
     )
     call.record(connection, "account.adopt", by=(account_id, guest.name), target=guest.user_id)
-    return True
+    return room_ids
+
+
+async def tell_adopted(services: Services, guest_id: str, room_ids: Collection[str], now: datetime) -> None:
+    """It is committed: his sockets end, and those in his rooms learn who owns them. Never fails."""
+    services.revocations.take_note(guest_id, now)
+    await _tell_rooms(services, room_ids)
+
+
+async def _tell_rooms(services: Services, room_ids: Collection[str]) -> None:
+    # what is open elsewhere is looked at there, for the change is noted with the rooms
+    here = [one for one in room_ids if one in services.hub.rooms]
+    await asyncio.gather(*map(services.access.changed, here))
+    for room_id in here:
+        services.people.tell(room_id)
 
 
 async def settle_account(call: JobCall) -> None:
     """The handler: what a guest's last requests wrote is the account's, too."""
     guest_id, account_id = call.job.payload["guest_id"], call.job.payload["account_id"]
-    moved = partial(adopt, guest_id=guest_id, account_id=account_id, now=call.services.now())
-    await as_system(call.services.database).write(moved)
+
+    def move(connection: Connection) -> list[str]:
+        room_ids = list_rooms_of(connection, guest_id)
+        adopt(connection, guest_id, account_id, call.services.now())
+        return room_ids
+
+    await _tell_rooms(call.services, await as_system(call.services.database).write(move))

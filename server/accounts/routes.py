@@ -20,7 +20,7 @@ from db.scopes import as_system
 from db.users import User, find_user
 from party.errors import OriginRefused
 from server.accounts.errors import EmailOff, LinkSpent
-from server.accounts.guests import adopt_guest, find_guest
+from server.accounts.guests import adopt_guest, find_guest, tell_adopted
 from server.auth import BY_EMAIL, IssuedToken
 from server.identity.flow import own_path
 from server.identity.seats import note_seat
@@ -125,7 +125,7 @@ async def confirm_link(call: Call, body: LinkIn) -> Response:
     guest = await find_guest(call)
     token_hash, now, new_id = hash_token(body.token), services.now(), str(ULID()).lower()
 
-    def confirm(connection: Connection) -> tuple[SignInLink, User, IssuedToken, bool]:
+    def confirm(connection: Connection) -> tuple[SignInLink, User, IssuedToken, list[str] | None]:
         link = take_link(connection, token_hash, now)
         if link is None:
             raise LinkSpent
@@ -133,15 +133,15 @@ async def confirm_link(call: Call, body: LinkIn) -> Response:
         known = find_user(connection, asker.user_id) if asker is not None else None
         name = known.name if known is not None else name_of_email(link.email)
         account = put_account(connection, id=new_id, email=link.email, name=name, now=now)
-        is_adopted = asker is not None and adopt_guest(connection, call, asker, account.id, now)
+        adopted = adopt_guest(connection, call, asker, account.id, now) if asker is not None else None
         token = services.tokens.issue(account.id, account.name, via=BY_EMAIL)
         note_seat(connection, call, token, account.id, "email")
         call.record(connection, "sign_in.email", by=(account.id, account.name))
-        return link, account, token, is_adopted
+        return link, account, token, adopted
 
-    link, account, token, is_adopted = await as_system(services.database).write(confirm)
-    if is_adopted and guest is not None:
-        services.revocations.take_note(guest.user_id, now)
+    link, account, token, adopted = await as_system(services.database).write(confirm)
+    if adopted is not None and guest is not None:
+        await tell_adopted(services, guest.user_id, adopted, now)
     body_out = SignedInByLink(
         token=token.token,
         expires_at=token.expires_at,

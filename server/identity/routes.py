@@ -21,7 +21,7 @@ from db.personal_tokens import revoke_tokens_of
 from db.scopes import as_system
 from db.users import add_user, find_user
 from party.errors import OriginRefused, Unauthenticated, Unavailable
-from server.accounts.guests import adopt_guest, find_guest
+from server.accounts.guests import adopt_guest, find_guest, tell_adopted
 from server.admin import check_admin
 from server.auth import BY_PROVIDER, COOKIE, REFRESHABLE_S, Identity, IssuedToken, is_https
 from server.identity.flow import LIFE_S, Flows, cookie_name
@@ -157,11 +157,11 @@ async def _admit(call: Call, identity: Identity) -> IssuedToken:
     cookie = call.request.cookies.get(COOKIE)
     guest = await find_guest(call, cookie) if cookie else None
 
-    def admit(connection: Connection) -> tuple[IssuedToken, bool]:
+    def admit(connection: Connection) -> tuple[IssuedToken, list[str] | None]:
         add_user(connection, user_id, identity.name, now)
         known = find_user(connection, user_id)
         name = known.name if known is not None else identity.name
-        is_adopted = guest is not None and adopt_guest(connection, call, guest, user_id, now)
+        adopted = adopt_guest(connection, call, guest, user_id, now) if guest is not None else None
         token = services.tokens.issue(
             user_id,
             name,
@@ -172,11 +172,11 @@ async def _admit(call: Call, identity: Identity) -> IssuedToken:
         )
         note_seat(connection, call, token, user_id, "provider")
         call.record(connection, "sign_in.provider", by=(user_id, name))
-        return token, is_adopted
+        return token, adopted
 
-    token, is_adopted = await as_system(services.database).write(admit)
-    if is_adopted and guest is not None:
-        services.revocations.take_note(guest.user_id, now)
+    token, adopted = await as_system(services.database).write(admit)
+    if adopted is not None and guest is not None:
+        await tell_adopted(services, guest.user_id, adopted, now)
     return token
 
 

@@ -31,6 +31,7 @@ from db.chains import EXPIRE, Entry, Head, Seal, cut_details
 from db.scopes import as_server
 from db.tables import UtcDateTime, audit_events, audit_heads, rooms
 from db.upsert import insert_into
+from party.ports import NO_ALIASES
 
 SERVER_CHAIN: Final = "@server"
 """Of what is about no room; no room can have this id."""
@@ -136,6 +137,9 @@ class Wanted:
     until: datetime | None = None
     """Not those at this moment any more."""
 
+    aliases: frozenset[str] = NO_ALIASES
+    """Guests that the actor was: their entries as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -179,7 +183,9 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if wanted.chain is not None:
         found.append(e.chain == wanted.chain)
-    if wanted.actor_id is not None:
+    if wanted.actor_id is not None and wanted.aliases:
+        found.append(e.actor_id.in_(sorted({wanted.actor_id, *wanted.aliases})))
+    elif wanted.actor_id is not None:
         found.append(e.actor_id == wanted.actor_id)
     if wanted.action is not None and "." in wanted.action:
         found.append(e.action == wanted.action)

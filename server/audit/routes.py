@@ -5,7 +5,7 @@ is written (Call.record, refusals.py), pages (reading.py), shapes. Keeps rules Y
 """
 
 from collections.abc import AsyncIterator
-from functools import partial
+from dataclasses import replace
 from typing import Final, Literal
 
 from pydantic import Field
@@ -15,6 +15,8 @@ from starlette.responses import Response, StreamingResponse
 from db.access import get_access
 from db.audit import Wanted, list_entries
 from db.chains import Entry
+from db.scopes import Transactions, as_system
+from db.standing import find_aliases
 from party.errors import Forbidden, Invalid
 from server.admin import check_admin
 from server.audit.moments import Moment
@@ -86,16 +88,23 @@ def _of_room(conn: Connection, call: Call, room_id: str, query: WantedQuery) -> 
     return Wanted(room_id, wanted.actor_id, wanted.action, since, wanted.until)
 
 
-def _of_oneself(call: Call, query: WantedQuery) -> Wanted | None:
-    if query.actor not in (None, call.identity.user_id):
-        return None
-    wanted = to_wanted(query)
-    return Wanted(wanted.chain, call.identity.user_id, wanted.action, wanted.since, wanted.until)
+def _of_oneself(conn: Connection, call: Call, query: WantedQuery) -> Wanted | None:
+    """What of one's own doing is wanted, also as a guest one was; None: somebody else's."""
+    me = call.identity.user_id
+    aliases = find_aliases(conn, me)
+    if query.actor is not None:
+        return to_wanted(query) if query.actor in (me, *aliases) else None
+    return replace(to_wanted(query), actor_id=me, aliases=aliases)
 
 
-def _outs(call: Call, entries: list[Entry]) -> list[EntryOut]:
-    show = partial(entry_out, viewer_id=call.identity.user_id, is_admin=call.identity.is_admin)
-    return [show(one) for one in entries]
+def _own(call: Call) -> Transactions:
+    """The log for who asks what he did himself: what he did as a guest is a guest's to the database (T5)."""
+    return as_system(call.services.database)
+
+
+def _outs(call: Call, entries: list[Entry], *, is_own: bool = False) -> list[EntryOut]:
+    me, is_admin = call.identity.user_id, call.identity.is_admin
+    return [entry_out(one, viewer_id=one.actor_id if is_own else me, is_admin=is_admin) for one in entries]
 
 
 def _page(conn: Connection, wanted: Wanted | None, query: EntryQuery) -> list[Entry]:
@@ -105,32 +114,35 @@ def _page(conn: Connection, wanted: Wanted | None, query: EntryQuery) -> list[En
     return list_entries(conn, wanted, past=past, limit=query.limit + 1)
 
 
-def _list_out(call: Call, found: list[Entry], query: EntryQuery) -> Response:
+def _list_out(call: Call, found: list[Entry], query: EntryQuery, *, is_own: bool = False) -> Response:
     page = found[: query.limit]
     return answer(
         EntryList(
-            items=_outs(call, page),
+            items=_outs(call, page, is_own=is_own),
             next_cursor=make_cursor(page[-1]) if len(found) > len(page) else None,
         )
     )
 
 
-def _export(call: Call, wanted: Wanted | None, query: ExportQuery, name: str) -> Response:
+def _export(
+    call: Call, wanted: Wanted | None, query: ExportQuery, name: str, *, is_own: bool = False
+) -> Response:
     headers = {
         "Content-Disposition": f'attachment; filename="{name}.{query.format}"',
         "Cache-Control": "no-store",
     }
     media = f"{CSV}; charset=utf-8" if query.format == "csv" else LINES
-    return StreamingResponse(_bytes(call, wanted, query.format), media_type=media, headers=headers)
+    lines = _bytes(call, wanted, query.format, is_own=is_own)
+    return StreamingResponse(lines, media_type=media, headers=headers)
 
 
-async def _bytes(call: Call, wanted: Wanted | None, kind: str) -> AsyncIterator[bytes]:
+async def _bytes(call: Call, wanted: Wanted | None, kind: str, *, is_own: bool) -> AsyncIterator[bytes]:
     if kind == "csv":
         yield to_rows([], has_head=True)
     if wanted is None:
         return
-    async for page in stream(call.database, wanted, call.services.now()):
-        shown = _outs(call, page)
+    async for page in stream(_own(call) if is_own else call.database, wanted, call.services.now()):
+        shown = _outs(call, page, is_own=is_own)
         yield to_rows(shown, has_head=False) if kind == "csv" else to_lines(shown)
 
 
@@ -218,9 +230,10 @@ async def export_all_audit(call: Call, query: ExportQuery) -> Response:
     errors=[Invalid],
 )
 async def list_my_audit(call: Call, query: EntryQuery) -> Response:
-    """The newest first: your sign-ins with where they came from, what you changed, what you were refused."""
-    wanted = _of_oneself(call, query)
-    return _list_out(call, await call.database.read(lambda conn: _page(conn, wanted, query)), query)
+    """The newest first: your sign-ins with where they came from, what you changed, what you were refused;
+    also as a guest who you were."""
+    found = await _own(call).read(lambda conn: _page(conn, _of_oneself(conn, call, query), query))
+    return _list_out(call, found, query, is_own=True)
 
 
 @api.route(
@@ -232,4 +245,5 @@ async def list_my_audit(call: Call, query: EntryQuery) -> Response:
 )
 async def export_my_audit(call: Call, query: ExportQuery) -> Response:
     """JSON Lines or CSV."""
-    return _export(call, _of_oneself(call, query), query, "kanvas-audit-mine")
+    wanted = await _own(call).read(lambda conn: _of_oneself(conn, call, query))
+    return _export(call, wanted, query, "kanvas-audit-mine", is_own=True)

@@ -40,6 +40,8 @@ class Mail:
     reply: Reply | None = None
     notice: str = ""
     """What to tell the session: something of it was not taken."""
+    is_attempt: bool = False
+    """It brought something new, from somebody who may not edit."""
     anatomy: admission.Anatomy | KanvasError | None = None
     """What a chore found in it."""
 
@@ -72,6 +74,8 @@ class Batch:
     mended: list[tuple[Session, Fix]] = field(default_factory=list)
     claims: dict[int, Owner] = field(default_factory=dict)
     notices: list[tuple[Session, str]] = field(default_factory=list)
+    attempts: list[Session] = field(default_factory=list)
+    """Those who drew though their role does not let them."""
     mails: list[Mail] = field(default_factory=list)
     """What was looked at, in order: it goes back into the mailbox when the journal refuses the batch (B6)."""
 
@@ -98,6 +102,7 @@ class Batch:
         self.refused += part.refused
         self.mended += part.mended
         self.notices += part.notices
+        self.attempts += part.attempts
 
 
 class Admitted(NamedTuple):

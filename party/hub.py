@@ -91,16 +91,20 @@ class Hub:
         principal: Principal,
         connection: Connection,
         on_role: Callable[[Role], None] | None = None,
+        on_attempt: Callable[[], None] | None = None,
     ) -> Seat:
         """Open the room if need be and take the connection in.
 
-        `on_role` is told its role, now and whenever it changes.
+        `on_role` is told its role, now and whenever it changes; `on_attempt` when it draws though that does
+        not let it, once for each role.
         Raises RoomNotFound, Unavailable, ShuttingDown, RoomHeld, Quarantined, RoomClosed, KeptOut.
         """
         for user_id in (principal.user_id, *principal.aliases):
             self._guard.check_entry(room_id, user_id)
         room = await self._open(room_id)
-        session = Session(principal, connection, sent_at_s=self._loop.time(), on_role=on_role)
+        session = Session(
+            principal, connection, sent_at_s=self._loop.time(), on_role=on_role, on_attempt=on_attempt
+        )
         room.join(session, self._loop.time())
         if room.is_shared:
             self.relay.people_moved(room)

@@ -193,6 +193,7 @@ class Room:
                     self.presence.leave(session)
                 if after.role != before.role:
                     session.notices.discard(VIEW_ONLY)
+                    session.has_tried = False
                     session.tell_role()
 
     def present(self) -> list[Principal]:
@@ -366,6 +367,8 @@ class Room:
             self._refuse(mail, error, now)
         for session, notice in batch.notices:
             self._tell(session, notice, now)
+        for session in batch.attempts:
+            session.note_attempt()
         self._count_repairs(batch, now)
         if batch.entries:
             self._in_flight = batch

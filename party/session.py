@@ -86,6 +86,12 @@ class Session:
     on_role: Callable[[Role], None] | None = None
     """Tells its client which role it has: our own ones know what to do with that."""
 
+    on_attempt: Callable[[], None] | None = None
+    """Notes that it drew though its role does not let it."""
+
+    has_tried: bool = False
+    """That was noted, of the role it has now."""
+
     @property
     def is_closed(self) -> bool:
         return isinstance(self.state, Closed)
@@ -105,6 +111,13 @@ class Session:
         """Its role, at the beginning and when it changes (G6)."""
         if self.on_role is not None:
             self.on_role(self.principal.role)
+
+    def note_attempt(self) -> None:
+        """It drew though its role does not let it: once for each time the role changed (G5)."""
+        if not self.has_tried:
+            self.has_tried = True
+            if self.on_attempt is not None:
+                self.on_attempt()
 
     def has_drained(self, least_bytes: int) -> bool:
         """True when at least so many bytes left since this was last true; slow is not stuck."""

@@ -230,6 +230,8 @@ class Writer:
                     authors.add(mail.session)
                 if mail.notice and mail.session is not None:
                     batch.notices.append((mail.session, mail.notice))
+                    if mail.is_attempt:
+                        batch.attempts.append(mail.session)
                 if mail.reply is not None:
                     batch.replies.append(mail.reply)
             self._guard.let_go()
@@ -279,6 +281,7 @@ class Writer:
             # not a close: what it holds may be of a cache, or drawn before its role changed (G5)
             if mail.update != EMPTY_UPDATE:
                 mail.notice = VIEW_ONLY
+                mail.is_attempt = not mail.session.has_tried and self._is_news(mail)
             return None
         if self._guard.is_frozen(self._room_id):
             if mail.session is None:
@@ -324,6 +327,15 @@ class Writer:
         self._pending.update(claims)
         self._pairs.add(anatomy.pairs)
         return Admitted(update, advances, claims)
+
+    def _is_news(self, mail: Mail) -> bool:
+        """Whether it was drawn: a step 2 names all that was ever deleted, whoever deleted it."""
+        if not mail.is_step_2 or len(mail.update) > CHORE_BYTES:
+            return True
+        try:
+            return bool(admission.dissect(mail.update, with_places=False).advances(self.reach))
+        except KanvasError:
+            return True
 
     def _dissect_mail(self, mail: Mail) -> admission.Anatomy:
         most = self._limits.max_document_structs if mail.is_step_2 else self._limits.max_update_structs

@@ -93,17 +93,19 @@ class RoleKeeper:
         connection: Connection,
         on_role: Callable[[Role], None] | None = None,
         most_role: Role = "owner",
+        on_attempt: Callable[[], None] | None = None,
     ) -> tuple[Seat, Principal]:
         """Take a connection in, with the role it has by then, and as who.
 
-        `on_role` is told the role, now and whenever it changes; its token allows `most_role` at most.
+        `on_role` is told the role, now and whenever it changes; its token allows `most_role` at most;
+        `on_attempt` is told when it draws though its role does not let it.
         Raises RoomNotFound, Forbidden, Unavailable,
         and whatever `Hub.join` raises.
         """
         with self._arriving(room_id) as arrival:
             own = await self.check(room_id, identity, "see")
             principal = replace(own, role=lower(own.role, most_role), most_role=most_role)
-            seat = await self._hub.join(room_id, principal, connection, on_role)
+            seat = await self._hub.join(room_id, principal, connection, on_role, on_attempt)
             if arrival.is_stale:
                 # not awaited: a seat that nobody takes would stay in the room
                 self._ask(room_id)

@@ -84,7 +84,14 @@ async def party_socket(websocket: WebSocket) -> None:
                 on_role = partial(_tell_role, line) if is_ours else None
                 seat: Receiver
                 most = most_role(identity.scopes)
-                seat, principal = await services.access.seat(room_id, identity, line, on_role, most)
+                seat, principal = await services.access.seat(
+                    room_id,
+                    identity,
+                    line,
+                    on_role,
+                    most,
+                    services.refusals.watch(websocket, identity, room_id),
+                )
             if is_ours:
                 seat = Desk(seat, sitting, services.sessions, services.tokens.verify)
     except KanvasError as error:

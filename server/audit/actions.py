@@ -29,7 +29,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "room.transfer": "gave the room to somebody else",
     "room.read": "looked at the room",
     "room.join": "opened the room",
-    "document.edit": "drew over HTTP",
+    "document.edit": "drew",
     "member.change": "changed a role",
     "member.remove": "removed somebody",
     "member.leave": "left the room",

@@ -147,6 +147,11 @@ class Refusals:
             who = identity or getattr(error, "identity", None)
             self.note("sign_in.token", connection, who, error)
 
+    def watch(self, connection: HTTPConnection, identity: Identity, room_id: str) -> Callable[[], None]:
+        """To be called when somebody in the room draws though they may not; it keeps none of the request."""
+        origin = (host_of(connection), _request_id(connection))
+        return partial(self._hold, "document.edit", origin, identity, Forbidden(), room_id, "")
+
     def note(
         self,
         action: str,
@@ -158,8 +163,21 @@ class Refusals:
         target: str = "",
     ) -> None:
         """Somebody was refused this. Never fails, never waits."""
+        origin = (host_of(connection), _request_id(connection))
+        self._hold(action, origin, identity, error, room_id, target)
+
+    def _hold(
+        self,
+        action: str,
+        origin: tuple[str, str],
+        identity: Identity | None,
+        error: KanvasError,
+        room_id: str | None,
+        target: str,
+    ) -> None:
+        """`origin` is where it came from: address and request id."""
         now = self._now()
-        address = host_of(connection)
+        address, request_id = origin
         actor_id, name = (identity.user_id, identity.name) if identity is not None else ("", "")
         kind = Kind(actor_id, "" if actor_id else address, action, _tame(room_id), error.code)
         held = self._held.get(kind)
@@ -174,7 +192,7 @@ class Refusals:
             held.first_at = now
         held.times += 1
         held.last_at, held.address, held.actor_name = now, address, name
-        held.request_id = str((connection.scope.get("state") or {}).get("request_id") or "")
+        held.request_id = request_id
         held.target = _tame(target) or ""
         self._is_noted.set()
 
@@ -220,6 +238,10 @@ class Refusals:
             if not self._held:
                 self._is_noted.clear()
             await asyncio.sleep(TURN_S)
+
+
+def _request_id(connection: HTTPConnection) -> str:
+    return str((connection.scope.get("state") or {}).get("request_id") or "")
 
 
 def _put(batch: list[tuple[Kind, Held]], connection: Connection) -> None:

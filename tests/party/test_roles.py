@@ -163,6 +163,30 @@ def test_what_waits_is_judged_by_the_role_of_now() -> None:
     assert vera.wire.notices == [VIEW_ONLY, VIEW_ONLY]
 
 
+def test_who_draws_and_may_not_is_noted_once_for_each_role() -> None:
+    """Y8: what a cache brings along is no attempt, even where it names what was deleted."""
+    room = open_room()
+    anna, vera, noted = Peer(ANNA), Peer(VERA), list[str]()
+    anna.enter(room)
+    anna.read()
+    settle(room)
+    session = vera.enter(room)
+    session.on_attempt = lambda: noted.append(session.principal.role)
+    vera.read()
+    settle(room)
+    assert noted == []
+    for key in ("a", "b"):
+        vera.draw(key)
+        vera.flush()
+        settle(room)
+    assert noted == ["viewer"]
+    room.change_roles({VERA.user_id: replace(VERA, role="commenter")}, 0.0)
+    vera.draw("c")
+    vera.flush()
+    settle(room)
+    assert noted == ["viewer", "commenter"]
+
+
 def test_a_role_is_never_more_than_the_token_is_good_for() -> None:
     """G4: nor does a change of the role make more of it, or of the name."""
     room = open_room()

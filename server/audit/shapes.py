@@ -75,7 +75,7 @@ def entry_out(entry: Entry, viewer_id: str, *, is_admin: bool) -> EntryOut:
         at=entry.at,
         actor=UserOut(id=entry.actor_id, name=entry.actor_name) if entry.actor_id else None,
         action=entry.action,
-        words=words_of(entry.action),
+        words=words_of(entry.action, is_refused=entry.result == "refused"),
         target=entry.target,
         result="refused" if entry.result == "refused" else "done",
         address=entry.address or None if shows else None,

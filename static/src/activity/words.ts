@@ -12,7 +12,7 @@ export const NOUNS: readonly (readonly [noun: string, words: string])[] = [
   ["link", "Links"],
   ["asset", "Files"],
   ["comment", "Comments"],
-  ["document", "Drawing over HTTP"],
+  ["document", "Drawing"],
   ["audit", "This log"],
 ];
 
@@ -34,9 +34,10 @@ function changeOf(details: AuditEntry["details"], name: string): readonly [from:
 
 const roleOf = (value: unknown): string => (typeof value === "string" && isRole(value) ? ROLE_NAMES[value].toLowerCase() : "");
 
-/** What was done, after the name of who did it; `names` are those known, by id. */
+/** What was done or tried, after the name of who did it; `names` are those known, by id. */
 export function deedOf(entry: AuditEntry, names: ReadonlyMap<string, string> = new Map()): string {
   const { action, details } = entry;
+  if (entry.result === "refused") return entry.words;
   const whom = names.get(entry.target);
   const role = roleOf(details["to"]) || roleOf(details["role"]);
   if (action === "member.change" && role) return `changed the role of ${whom ?? "somebody"} to ${role}`;

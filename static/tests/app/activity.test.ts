@@ -25,6 +25,8 @@ describe("activity", () => {
 
   it("says what, with what was before and is now where that is known", () => {
     expect(deedOf(entry())).toBe("froze the room");
+    const tried = entry({ action: "link.create", words: "tried to make a link", result: "refused", details: { role: "viewer" } });
+    expect(deedOf(tried)).toBe("tried to make a link");
     expect(deedOf(entry({ action: "asset.add", words: "added a file", details: { filename: "a.png" } }))).toBe("added a file: a.png");
     const both = { title: { from: "Plan", to: "Floor plan" }, visibility: { from: "unlisted", to: "public" } };
     expect(deedOf(entry({ action: "room.change", words: "changed the room", details: both }))).toBe(

@@ -208,4 +208,4 @@ async def test_an_operator_sees_them(tmp_path: Path, empty_database: Path) -> No
         answer = await operator(edge).ask("GET", "/api/v1/admin/audit?action=admin.read")
         [one] = answer.json()["items"]
         assert (one["actor"]["name"], one["result"], one["address"]) == ("Bob", "refused", "127.0.0.1")
-        assert one["words"] == "looked at the operator's pages"
+        assert one["words"] == "tried to look at the operator's pages"

@@ -1,9 +1,11 @@
 """A guest who signs in keeps rooms and edits, over HTTP."""
 
 import asyncio
+import json
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from sqlalchemy import select
 
 from db.accounts import list_aliases
@@ -12,10 +14,13 @@ from db.rooms import insert_room
 from db.tables import audit_events, jobs, rooms
 from server.accounts.guests import SETTLE
 from server.auth import COOKIE
+from server.people import People
 from server.scopes import SCOPES
 from tests.server.accounts.links import ask, confirm, newest_link, sign_in
+from tests.server.audit.log import items
 from tests.server.edge import HOST, Edge, Person, open_edge
 from tests.server.identity.test_oidc import begin, consent, site
+from tests.server.test_access import sit, told
 
 ROOMS = "/api/v1/rooms"
 
@@ -64,6 +69,42 @@ async def test_what_a_guest_handed_out_does_not_speak_for_the_account(
         ada = await sign_in(edge, "ada@example.org", fox)
         assert (await left_behind.ask("GET", "/api/v1/me")).status_code == 401
         assert (await ada.ask("GET", "/api/v1/me/tokens")).json()["items"] == []
+
+
+async def test_who_looks_at_the_guests_rooms_learns_whose_they_are(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T5, E11: at once, in those that are open; the account's own sockets there are the owner's."""
+    hinted: list[str] = []
+    monkeypatch.setattr(People, "tell", lambda _self, room_id: hinted.append(room_id))
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await sign_in(edge, "ada@example.org")
+        fox = await edge.guest("Fox")
+        opened, _ = await fox.room(default_role="viewer"), await fox.room()
+        peer = await sit(edge, opened["id"], ada)
+        assert told(peer) == ["viewer"]
+        hinted.clear()
+        await sign_in(edge, "ada@example.org", fox, count=2)
+        assert hinted == [opened["id"]]
+        assert told(peer) == ["viewer", "owner"]
+
+
+async def test_what_the_guest_did_is_in_the_accounts_own_log(tmp_path: Path, empty_database: Path) -> None:
+    """T5, Y5: and in nobody else's who asks for the guest by name."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        fox, eve = await edge.guest("Fox"), await edge.guest("Eve")
+        room = await fox.room()
+        ada = await sign_in(edge, "ada@example.org", fox)
+        at = "/api/v1/me/audit"
+        made = [one for one in await items(ada, at) if one["action"] == "room.create"]
+        assert [(one["actor"]["id"], one["room_id"]) for one in made] == [(fox.user_id, room["id"])]
+        assert made[0]["address"]
+        assert made == await items(ada, at, actor=fox.user_id, action="room.create")
+        assert await items(ada, at, actor=eve.user_id) == []
+        exported = await ada.ask("GET", f"{at}/export", params={"action": "room.create"})
+        assert [json.loads(line)["actor"]["id"] for line in exported.text.splitlines()] == [fox.user_id]
+        for somebody in (fox.user_id, ada.user_id):
+            assert await items(eve, at, actor=somebody) == []
 
 
 async def test_two_guests_become_one_account(tmp_path: Path, empty_database: Path) -> None:

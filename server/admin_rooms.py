@@ -23,12 +23,12 @@ from server.problems import AdminsOnly, NodeNotFound
 from server.registry import Api, Body, Call, Out, Path, Query, Reply, answer, no_content
 from server.rooms import RoomPath
 from server.sign_in import UserOut
-from server.text import Whole
+from server.text import WHOLE
 
 api = Api()
 
 MOST_S: Final = 365 * 86_400
-Seconds = Annotated[Whole, Field(ge=0, le=MOST_S)]
+Seconds = Annotated[int, Field(ge=0, le=MOST_S), WHOLE]
 
 
 class NodePath(Path):

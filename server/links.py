@@ -50,7 +50,7 @@ from server.sharing import (
     take_seat,
 )
 from server.sign_in import UserOut
-from server.text import Search, Whole
+from server.text import WHOLE, Search
 
 api = Api()
 
@@ -83,7 +83,7 @@ class NewLink(Body):
     role: GivenRole = Field(description="What it gives")
     label: Search = Field(default="", description="To tell it from others")
     expires_at: Moment | None = Field(default=None, description="When it stops opening; null: never")
-    max_uses: Annotated[Whole, Field(ge=1, le=MOST_USES)] | None = Field(
+    max_uses: Annotated[int, Field(ge=1, le=MOST_USES), WHOLE] | None = Field(
         default=None, description="How many people it lets in; null: any number"
     )
     password: str | None = Field(

@@ -61,11 +61,11 @@ def whole_number(value: object) -> object:
     return value
 
 
-Whole = Annotated[
-    int,
-    BeforeValidator(lambda value: int(value) if isinstance(value, float) and value.is_integer() else value),
-]
-"""A whole number in a body: JSON knows no integers, and to JSON Schema 3.0 is one."""
+WHOLE: Final = BeforeValidator(
+    lambda value: int(value) if isinstance(value, float) and value.is_integer() else value
+)
+"""For whole numbers in a body: JSON knows no integers, and to JSON Schema 1.0 is one. It stands last, or the
+schema loses the bounds."""
 
 Name = Annotated[
     str,

@@ -21,7 +21,7 @@ from server.identity.personal import PREFIX, token_id
 from server.registry import Api, Body, Call, Out, Path, Reply, answer, no_content
 from server.scopes import SCOPES, Scope
 from server.sealed import make_token
-from server.text import Name, Whole
+from server.text import WHOLE, Name
 
 api = Api()
 
@@ -34,7 +34,7 @@ class NewToken(Body):
 
     name: Name = Field(description="What it is for, to tell it from others")
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))]
-    expires_in_days: Annotated[Whole, Field(ge=1, le=MOST_DAYS)] | None = Field(
+    expires_in_days: Annotated[int, Field(ge=1, le=MOST_DAYS), WHOLE] | None = Field(
         default=None, description="Null: it does not end by itself"
     )
 

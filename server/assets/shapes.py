@@ -15,7 +15,7 @@ from server.media.kinds import EXTENSIONS
 from server.problems import AssetNotFound, UploadNotFound
 from server.registry import Body, Out, Path
 from server.rooms import RoomId
-from server.text import Whole
+from server.text import WHOLE
 
 SHA256_PATTERN: Final = "^[0-9a-f]{64}$"
 ULID_PATTERN: Final = "^[0-7][0-9a-hjkmnp-tv-z]{25}$"
@@ -56,14 +56,16 @@ class NewAsset(Body):
     content_type: Annotated[str, AfterValidator(_known_type)] = Field(
         max_length=128, description="Its type; the bytes must say the same", examples=["image/jpeg"]
     )
-    size: Whole = Field(ge=1, le=SIZE_MOST, description="Its length in bytes, exactly", examples=[120_000])
+    size: Annotated[int, WHOLE] = Field(
+        ge=1, le=SIZE_MOST, description="Its length in bytes, exactly", examples=[120_000]
+    )
     sha256: Sha256
 
 
 class WantedParts(Body):
     """Parts to send next."""
 
-    numbers: list[Annotated[Whole, Field(ge=1, le=10_000)]] = Field(
+    numbers: list[Annotated[int, Field(ge=1, le=10_000), WHOLE]] = Field(
         min_length=1, max_length=100, description="From 1; each part is asked for when it is to be sent"
     )
 

@@ -78,11 +78,13 @@ def test_every_schema_is_sound(document: dict[str, Any]) -> None:
 
 
 def test_a_whole_number_may_be_written_as_json_writes_it(document: dict[str, Any]) -> None:
-    """1.0 is an integer to JSON Schema, and to who has no other numbers."""
+    """1.0 is an integer to JSON Schema, and to who has no other numbers; the document says its range."""
     seen = 0
     for model in Body.__subclasses__():
         for name, schema in model.model_json_schema()["properties"].items():
             if "integer" in str(schema):
+                assert "'minimum'" in str(schema), (model, name)
+                assert "'maximum'" in str(schema), (model, name)
                 value = "[1.0]" if schema.get("type") == "array" else "1.0"
                 with pytest.raises(ValidationError) as refused:
                     model.model_validate_json(f'{{"{name}": {value}, "unknown": 0}}')

@@ -72,6 +72,8 @@ class Keeper:
         """The table as it was last seen or written here."""
 
         self._mark: Mark | None = None
+        """Of the table when it was last looked at; none since we wrote it, for others may take that back."""
+
         self._notes: Notes | None = None
         self._look = asyncio.Event()
         self._has_failed = False
@@ -106,6 +108,7 @@ class Keeper:
                     and_note(conn)
                 return is_deleted
 
+            self._mark = None
             is_deleted = await self._database.write(forget)
             self._stored.pop(hold_id, None)
         self._tell()
@@ -167,6 +170,7 @@ class Keeper:
             changed = list(self._changed.values())
             if not changed:
                 return True
+            self._mark = None
             try:
                 await self._database.write(lambda conn: put_holds(conn, map(_row, changed)))
             except KanvasError as error:

@@ -76,3 +76,31 @@ async def test_a_strike_while_it_is_lifted_is_in_memory_and_in_the_database(tmp_
         stored = {row.id for row in await as_system(database).read(list_holds)}
         assert stored == {hold.id for hold in keeper.holds()}
         assert stored
+
+
+async def test_a_hold_of_ours_that_is_lifted_elsewhere_before_we_look_again_is_lifted(tmp_path: Path) -> None:
+    """Q7: the table is as it was when we last looked, but not as we left it."""
+    url = f"sqlite:///{tmp_path / 'kanvas.db'}"
+    await asyncio.to_thread(upgrade, url)
+    async with (
+        open_database(url) as database,
+        open_keeper(database, None) as here,
+        open_keeper(database, None) as there,
+    ):
+        await here.look()
+        strike(here)
+        await here.store()
+        await there.look()
+        assert await there.lift(there.holds()[0].id)
+        await here.look()
+        assert here.holds() == []
+        # nor does one come back that was lifted here and struck again there
+        strike(there)
+        await there.store()
+        await here.look()
+        assert await here.lift(here.holds()[0].id)
+        await there.look()
+        strike(there)
+        await there.store()
+        await here.look()
+        assert [hold.strikes for hold in here.holds()] == [1]

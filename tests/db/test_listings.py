@@ -66,8 +66,8 @@ def plans(connection: Connection, scope: Scope) -> list[str]:
     return [
         "\n".join(str(row[-1]) for row in connection.exec_driver_sql(how + statement, params))
         for statement, params in ran
-        # that one finds what old versions wrote, and sorts it
-        if "room_created_at IS NULL" not in statement
+        # that one finds what old versions wrote, and sorts it; and what says whose eyes are meant
+        if "room_created_at IS NULL" not in statement and "set_config" not in statement
     ]
 
 
@@ -81,8 +81,8 @@ async def test_a_page_is_a_range_of_an_index(database: Scoped, scope: Scope) -> 
     if database.url.startswith("postgresql"):
         await database.write(lambda c: c.exec_driver_sql("ANALYZE").close())
     found = await as_user(database, ADA).read(partial(plans, scope=scope))
-    assert len(found) == (2 if scope == "mine" else 1)
-    for plan, name in zip(found, ("ix_room_members_user", "ix_room_participants_user"), strict=False):
+    names = ["ix_room_members_user", *(["ix_room_participants_user"] if scope == "mine" else []), "rooms"]
+    for plan, name in zip(found, names, strict=True):
         assert name in plan
         assert "Sort" not in plan, plan
         assert "TEMP B-TREE" not in plan, plan
@@ -133,3 +133,27 @@ async def test_mine_is_where_one_is_a_member_or_was_and_still_may_look(database:
             partial(list_rooms, scope="mine", user_id="cyd", q=None, before=None, limit=9)
         )
     ) == []
+
+
+async def test_rooms_that_are_hidden_now_are_stepped_over(database: Scoped) -> None:
+    """V6: however many there are before those that are listed, and whatever their titles are."""
+
+    def prepare(connection: Connection) -> None:
+        for n in range(60):
+            insert_room(
+                connection,
+                id=f"r{n:02}",
+                title=f"Plan {n % 2}",
+                creator_id="bea",
+                visibility="unlisted",
+                schema="open",
+                now=NOW + timedelta(minutes=n),
+            )
+            record_participant(connection, f"r{n:02}", "ada", NOW)
+        connection.execute(update(rooms).where(rooms.c.id > "r02").values(default_role="none"))
+
+    await database.write(prepare)
+    for q, found in ((None, ["r02", "r01", "r00"]), ("PLAN 0", ["r02", "r00"]), ("plan 2", [])):
+        for limit in (2, 3, 50):
+            look = partial(list_rooms, scope="mine", user_id="ada", q=q, before=None, limit=limit)
+            assert [room.id for room in await as_user(database, ADA).read(look)] == found[:limit]

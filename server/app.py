@@ -5,7 +5,9 @@ Owns: putting them together. Does not own: opening services (`services.py`), run
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
+import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -115,7 +117,7 @@ def create_app(settings: Settings, services: Services | None = None) -> Starlett
     )
     # "/x/" is not "/x": a redirect would carry a body and a token to a place nobody asked for
     app.router.redirect_slashes = False
-    app.state.openapi = build_document(api, app_version())
+    app.state.openapi = cache(lambda: orjson.dumps(build_document(api, app_version())))
     if services is not None:
         app.state.services = services
     return app

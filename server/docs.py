@@ -4,10 +4,10 @@ Owns: /api/v1/openapi.json and /api/v1/docs. Does not own: what is in the docume
 Rule: the page is self-hosted and lives under the same CSP as all others.
 """
 
+import asyncio
 from pathlib import Path as FilePath
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-import orjson
 from starlette.responses import Response
 
 from server.files import REVALIDATE, Folder
@@ -34,8 +34,9 @@ class DocsPath(Path):
 )
 async def read_document(call: Call) -> Response:
     """Needs no sign-in."""
-    document: dict[str, Any] = call.request.app.state.openapi
-    return Response(orjson.dumps(document), headers={"Cache-Control": REVALIDATE}, media_type=JSON)
+    # made for who asks first, beside the loop: at every start it would be 0.1 s of processor time of 0.9
+    document: bytes = await asyncio.to_thread(call.request.app.state.openapi)
+    return Response(document, headers={"Cache-Control": REVALIDATE}, media_type=JSON)
 
 
 @api.route(

@@ -11,6 +11,7 @@ import websockets
 from party import wire
 from party.room import REMOVED
 from party.writer import VIEW_ONLY
+from server.beside import BESIDE
 from server.identity.signal import encode_role
 from tests.backends.postgres import Postgres
 from tests.backends.valkey import Valkey
@@ -39,6 +40,8 @@ class Visitor:
     async def _read(self) -> None:
         async for data in self.line:
             assert isinstance(data, bytes)
+            if data[0] == BESIDE:
+                continue
             if data[:1] == b"\x40" or data.startswith(NOTICE):
                 self.other.append(data)
             elif (reply := self.writer.take(wire.decode_message(data))) is not None:

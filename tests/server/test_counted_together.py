@@ -103,12 +103,12 @@ async def test_every_number_between_processes_moves(
         # caches
         asset = await ada.stored(png())
         guest = Person(two.http, ada.person.token, ada.person.user_id)
-        for _ in range(2):
-            answer = await guest.ask("GET", f"/api/v1/assets/{asset['id']}/metadata")
-            assert answer.status_code == 200
-        now = Numbers(two.services)
-        assert now.of("cache_requests_total", cache="assets", result="miss") >= 1
-        assert now.of("cache_requests_total", cache="assets", result="hit") >= 1
+        # a machine that is busy may be too late for Redis now and then, and goes on without
+        async with asyncio.timeout(10):
+            while not Numbers(two.services).of("cache_requests_total", cache="assets", result="hit"):
+                answer = await guest.ask("GET", f"/api/v1/assets/{asset['id']}/metadata")
+                assert answer.status_code == 200
+        assert Numbers(two.services).of("cache_requests_total", cache="assets", result="miss") >= 1
 
         # rates, which both count together
         assert (await guest.ask("POST", "/api/v1/rooms", json={})).status_code == 201

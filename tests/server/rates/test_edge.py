@@ -182,6 +182,8 @@ async def test_processes_with_one_redis_count_together(
         async with open_redis(valkey.url()) as redis:
             async for name in redis.scan_iter(f"{settings['redis_prefix']}*"):
                 found.add(name.decode().removeprefix(settings["redis_prefix"]))
+    # where the machine was slow, the nodes have said by now that they are there
+    found -= {name for name in found if name.startswith("nodes:")}
     assert statuses == [200] * 10 + [429] * 6
     assert signing_in == 201
     assert found == {"rate_limit:ada:read:60", "rate_limit:@127.0.0.1:auth:60"}

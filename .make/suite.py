@@ -26,7 +26,8 @@ BIN = VENV / "bin"
 # The checks before pytest share the cores; pytest has them alone, because its tests measure time.
 TOGETHER = max(2, min(4, os.cpu_count() or 2))
 # Three on two cores: most of a test of live servers and browsers is waiting (two use 40 % of them).
-PYTEST = (PYTHON, "-m", "pytest", "-n", "3", "--dist", "loadfile")
+# Their order is that of tests/conftest.py: xdist alone would begin the longest files last.
+PYTEST = (PYTHON, "-m", "pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,12 @@
-"""What tests of several folders share: an S3 server, a PostgreSQL and a Redis server for each session."""
+"""What tests of several folders share: an S3 server, a PostgreSQL and a Redis server for each session.
 
+And the order they run in, which `make test` keeps (`--no-loadscope-reorder`).
+"""
+
+from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -9,6 +14,24 @@ if TYPE_CHECKING:
     from tests.backends.postgres import Postgres
     from tests.backends.valkey import Valkey
     from tests.blobs.weed import Weed
+
+
+TESTS: Final = Path(__file__).parent
+LONG: Final = frozenset({"browser", "faults", "fuzz", "live", "load", "packaging", "yjs"})
+"""Folders whose files take many seconds each; they are through when a sixth of the others is left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of all folders in turn: browsers, which keep the processors busy, run beside what waits, and no
+    worker comes to a long file when the others are done."""
+    files = list(dict.fromkeys(item.path for item in items))
+    folders = Counter(path.relative_to(TESTS).parts[0] for path in files)
+    place, seen = dict[Path, float](), Counter[str]()
+    for path in files:
+        folder = path.relative_to(TESTS).parts[0]
+        place[path] = (seen[folder] + 0.5) / folders[folder] * (5 / 6 if folder in LONG else 1)
+        seen[folder] += 1
+    items.sort(key=lambda item: place[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: one Chromium, one server and two people for the whole folder.
+"""Fixtures of the browser tests: one Chromium, one server and two people for the whole session.
 
 Rule: whatever a test does, no browser asks another origin for anything or complains (`watch.py`); that is looked at
 after every test. After a failure everybody's screen is in `test-results/`.
@@ -31,7 +31,7 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     # with the limits as they are: what the client does must never meet them
     env = {"KANVAS_RATE_LIMITS": ""}
@@ -39,13 +39,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield running
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="package")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with open_chromium() as running:
         yield running
 
 
-@pytest_asyncio.fixture(scope="package", loop_scope="package")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def couple(browser: Browser, server: LiveServer) -> AsyncIterator[list[Person]]:
     """Ada and Grace, signed in."""
     people = [await new_person(browser, server, name) for name in ("Ada", "Grace")]
@@ -54,7 +54,7 @@ async def couple(browser: Browser, server: LiveServer) -> AsyncIterator[list[Per
         await person.context.close()
 
 
-@pytest_asyncio.fixture(loop_scope="package")
+@pytest_asyncio.fixture(loop_scope="session")
 async def everyone(couple: list[Person], request: pytest.FixtureRequest) -> AsyncIterator[list[Person]]:
     """All who take part in a test; further people are appended by it. Looks at what their browsers did."""
     people = list(couple)
@@ -66,13 +66,15 @@ async def everyone(couple: list[Person], request: pytest.FixtureRequest) -> Asyn
             await person.page.screenshot(path=RESULTS / f"{name}-{person.name}.png")
     for person in couple:
         await person.page.mouse.up()
+        # a room nobody looks at draws 60 frames a second of nothing: 7 % of a processor for each page
+        await person.page.goto("about:blank")
     for person in people[len(couple) :]:
         await person.context.close()
     assert {person.name: person.watch.verdict() for person in people if person.watch.verdict()} == {}
     assert all(person.watch.asked > 0 for person in people)
 
 
-@pytest_asyncio.fixture(loop_scope="package")
+@pytest_asyncio.fixture(loop_scope="session")
 async def meet(server: LiveServer, everyone: list[Person]) -> Meet:
     """Puts the people into a new room."""
 

@@ -10,7 +10,7 @@ from tests.browser.people import Person, new_person
 from tests.browser.test_screens import PHONE, fits, unnamed
 from tests.servers import LiveServer, bearer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 SESSION = "() => JSON.parse(localStorage.getItem('kanvas.session'))"
 

@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 from tests.browser.people import Person, new_person
 from tests.servers import LiveServer
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 STORED = "() => JSON.parse(localStorage.getItem('kanvas.session'))"
 
@@ -20,7 +20,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield server
 
 
-@pytest_asyncio.fixture(loop_scope="package")
+@pytest_asyncio.fixture(loop_scope="session")
 async def fox(browser: Browser, site: LiveServer) -> AsyncIterator[Person]:
     """A guest in the lobby. Looks at what the browser did."""
     person = await new_person(browser, site, "Fox")

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 from tests.browser.people import Person, new_person
 from tests.servers import LiveServer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}}
 

@@ -7,7 +7,7 @@ from tests.browser.conftest import Meet
 from tests.browser.people import Person, new_person
 from tests.servers import LiveServer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 
 async def begin(person: Person, x: float, y: float, body: str) -> None:

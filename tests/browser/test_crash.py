@@ -17,7 +17,7 @@ from tests.browser.scenes import groups_of, whole
 from tests.browser.watch import NO_SERVER
 from tests.servers import LiveServer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 # Keeps every state of my own elements, and which of them the indicator showed as saved last.
 RECORD = """() => { const { doc, saved } = window.kanvas;

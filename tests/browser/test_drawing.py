@@ -9,7 +9,7 @@ from tests.browser.conftest import Meet
 from tests.browser.people import Meeting, Person
 from tests.browser.scenes import Element, Scene
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 
 def by_id(scene: Scene, id_: str) -> Element:

@@ -10,7 +10,7 @@ from tests.browser.elements import FILES, one_for_each_field, one_of_each, png
 from tests.browser.people import Person
 from tests.browser.scenes import LOCAL, Element, Scene, whole
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 # As the editor itself does when somebody draws: what holds on to a shape is listed at the shape.
 WITH_BONDS = """(elements) => { const holders = {};

@@ -17,7 +17,7 @@ from tests.browser.people import DEADLINE_S, Meeting, Person
 from tests.browser.scenes import Element, Scene
 from tests.browser.watch import NO_SERVER
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 # Longest side of the picture the editor shows for a file, 0 as long as there is none.
 SHOWN = """async (id) => { const file = window.kanvas.api.getFiles()[id]; if (!file) return 0;

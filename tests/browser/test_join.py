@@ -20,7 +20,7 @@ from tests.drawings import drawing
 from tests.live.proxy import Line, open_line
 from tests.servers import LiveServer, bearer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 BYTES = int(os.environ.get("TEST_JOIN_BYTES", "1500000"))
 BITS_PER_S = float(os.environ.get("TEST_JOIN_BITS_PER_S", "1000000"))

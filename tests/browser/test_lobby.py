@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, expect
 from tests.browser.people import Person
 from tests.servers import LiveServer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 GONE = r"40[34]"
 """What Chromium says of an answer with this status."""

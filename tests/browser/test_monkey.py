@@ -13,7 +13,7 @@ import pytest
 from tests.browser.conftest import Meet
 from tests.browser.people import Person, handle_of
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 SEEDS = (
     [int(os.environ["TEST_SEED"])]

@@ -10,7 +10,7 @@ from tests.browser.people import COUNT, Meeting, Person, new_person
 from tests.browser.watch import NO_SERVER
 from tests.servers import LiveServer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 # Controlled by an activated worker, which has everything it needs for a reload.
 WORKER = """async () => { const { active } = await navigator.serviceWorker.ready;

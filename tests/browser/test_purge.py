@@ -17,7 +17,7 @@ from tests.browser.test_offline import WORKER
 from tests.browser.watch import NO_SERVER
 from tests.servers import LiveServer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 
 async def purge(data_dir: Path, room_id: str, element_id: str) -> None:

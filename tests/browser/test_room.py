@@ -13,7 +13,7 @@ from tests.browser.people import Person, new_person
 from tests.browser.scenes import differences, stored
 from tests.servers import LiveServer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 POINTER = """([name, x, y]) => [...window.kanvas.api.getAppState().collaborators.values()].some((one) =>
   one.username === name && one.pointer && Math.hypot(one.pointer.x - x, one.pointer.y - y) < 1)"""

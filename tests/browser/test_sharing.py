@@ -11,7 +11,7 @@ from playwright.async_api import Locator, expect
 from tests.browser.people import Person
 from tests.servers import LiveServer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 NOT_FOUND = r"404 \(Not Found\)"
 FORBIDDEN = r"403 \(Forbidden\)"

@@ -14,7 +14,7 @@ from tests.browser.watch import VIOLATIONS
 from tests.server.identity.provider import open_provider
 from tests.servers import LiveServer
 
-pytestmark = pytest.mark.asyncio(loop_scope="package")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LOOKS = "https://cdn.jsdelivr.net"
 STORED = "() => JSON.parse(localStorage.getItem('kanvas.session'))"
@@ -40,7 +40,7 @@ def site(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Li
         yield server
 
 
-@pytest_asyncio.fixture(loop_scope="package")
+@pytest_asyncio.fixture(loop_scope="session")
 async def ada(browser: Browser, site: LiveServer, provider: str) -> AsyncIterator[Person]:
     """Somebody who has not signed in. Looks at what her browser did."""
     context = await browser.new_context(viewport=SIZE, service_workers="block", locale="en-US")

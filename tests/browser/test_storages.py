@@ -27,7 +27,7 @@ from tests.browser.test_files import PIXEL, SHOWS, images, tray
 from tests.browser.watch import NO_SERVER
 from tests.servers import LiveServer, bearer
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 OF_A_ROOM = re.compile(r"/rooms/[^/]+/assets/[0-9a-f]{64}")
 SLOW_BYTES_PER_S = 500_000
@@ -73,7 +73,7 @@ def environment() -> Iterator[pytest.MonkeyPatch]:
         yield environ
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="package", params=["files", "s3"])
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["files", "s3"])
 async def storage(
     request: pytest.FixtureRequest,
     browser: Browser,
@@ -106,7 +106,7 @@ async def storage(
         assert {one.name: one.watch.verdict() for one in people if one.watch.verdict()} == {}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="package")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def meeting(storage: Storage) -> Meeting:
     """Both in one room. Its storage takes what its pages send, as `kanvas blobs cors` tells it to."""
     token = await asyncio.to_thread(storage.server.guest, "Witness")

@@ -9,7 +9,7 @@ from tests.browser.conftest import Meet
 from tests.browser.people import Meeting, Person
 from tests.browser.scenes import Element, Scene, groups_of
 
-pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 BLUE = "#1971c2"
 RED = "#e03131"

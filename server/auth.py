@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import floor
 from typing import Any, Final, Protocol
 
 import jwt
@@ -126,8 +127,9 @@ class Tokens:
         via: str = "",
     ) -> IssuedToken:
         """A token for this user, valid for `ttl_s` seconds (default: the server's), not beyond `until`."""
-        # "signed out everywhere until now" must not void who signs in again within the same second
-        now_s = round(self._clock(), 3)
+        # "signed out everywhere until now" must void who signed in just before, and not who signs in again
+        # within the same second
+        now_s = floor(self._clock() * 1000) / 1000
         end_s = round(now_s + (self._ttl_s if ttl_s is None else ttl_s), 3)
         if until is not None:
             end_s = min(end_s, int(until.timestamp()))

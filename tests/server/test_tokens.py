@@ -59,6 +59,13 @@ async def test_what_is_issued_is_taken(tokens: Tokens) -> None:
     assert (identity.expires_at - identity.issued_at).total_seconds() == 600
 
 
+async def test_it_is_not_newer_than_its_moment(tokens: Tokens, clock: Clock) -> None:
+    """I7: whoever is signed out everywhere at once after signing in is signed out."""
+    for clock.now in (NOW + 0.0006, NOW + 0.0019999, NOW + 0.29):
+        identity = await tokens.verify(tokens.issue("u1", "Ada").token)
+        assert clock.now - 0.0011 < identity.signed_in_at.timestamp() <= clock.now
+
+
 async def test_it_ends(tokens: Tokens, clock: Clock) -> None:
     token = tokens.issue("u1", "Ada").token
     clock.now += 604

@@ -30,7 +30,7 @@ class StreamedBody:
 
     def read(self) -> bytes:
         """Never called: the library takes for a body what has this name, and then iterates."""
-        raise NotImplementedError
+        raise TypeError("Iterate over it.")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:

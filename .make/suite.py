@@ -63,6 +63,8 @@ FORMAT = (
 )
 BEFORE_PYTEST = (
     *LINT,
+    # compiled here once, so that not every worker of pytest does it: 10 s of each
+    Check("tests are found", (PYTHON, "-m", "pytest", "--collect-only", "-q")),
     Check("tests of the client (vitest)", (client.program("vitest"), "run"), client.STATIC),
 )
 
@@ -74,7 +76,8 @@ def environment_of_tests(
     found: Mapping[str, Path] | None = None,
 ) -> dict[str, str]:
     """What every check sees: our tools first in PATH, none of the user's KANVAS_ settings, what was found."""
-    env = {name: value for name, value in node.items() if not name.startswith("KANVAS_")}
+    left_out = ("KANVAS_", "PYTHONDONTWRITEBYTECODE")
+    env = {name: value for name, value in node.items() if not name.startswith(left_out)}
     env["PATH"] = f"{BIN}{os.pathsep}{env['PATH']}"
     if chromium is not None:
         env[OVERRIDE] = str(chromium)

@@ -158,6 +158,7 @@ async def test_the_keyboard_and_a_telephone_do_it_too(
 async def test_a_commenter_writes_what_waits_in_the_lobby(server: LiveServer, everyone: list[Person]) -> None:
     """X1 X3: who may comment does so and draws nothing; who is mentioned finds it, and once seen it waits no more."""
     ada, grace = everyone
+    await ada.page.goto(server.url)
     token = (await ada.ask("() => JSON.parse(localStorage.getItem('kanvas.session'))"))["token"]
     room_id = server.room(token, title="Asked for advice", default_role="commenter")
     await ada.enter(room_id)

@@ -22,7 +22,7 @@ from tests.servers import LiveServer, bearer
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
-BYTES = int(os.environ.get("TEST_JOIN_BYTES", "1500000"))
+BYTES = int(os.environ.get("TEST_JOIN_BYTES", "1000000"))
 BITS_PER_S = float(os.environ.get("TEST_JOIN_BITS_PER_S", "1000000"))
 
 # What the page showed of its progress, and how long its main thread was held up.

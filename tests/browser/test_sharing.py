@@ -76,6 +76,7 @@ async def test_roles_are_given_changed_and_taken_while_the_room_is_open(
     server: LiveServer, everyone: list[Person], tmp_path: Path
 ) -> None:
     ada, grace = everyone
+    await ada.page.goto(server.url)
     room_id = server.room(await ada.ask(TOKEN), title="Council", default_role="none")
     await ada.enter(room_id)
     await ada.draw("r", (300, 120), (400, 200))
@@ -166,6 +167,7 @@ async def test_roles_are_given_changed_and_taken_while_the_room_is_open(
 
 async def test_a_link_opens_the_room_until_it_is_revoked(server: LiveServer, everyone: list[Person]) -> None:
     ada, grace = everyone
+    await ada.page.goto(server.url)
     room_id = server.room(await ada.ask(TOKEN), title="By link", default_role="none")
     await ada.enter(room_id)
     async with sharing(ada) as dialog:
@@ -222,6 +224,7 @@ async def test_a_link_opens_the_room_until_it_is_revoked(server: LiveServer, eve
 
 async def test_the_address_opens_what_the_owner_says(server: LiveServer, everyone: list[Person]) -> None:
     ada, grace = everyone
+    await ada.page.goto(server.url)
     room_id = server.room(await ada.ask(TOKEN), title="Gallery")
     await ada.enter(room_id)
     await ada.draw("r", (300, 120), (400, 200))

@@ -10,6 +10,7 @@ import re
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.conventions.tree import ROOT, our_files, shown
@@ -26,6 +27,7 @@ def rules() -> list[str]:
     return RULE.findall(SPEC.read_text(encoding="utf-8"))
 
 
+@cache
 def quotes() -> dict[str, set[str]]:
     """Rule number to the test files that quote it; only letters that the SPEC uses."""
     letters = "".join(sorted({rule[0] for rule in rules()}))

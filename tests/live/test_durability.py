@@ -16,7 +16,7 @@ from party import wire
 from tests.live.writer import Writer
 from tests.servers import LiveServer, bearer
 
-CYCLES = int(os.environ.get("TEST_KILL_CYCLES", "7"))
+CYCLES = int(os.environ.get("TEST_KILL_CYCLES", "5"))
 SEED = int(os.environ.get("TEST_SEED", "20"))
 
 

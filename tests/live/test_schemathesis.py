@@ -16,7 +16,7 @@ import pytest
 from tests.servers import LiveServer
 
 SEED = os.environ.get("TEST_SEED", "20")
-EXAMPLES = os.environ.get("TEST_EXAMPLES", "5")
+EXAMPLES = os.environ.get("TEST_EXAMPLES", "3")
 
 CONFIG = """
 [[operations]]

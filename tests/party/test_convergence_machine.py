@@ -31,7 +31,7 @@ from tests.party.test_convergence import edit_anything, edit_drawing
 from tests.party.virtual_time import run_virtually
 
 SEEDS = range(int(os.environ.get("TEST_MACHINE_SEEDS", "6")))
-STEPS = int(os.environ.get("TEST_MACHINE_STEPS", "250"))
+STEPS = int(os.environ.get("TEST_MACHINE_STEPS", "200"))
 PEOPLE = 6
 EXPIRY_S = 30.0
 

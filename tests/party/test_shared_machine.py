@@ -25,7 +25,7 @@ from tests.party.test_convergence_machine import CheckedWire, Person
 from tests.party.virtual_time import run_virtually
 
 SEEDS = range(int(os.environ.get("TEST_NODES_SEEDS", "4")))
-STEPS = int(os.environ.get("TEST_NODES_STEPS", "220"))
+STEPS = int(os.environ.get("TEST_NODES_STEPS", "160"))
 PEOPLE = 6
 
 

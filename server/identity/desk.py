@@ -73,21 +73,19 @@ class Desk:
         # one at a time: whoever sends more than it has answers for is not worth the arithmetic
         if self._renewal is None:
             self._renewal = asyncio.get_running_loop().create_task(self._take(token))
-            self._renewal.add_done_callback(self._taken)
-
-    def _taken(self, _task: asyncio.Task[None]) -> None:
-        self._renewal = None
 
     async def _take(self, token: str) -> None:
         wire = self._sitting.wire
         try:
-            seconds = self._sessions.renew(self._sitting, await self._verify(token))
+            answer = encode_renewed(self._sessions.renew(self._sitting, await self._verify(token)))
         except KanvasError as error:
             # it goes on with the token it has; when the provider is away there is time to try again
-            wire.send(encode_refused(error.message))
+            answer = encode_refused(error.message)
         except Exception:
             # the border of a connection: a bug here costs its sender alone
             log.exception("renewal failed")
             wire.fail(KanvasError())
-        else:
-            wire.send(encode_renewed(seconds))
+            return
+        # before the answer is out: whoever has it may send the next token at once
+        self._renewal = None
+        wire.send(answer)

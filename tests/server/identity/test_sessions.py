@@ -299,6 +299,23 @@ async def test_a_renewal_that_fails_is_told_and_the_socket_stays(error: KanvasEr
     assert len(wire.ends) == 1
 
 
+async def test_who_has_the_answer_may_send_the_next_at_once() -> None:
+    """I6: none is lost that came after the answer to the one before."""
+    world = World()
+    desk, _, wire = await desk_of(world, Unauthenticated("No."))
+    send = wire.send
+
+    def send_and_hear(*messages: bytes) -> None:
+        send(*messages)
+        if len(wire.sent) == 1:
+            desk.receive(encode_token("fresh"))
+
+    wire.send = send_and_hear  # type: ignore[method-assign]
+    desk.receive(encode_token("fresh"))
+    await calm()
+    assert wire.sent == [encode_refused("No.")] * 2
+
+
 async def test_a_socket_that_leaves_takes_its_renewal_along() -> None:
     world = World()
     desk, _, wire = await desk_of(world, ada(500, "t2"))

@@ -14,6 +14,7 @@ import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from party.ports import Principal
+from server import tracing
 from server.logs import configure_logs
 from server.settings import Settings
 from server.tracing import END_S, NoTracer, OtlpTracer
@@ -81,8 +82,11 @@ async def test_a_failed_span_tells_what_failed_and_no_words(tmp_path: Path, empt
         assert b"Secret" not in receiver.everything()
 
 
-async def test_a_collector_that_hangs_costs_nobody_anything(tmp_path: Path, empty_database: Path) -> None:
+async def test_a_collector_that_hangs_costs_nobody_anything(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """M10: not a request, and not the end of the process."""
+    monkeypatch.setattr(tracing, "EXPORT_S", 7.0)
     with Receiver() as receiver:
         receiver.pause()
         url = f"http://127.0.0.1:{receiver.port}/v1/traces"
@@ -91,7 +95,7 @@ async def test_a_collector_that_hangs_costs_nobody_anything(tmp_path: Path, empt
             await asyncio.sleep(1.2)
             begin = time.monotonic()
             await ada.room()
-            assert time.monotonic() - begin < 1
+            assert time.monotonic() - begin < 5
             end = time.monotonic()
         assert time.monotonic() - end < END_S + 5
 

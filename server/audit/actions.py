@@ -23,7 +23,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "token.revoke": ("revoked a personal token", "revoke a personal token"),
     "room.create": ("made the room", "make the room"),
     "room.change": ("changed the room", "change the room"),
-    "room.delete": ("put the room into the trash", ""),
+    "room.delete": ("put the room into the trash", "put the room into the trash"),
     "room.restore": ("took the room out of the trash", "take the room out of the trash"),
     "room.purge": ("removed the room for good", "remove the room for good"),
     "room.transfer": ("gave the room to somebody else", "give the room to somebody else"),

@@ -44,7 +44,7 @@ async def test_the_owner_sees_who_did_what(everyone: list[Person]) -> None:
         await look.click()
         await expect(look).to_be_enabled()
     await expect(refused).to_have_count(1)
-    await expect(refused).to_contain_text(f"Refused {grace.name} put the room into the trash")
+    await expect(refused).to_contain_text(f"Refused {grace.name} tried to put the room into the trash")
     await expect(rows.nth(1)).to_contain_text("You renamed the room to “Plan 34”")
     await drawer.get_by_role("button", name="Show older activity").click()
     await expect(rows.last).to_contain_text("You made the room")

@@ -23,6 +23,7 @@ async def open_activity(page: Page) -> Locator:
 async def test_the_owner_sees_who_did_what(everyone: list[Person]) -> None:
     """Y5: deeds and refusals in words, filtered; nobody else has the button."""
     ada, grace = everyone
+    await ada.page.goto(ada.server.url)
     room = (await call(ada, "POST", "/api/v1/rooms", {"title": "Ours"}))["id"]
     for person in everyone:
         await person.enter(room)

@@ -70,9 +70,8 @@ async def test_old_keys_count_while_new_ones_are_fetched(idp: Idp, clock: Clock)
     idp.answers["/jwks"] = jwks(NEW)
     idp.modes["/jwks"] = "slow"
     clock.now += FRESH_S + 1
-    begin = asyncio.get_running_loop().time()
+    # had it waited, it would have been told that this key is gone
     assert await cache.find("old", "ES256")
-    assert asyncio.get_running_loop().time() - begin < 0.3
     await settled(cache, 2)
     assert await cache.find("old", "ES256") is None
     assert await cache.find("new", "ES256")

@@ -28,13 +28,12 @@ class Listener:
         return [data for _, data in self.heard_from]
 
 
-async def until(is_so: Callable[[], bool], within_s: float = 5.0) -> float:
-    """Wait for it; returns the seconds it took."""
+async def until(is_so: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Wait for it."""
     start = time.monotonic()
     while not is_so():
         assert time.monotonic() - start < within_s, "it did not come"
         await asyncio.sleep(0.005)
-    return time.monotonic() - start
 
 
 @asynccontextmanager

@@ -50,8 +50,7 @@ async def test_a_killed_connection_comes_back_and_says_so(own: Valkey, kind: str
         await check_talk(a, at_b)
         own.command("CLIENT", "KILL", "TYPE", kind)
         if kind == "pubsub":
-            took_s = await until(lambda: at_a.joins == 2 and at_b.joins == 2)
-            assert took_s < 2
+            await until(lambda: at_a.joins == 2 and at_b.joins == 2)
         await check_talk(a, at_b)
 
 
@@ -73,7 +72,7 @@ async def test_a_restart_is_survived_and_told_once(own: Valkey, caplog: pytest.L
         await until(lambda: a.trouble == "it can't be reached (connection refused)")
         await asyncio.sleep(0.3)
         own.start()
-        assert await until(lambda: at_a.joins == 2 and at_b.joins == 2) < 3
+        await until(lambda: at_a.joins == 2 and at_b.joins == 2)
         await check_talk(a, at_b)
         assert b"to nobody" not in at_b.data
     told = [record.getMessage() for record in caplog.records]
@@ -88,12 +87,12 @@ async def test_a_stopped_redis_is_given_up_and_found_again(own: Valkey) -> None:
         os.kill(own.pid, signal.SIGSTOP)
         try:
             a.send(b"on its way")
-            assert await until(lambda: not a.is_connected and not b.is_connected) < 4
+            await until(lambda: not a.is_connected and not b.is_connected)
             await until(lambda: a.trouble == "it does not answer")
             await asyncio.sleep(0.5)
         finally:
             os.kill(own.pid, signal.SIGCONT)
-        assert await until(lambda: at_a.joins == 2 and at_b.joins == 2) < 4
+        await until(lambda: at_a.joins == 2 and at_b.joins == 2)
         await check_talk(a, at_b)
 
 

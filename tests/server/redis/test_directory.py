@@ -197,7 +197,7 @@ async def test_a_redis_that_hangs_costs_one_deadline(caplog: pytest.LogCaptureFi
                 start = time.monotonic()
                 with pytest.raises(RedisAway):
                     await directory.whereabouts("ada")
-                assert time.monotonic() - start < 0.9
+                assert time.monotonic() - start < 5 * redis_directory.DEADLINE_S
                 assert directory.trouble == "it does not answer"
                 start = time.monotonic()
                 for _ in range(100):
@@ -205,7 +205,8 @@ async def test_a_redis_that_hangs_costs_one_deadline(caplog: pytest.LogCaptureFi
                         await directory.people(["r"])
                     assert await cache.find("x") is None
                     await cache.keep(an_asset())
-                assert time.monotonic() - start < 0.3
+                # 300 deadlines would be 150 s
+                assert time.monotonic() - start < 5
             finally:
                 os.kill(server.pid, signal.SIGCONT)
             await asyncio.sleep(redis_directory.REST_S)

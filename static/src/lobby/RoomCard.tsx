@@ -82,7 +82,6 @@ export const RoomCard = memo(function RoomCard(props: {
             <GlobeIcon /> Public
           </span>
         )}
-        {room.role && !trashed && <RoleBadge role={room.role} className="card__role" />}
       </div>
       <div className="card__body">
         <h3 className="card__title">
@@ -118,7 +117,10 @@ export const RoomCard = memo(function RoomCard(props: {
               Restore<span className="only-read"> {room.title}</span>
             </button>
           ) : (
-            <Menu className="card__menu" label={`More about ${room.title}`} trigger={<MoreIcon />} entries={entries} />
+            <span className="card__mine">
+              {room.role && <RoleBadge role={room.role} />}
+              <Menu className="card__menu" label={`More about ${room.title}`} trigger={<MoreIcon />} entries={entries} />
+            </span>
           )}
         </div>
       </div>

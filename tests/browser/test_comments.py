@@ -137,6 +137,12 @@ async def test_the_keyboard_and_a_telephone_do_it_too(
     await expect(ada.page.get_by_test_id("thread-row")).to_contain_text("c is a letter")
     await ada.page.keyboard.press("Escape")
     await expect(ada.page.get_by_test_id("comments")).to_have_count(0)
+    # the focus goes back to what opened it
+    button = ada.page.get_by_test_id("comments-button")
+    await button.press("Enter")
+    await expect(ada.page.get_by_role("button", name="Close comments")).to_be_focused()
+    await ada.page.keyboard.press("Escape")
+    await expect(button).to_be_focused()
 
     await expect(linus.page.get_by_test_id("comments-button")).to_have_attribute(
         "aria-label", "Comments, 1 thread unread"

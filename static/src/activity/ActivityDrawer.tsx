@@ -1,54 +1,35 @@
 /**
  * Who did what in this room, beside the canvas, for who may read its audit log.
- *
- * Not modal, like the drawer of files, whose looks it shares. Escape closes it, and the focus goes back to the button
- * that opened it.
  */
-import "../styles/assets.css";
 import "../styles/activity.css";
-import { useEffect, useId, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { useCallback, useMemo, useState, type ReactNode } from "react";
 import { exportPath, type AuditEntry } from "../api/audit";
 import type { Api } from "../api/client";
+import { usePages } from "../app/pages";
 import { ago } from "../app/time";
 import { Avatar } from "../ui/Avatar";
-import { CloseIcon, DownloadIcon, LockIcon, RetryIcon } from "../ui/icons";
-import { useActivity } from "./useActivity";
+import { Drawer, DrawerProblem } from "../ui/Drawer";
+import { DownloadIcon, LockIcon, RetryIcon } from "../ui/icons";
 import { deedOf, NOUNS, refusalOf, whoOf } from "./words";
+
+const PAGE = 30;
 
 export function ActivityDrawer(props: { api: Api; room: string; myId: string; onClose: () => void }): ReactNode {
   const { api, room, myId, onClose } = props;
-  const titleId = useId();
-  const panel = useRef<HTMLElement>(null);
-  const opener = useRef<Element | null>(null);
   const [noun, setNoun] = useState("");
-  const list = useActivity(api, room, noun);
+  const list = usePages(
+    useCallback(
+      (cursor: string | null, signal: AbortSignal) => api.audit.list(room, { noun, cursor, limit: PAGE }, signal),
+      [api, room, noun],
+    ),
+  );
   const names = useMemo(
     () => new Map([...list.items.flatMap(({ actor }) => (actor ? [[actor.id, actor.name] as const] : [])), [myId, "you"] as const]),
     [list.items, myId],
   );
 
-  useEffect(() => {
-    opener.current = document.activeElement;
-    panel.current?.querySelector<HTMLElement>("[data-autofocus]")?.focus({ preventScroll: true });
-    return () => {
-      if (opener.current instanceof HTMLElement && opener.current.isConnected) opener.current.focus();
-    };
-  }, []);
-
-  const onKeyDown = (event: KeyboardEvent) => {
-    // The editor listens to every key of the page.
-    event.stopPropagation();
-    if (event.key === "Escape") onClose();
-  };
-
   return (
-    <aside className="drawer" ref={panel} aria-labelledby={titleId} onKeyDown={onKeyDown} data-testid="activity-drawer">
-      <header className="drawer__head">
-        <h2 id={titleId}>Activity</h2>
-        <button type="button" className="button button--icon button--quiet" aria-label="Close activity" onClick={onClose}>
-          <CloseIcon />
-        </button>
-      </header>
+    <Drawer title="Activity" closing="Close activity" testId="activity-drawer" onClose={onClose}>
       <div className="drawer__tools">
         <select className="select activity__filter" aria-label="Show" value={noun} data-autofocus onChange={(event) => setNoun(event.target.value)}>
           {NOUNS.map(([value, words]) => (
@@ -62,8 +43,8 @@ export function ActivityDrawer(props: { api: Api; room: string; myId: string; on
           className="button button--icon button--quiet"
           aria-label="Look again"
           title="Look again"
-          disabled={list.stage === "loading"}
-          onClick={list.again}
+          disabled={list.isAsking}
+          onClick={list.reload}
         >
           <RetryIcon />
         </button>
@@ -77,23 +58,13 @@ export function ActivityDrawer(props: { api: Api; room: string; myId: string; on
           <DownloadIcon />
         </a>
       </div>
-      <div className="drawer__body" aria-busy={list.stage === "loading"}>
-        {list.stage === "loading" && list.items.length === 0 && (
+      <div className="drawer__body" aria-busy={list.isAsking}>
+        {list.stage === "loading" && (
           <p className="drawer__note" role="status">
             Looking…
           </p>
         )}
-        {list.stage === "failed" && list.words && (
-          <div className="drawer__note" role="alert">
-            <strong>{list.words.title}</strong>
-            <span>{list.words.detail}</span>
-            {list.words.retry && (
-              <button type="button" className="button" onClick={list.again}>
-                Try again
-              </button>
-            )}
-          </div>
-        )}
+        {list.stage === "failed" && list.words && <DrawerProblem words={list.words} onRetry={list.reload} />}
         {list.stage === "ready" && list.items.length === 0 && (
           <div className="drawer__note" data-testid="activity-empty">
             <strong>{noun ? "Nothing of this kind" : "Nothing yet"}</strong>
@@ -108,12 +79,12 @@ export function ActivityDrawer(props: { api: Api; room: string; myId: string; on
           </ul>
         )}
         {list.hasMore && list.stage !== "failed" && (
-          <button type="button" className="button drawer__more" disabled={list.stage === "more"} onClick={list.more}>
-            {list.stage === "more" ? "Loading…" : "Show older activity"}
+          <button type="button" className="button drawer__more" disabled={list.isAsking} onClick={list.more}>
+            {list.isAsking ? "Loading…" : "Show older activity"}
           </button>
         )}
       </div>
-    </aside>
+    </Drawer>
   );
 }
 

@@ -64,10 +64,3 @@ export function refusalOf(entry: AuditEntry): string {
   const times = entry.details["times"];
   return typeof times === "number" && times > 1 ? `Refused ${count(times, "time", "times")}` : "Refused";
 }
-
-/** `after`: the next page; else the first one, again. Nothing twice. */
-export function mergeEntries(before: readonly AuditEntry[], page: readonly AuditEntry[], after: boolean): AuditEntry[] {
-  if (!after) return [...page];
-  const known = new Set(before.map(({ id }) => id));
-  return [...before, ...page.filter(({ id }) => !known.has(id))];
-}

@@ -1,16 +1,16 @@
 /**
  * The room's files beside the canvas: find one, put it on the canvas again without a new upload, download it, add more.
  *
- * Not modal: the canvas stays usable, files can be dragged onto it. On a small screen it is a sheet from below. Escape
- * closes it, and the focus goes back to the button that opened it.
+ * They can be dragged onto it, too.
  */
-import { useCallback, useEffect, useId, useRef, useState, type FormEvent, type KeyboardEvent, type ReactNode } from "react";
+import { useCallback, useEffect, useId, useState, type FormEvent, type ReactNode } from "react";
 import type { Asset } from "../api/assets";
 import type { Api } from "../api/client";
 import { wordsFor } from "../api/errors";
 import { ago } from "../app/time";
 import type { Assets } from "../room/assets";
-import { CloseIcon, DownloadIcon, FileIcon, FilmIcon, LinkIcon, PlusIcon, SearchIcon, UploadIcon } from "../ui/icons";
+import { Drawer, DrawerProblem } from "../ui/Drawer";
+import { DownloadIcon, FileIcon, FilmIcon, LinkIcon, PlusIcon, SearchIcon, UploadIcon } from "../ui/icons";
 import { isVideo, kindOfType, labelOf, sizeWords } from "./kinds";
 import { assetLink } from "./links";
 import { matching, useAssetList } from "./useAssetList";
@@ -29,35 +29,12 @@ export interface AssetDrawerProps {
 
 export function AssetDrawer(props: AssetDrawerProps): ReactNode {
   const { api, assets, frozen, onClose } = props;
-  const titleId = useId();
-  const panel = useRef<HTMLElement>(null);
-  const opener = useRef<Element | null>(null);
   const [query, setQuery] = useState("");
   const list = useAssetList(api, assets.room, assets.subscribe);
   const shown = matching(list.items, query);
 
-  useEffect(() => {
-    opener.current = document.activeElement;
-    panel.current?.querySelector<HTMLElement>("[data-autofocus]")?.focus({ preventScroll: true });
-    return () => {
-      if (opener.current instanceof HTMLElement && opener.current.isConnected) opener.current.focus();
-    };
-  }, []);
-
-  const onKeyDown = (event: KeyboardEvent) => {
-    // The editor listens to every key of the page.
-    event.stopPropagation();
-    if (event.key === "Escape") onClose();
-  };
-
   return (
-    <aside className="drawer" ref={panel} aria-labelledby={titleId} onKeyDown={onKeyDown} data-testid="asset-drawer">
-      <header className="drawer__head">
-        <h2 id={titleId}>Files</h2>
-        <button type="button" className="button button--icon button--quiet" aria-label="Close files" onClick={onClose}>
-          <CloseIcon />
-        </button>
-      </header>
+    <Drawer title="Files" closing="Close files" testId="asset-drawer" onClose={onClose}>
       <div className="drawer__tools">
         <div className="drawer__search">
           <SearchIcon />
@@ -81,17 +58,7 @@ export function AssetDrawer(props: AssetDrawerProps): ReactNode {
       {!frozen && <ImportField api={api} assets={assets} onAdd={props.onAdd} />}
       <div className="drawer__body">
         {list.stage === "loading" && list.items.length === 0 && <Bones />}
-        {list.stage === "failed" && list.words && (
-          <div className="drawer__note" role="alert">
-            <strong>{list.words.title}</strong>
-            <span>{list.words.detail}</span>
-            {list.words.retry && (
-              <button type="button" className="button" onClick={list.again}>
-                Try again
-              </button>
-            )}
-          </div>
-        )}
+        {list.stage === "failed" && list.words && <DrawerProblem words={list.words} onRetry={list.again} />}
         {list.stage === "ready" && list.items.length === 0 && (
           <div className="drawer__note" data-testid="drawer-empty">
             <strong>No files yet</strong>
@@ -117,7 +84,7 @@ export function AssetDrawer(props: AssetDrawerProps): ReactNode {
           </button>
         )}
       </div>
-    </aside>
+    </Drawer>
   );
 }
 

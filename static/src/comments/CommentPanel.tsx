@@ -1,15 +1,15 @@
 /**
  * The room's comments beside the canvas: the list, one thread, or a new one.
  *
- * Not modal: the canvas stays usable. On a small screen it is a sheet from below. Escape goes back, then closes, and the
- * focus returns to where it was.
+ * Escape goes back, then closes.
  */
-import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { useMemo, useState, type ReactNode } from "react";
 import type { Place, Thread, Words } from "../api/comments";
 import type { Person } from "../api/types";
 import { ago, count } from "../app/time";
 import { Avatar } from "../ui/Avatar";
-import { BackIcon, CheckIcon, CloseIcon, CommentIcon, PlusIcon } from "../ui/icons";
+import { Drawer, DrawerProblem } from "../ui/Drawer";
+import { BackIcon, CheckIcon, CommentIcon, PlusIcon } from "../ui/icons";
 import { Composer } from "./Composer";
 import type { CommentStore, CommentsState } from "./store";
 import { ThreadView, type May } from "./ThreadView";
@@ -34,46 +34,29 @@ export interface CommentPanelProps {
 export function CommentPanel(props: CommentPanelProps): ReactNode {
   const { store, state, me, may, selected, draft, onClose } = props;
   const [shows, setShows] = useState<"open" | "resolved">("open");
-  const titleId = useId();
-  const panel = useRef<HTMLElement>(null);
-  const opener = useRef<Element | null>(null);
   const thread = state.threads.find((one) => one.id === selected) ?? null;
   const names = useMemo(() => new Map([...props.here, ...namesOf(state.threads), [me.id, me.name]]), [props.here, state.threads, me]);
   const view = draft ? "draft" : thread ? "thread" : "list";
 
-  useEffect(() => {
-    opener.current = document.activeElement;
-    return () => {
-      if (opener.current instanceof HTMLElement && opener.current.isConnected) opener.current.focus();
-    };
-  }, []);
-  // Before anything else can happen: a key pressed meanwhile would be the canvas's.
-  useLayoutEffect(() => {
-    if (view !== "draft") panel.current?.querySelector<HTMLElement>("[data-autofocus]")?.focus({ preventScroll: true });
-  }, [view, thread?.id]);
-
   const back = () => (draft ? props.onDrop() : props.onSelect(null));
-  const onKeyDown = (event: KeyboardEvent) => {
-    // The editor listens to every key of the page.
-    event.stopPropagation();
-    if (event.key !== "Escape") return;
-    if (view === "list") onClose();
-    else back();
-  };
 
   return (
-    <aside className="drawer comments" ref={panel} aria-labelledby={titleId} onKeyDown={onKeyDown} data-testid="comments">
-      <header className="drawer__head">
-        {view !== "list" && (
+    <Drawer
+      title={view === "draft" ? "New comment" : view === "thread" ? "Comment" : "Comments"}
+      closing="Close comments"
+      testId="comments"
+      className="comments"
+      view={view === "draft" ? null : `${view} ${thread?.id}`}
+      onClose={onClose}
+      onEscape={view === "list" ? onClose : back}
+      before={
+        view !== "list" && (
           <button type="button" className="button button--icon button--quiet" aria-label="All comments" title="All comments" onClick={back} data-autofocus>
             <BackIcon />
           </button>
-        )}
-        <h2 id={titleId}>{view === "draft" ? "New comment" : view === "thread" ? "Comment" : "Comments"}</h2>
-        <button type="button" className="button button--icon button--quiet" aria-label="Close comments" onClick={onClose} {...(view === "list" ? { "data-autofocus": true } : {})}>
-          <CloseIcon />
-        </button>
-      </header>
+        )
+      }
+    >
       {view === "draft" && (
         <div className="drawer__body comments__draft">
           <Composer
@@ -114,23 +97,13 @@ export function CommentPanel(props: CommentPanelProps): ReactNode {
           </div>
         </>
       )}
-    </aside>
+    </Drawer>
   );
 }
 
 function List({ threads, shows, state, store, me, may, onSelect }: CommentPanelProps & { threads: readonly Thread[]; shows: "open" | "resolved" }): ReactNode {
   if (state.stage === "failed" && state.words) {
-    return (
-      <div className="drawer__note" role="alert">
-        <strong>{state.words.title}</strong>
-        <span>{state.words.detail}</span>
-        {state.words.retry && (
-          <button type="button" className="button" onClick={() => void store.refresh()}>
-            Try again
-          </button>
-        )}
-      </div>
-    );
+    return <DrawerProblem words={state.words} onRetry={() => void store.refresh()} />;
   }
   if (state.stage === "loading") {
     return (

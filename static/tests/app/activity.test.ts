@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { exportPath, type AuditEntry } from "../../src/api/audit";
-import { deedOf, mergeEntries, refusalOf, whoOf } from "../../src/activity/words";
+import { deedOf, refusalOf, whoOf } from "../../src/activity/words";
 
 const entry = (changes: Partial<AuditEntry> = {}): AuditEntry => ({
   id: "e1",
@@ -49,12 +49,6 @@ describe("activity", () => {
     expect(refusalOf(entry())).toBe("");
     expect(refusalOf(entry({ result: "refused" }))).toBe("Refused");
     expect(refusalOf(entry({ result: "refused", details: { times: 12 } }))).toBe("Refused 12 times");
-  });
-
-  it("puts a further page behind what is there, and a first one in its place", () => {
-    const [one, two, three] = ["1", "2", "3"].map((id) => entry({ id })) as [AuditEntry, AuditEntry, AuditEntry];
-    expect(mergeEntries([one, two], [two, three], true).map(({ id }) => id)).toEqual(["1", "2", "3"]);
-    expect(mergeEntries([one], [two], false)).toEqual([two]);
   });
 
   it("asks for a file by the room's own address", () => {

@@ -103,14 +103,15 @@ async def paste(person: Person, files: Sequence[Given]) -> None:
     await person.ask(_PASTE, [[file.as_json() for file in files]])
 
 
-# A second of colours, as this very browser records it.
+# A second of colours, as this very browser records it; more where it is too busy to draw.
 _RECORD = """async () => { const canvas = document.createElement("canvas"); canvas.width = 320; canvas.height = 180;
   const context = canvas.getContext("2d");
   const recorder = new MediaRecorder(canvas.captureStream(20), { mimeType: "video/webm" });
   const chunks = []; recorder.ondataavailable = ({ data }) => chunks.push(data);
-  const stopped = new Promise((resolve) => (recorder.onstop = resolve)); recorder.start();
-  for (let frame = 0; frame < 20; frame++) { context.fillStyle = `hsl(${frame * 18} 70% 60%)`;
-    context.fillRect(0, 0, 320, 180); await new Promise((resolve) => setTimeout(resolve, 50)); }
+  const stopped = new Promise((resolve) => (recorder.onstop = resolve)); recorder.start(100);
+  const recorded = () => chunks.reduce((sum, { size }) => sum + size, 0);
+  for (let frame = 0; frame < 20 || (recorded() < 2000 && frame < 600); frame++) {
+    context.fillStyle = `hsl(${frame * 18} 70% 60%)`; context.fillRect(0, 0, 320, 180); await new Promise((resolve) => setTimeout(resolve, 50)); }
   recorder.stop(); await stopped;
   const bytes = new Uint8Array(await new Blob(chunks).arrayBuffer());
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join("")); }"""

@@ -17,6 +17,8 @@ from db.scopes import Scoped, as_system
 from db.users import put_user
 from party.ports import Schema
 
+PATIENCE_S = 30.0
+"""For a transaction: on a busy machine they wait for each other."""
 SEAL = Seal(b"a secret of thirty-two bytes ....")
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -46,14 +48,15 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def server_database(server_url: str) -> AsyncIterator[Scoped]:
-    async with PostgresDatabase(server_url, seal=SEAL) as database:
+    async with PostgresDatabase(server_url, timeout_s=PATIENCE_S, seal=SEAL) as database:
         yield as_system(database)
 
 
 @pytest.fixture(params=["url", "server_url"], ids=["sqlite", "postgresql"])
 async def both(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """The test runs twice, on SQLite and on PostgreSQL."""
-    async with open_database(request.getfixturevalue(request.param), seal=SEAL) as database:
+    url = request.getfixturevalue(request.param)
+    async with open_database(url, timeout_s=PATIENCE_S, seal=SEAL) as database:
         yield as_system(database)
 
 

@@ -89,7 +89,8 @@ async def open_edge(
     """
     if isinstance(empty_database, str):
         data_dir.mkdir(parents=True, exist_ok=True)
-        settings["database_url"] = empty_database
+        # transactions that wait for each other on a busy machine
+        settings = {"database_timeout_s": 30, **settings, "database_url": empty_database}
     else:
         copy_database(data_dir, empty_database)
     # tests make more rooms in a minute than anybody; those of the limits turn them on

@@ -1,10 +1,11 @@
 // Real Yjs clients against a running server: random edits and disconnects from a seed, then one look at all.
 //
-//   node fuzz.mjs edit  <ws url> <room> <token> <seed> <clients> <steps> [<longest pause in ms>]
+//   node fuzz.mjs edit  <ws url> <room> <token> <seed> <clients> <steps> [<longest pause in ms> [<file>]]
 //   node fuzz.mjs state <http url> <room> <token>
 //
-// Prints one JSON object; "edit" fails when the clients' documents do not become equal, or when in the end
-// somebody does not see everybody's presence.
+// With a file, others write as well, and are done when it is there. Prints one JSON object; "edit" fails when the
+// clients' documents do not become equal, or when in the end somebody does not see everybody's presence.
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -85,7 +86,7 @@ function stall(socket, ms) {
   setTimeout(() => socket?.resume(), ms);
 }
 
-async function editAll(url, room, token, seed, clients, steps, pause) {
+async function editAll(url, room, token, seed, clients, steps, pause, others) {
   const random = mulberry32(seed);
   const peers = Array.from({ length: clients }, () => {
     const doc = new Y.Doc();
@@ -109,6 +110,7 @@ async function editAll(url, room, token, seed, clients, steps, pause) {
     provider.connect();
     provider.awareness.setLocalStateField("cursor", "end");
   }
+  while (others && !existsSync(others)) await sleep(20);
   const end = Date.now() + 120_000;
   let seen = [];
   while (Date.now() < end) {
@@ -139,6 +141,6 @@ async function state(url, room, token) {
   console.log(JSON.stringify(describe(doc)));
 }
 
-const [mode, url, room, token, seed, clients, steps, pause = 4] = process.argv.slice(2);
-if (mode === "edit") await editAll(url, room, token, Number(seed), Number(clients), Number(steps), Number(pause));
+const [mode, url, room, token, seed, clients, steps, pause = 4, others] = process.argv.slice(2);
+if (mode === "edit") await editAll(url, room, token, Number(seed), Number(clients), Number(steps), Number(pause), others);
 else await state(url, room, token);

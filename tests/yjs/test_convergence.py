@@ -53,9 +53,13 @@ async def test_yjs_and_pycrdt_converge_through_kills_and_a_failing_journal(tmp_p
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             writing = [tasks.create_task(writer.run(stop, pause_s=0.02)) for writer in writers]
-            # about eight seconds
+            # about eight seconds, and until ours are done as well
+            ours_done = tmp_path / "done"
             game = tasks.create_task(
-                run(NODE, FUZZ, "edit", server.ws_url, room_id, token, str(seed), "4", "900", "60")
+                run(
+                    *(NODE, FUZZ, "edit", server.ws_url, room_id, token, str(seed), "4", "900", "60"),
+                    str(ours_done),
+                )
             )
             for _ in range(2):
                 await asyncio.sleep(dice.uniform(0.3, 1.0))
@@ -66,6 +70,9 @@ async def test_yjs_and_pycrdt_converge_through_kills_and_a_failing_journal(tmp_p
             stop.set()
             await asyncio.gather(*writing)
             shown = set().union(*(writer.durable for writer in writers))
+            # what they sent last may still be on its way through the server
+            await asyncio.sleep(1)
+            ours_done.touch()
         clients = json.loads(await game)
         warm = json.loads(await run(NODE, FUZZ, "state", server.url, room_id, token))
         server.kill()

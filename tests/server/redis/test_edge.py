@@ -72,7 +72,7 @@ async def ask(edge: Edge, person: Person, path: str) -> dict[str, object]:
 async def eventually(edge: Edge, person: Person, path: str, is_so: object) -> dict[str, object]:
     """Ask until the answer is right."""
     assert callable(is_so)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not is_so(told := await ask(edge, person, path)):
             await asyncio.sleep(0.05)
     return told

@@ -6,6 +6,7 @@ server/exposition.py). It costs nothing while nobody asks. Keeps rule M4.
 
 from dataclasses import dataclass
 
+from party.ports import Role
 from party.room import Room
 
 
@@ -32,7 +33,7 @@ class PersonReading:
 
     user_id: str
     name: str
-    role: str
+    role: Role
     connections: int
 
 

@@ -14,11 +14,12 @@ from starlette.responses import Response
 
 from db.rooms import find_names
 from party.errors import Conflict, RoomNotFound
+from party.ports import Role
 from party.quarantine import Hold
 from party.restraints import EVERYBODY, Exclusion
 from server.admin import check_admin
 from server.audit.notes import Note
-from server.overview import RoomView, Seen
+from server.overview import Phase, RoomView, Seen
 from server.problems import AdminsOnly, NodeNotFound
 from server.registry import Api, Body, Call, Out, Path, Query, Reply, answer, no_content
 from server.rooms import RoomPath
@@ -80,7 +81,7 @@ class PersonOut(Out):
     """Somebody who is in the room now."""
 
     user: UserOut
-    role: Literal["owner", "editor", "viewer"]
+    role: Role
     connections: int = Field(ge=1, description="Tabs and devices")
     node: str
 
@@ -98,7 +99,7 @@ class NodeOut(Out):
     host: str = Field(description="The machine it runs on")
     pid: int = Field(description="Its process there")
     is_this: bool = Field(description="It gave this answer")
-    phase: Literal["starting", "ready", "draining"]
+    phase: Phase
     started_at: datetime
     rooms: int = Field(ge=0)
     connections: int = Field(ge=0)
@@ -288,7 +289,7 @@ async def list_nodes(call: Call) -> Response:
             host=one.host,
             pid=one.pid,
             is_this=one.node == here,
-            phase=one.phase,  # type: ignore[arg-type]
+            phase=one.phase,
             started_at=datetime.fromtimestamp(one.started_at, UTC),
             rooms=one.rooms,
             connections=one.connections,
@@ -379,7 +380,7 @@ def _people_out(seen: Seen) -> list[PersonOut]:
     return [
         PersonOut(
             user=UserOut(id=one.user_id, name=one.name),
-            role=one.role,  # type: ignore[arg-type]
+            role=one.role,
             connections=one.connections,
             node=node,
         )

@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 import structlog
@@ -35,6 +35,9 @@ RATE_MOST_S: Final = 30.0
 """Since a look that is older than this nothing is said."""
 
 
+Phase = Literal["starting", "ready", "draining"]
+
+
 @dataclass(frozen=True, slots=True)
 class NodeReading:
     """One process: since when (seconds since 1970), and what it has in total."""
@@ -43,7 +46,7 @@ class NodeReading:
     host: str
     pid: int
     started_at: float
-    phase: str
+    phase: Phase
     connections: int
     rooms: int
     edits_per_s: float | None

@@ -63,7 +63,7 @@ from server.mail.open import make_mailer
 from server.media.studio import open_studio
 from server.metered import REDIS, MeteredBlobs, MeteredDatabase
 from server.oversight import Notes, Oversight, open_oversight
-from server.overview import Overview
+from server.overview import Overview, Phase
 from server.packs import Packs, open_packs
 from server.people import People
 from server.places import Places
@@ -109,7 +109,7 @@ SWEEP_EVERY: Final = timedelta(days=1)
 class Readiness:
     """Whether this process wants traffic."""
 
-    phase: Literal["starting", "ready", "draining"] = "starting"
+    phase: Phase = "starting"
 
     look: "asyncio.Task[str | None] | None" = None
     """At the database, for all who ask meanwhile (health.py)."""

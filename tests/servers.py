@@ -226,7 +226,7 @@ async def run(*command: str, timeout_s: float = 240.0, cwd: Path | None = None) 
     )
     try:
         out, _ = await asyncio.wait_for(process.communicate(), timeout_s)
-    except TimeoutError:
+    except BaseException:
         process.kill()
         await process.wait()
         raise

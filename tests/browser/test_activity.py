@@ -52,6 +52,11 @@ async def test_the_owner_sees_who_did_what(everyone: list[Person]) -> None:
     await drawer.get_by_label("Show").select_option("link")
     await expect(drawer.get_by_test_id("activity-empty")).to_contain_text("Nothing of this kind")
 
+    # another drawer in its place has the focus, and gives it back to its own button
+    await ada.page.get_by_test_id("files-button").click()
+    await expect(ada.page.get_by_label("Search files by name")).to_be_focused()
+    await ada.page.get_by_test_id("activity-button").click()
+    await expect(drawer.get_by_label("Show")).to_be_focused()
     await drawer.get_by_label("Show").press("Escape")
     await expect(drawer).to_be_hidden()
     await expect(ada.page.get_by_test_id("activity-button")).to_be_focused()

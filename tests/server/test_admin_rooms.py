@@ -20,7 +20,7 @@ from db.journal import SqlJournal
 from party.errors import Conflict, KeptOut, RoomClosed
 from party.guard import Guard
 from party.hub import Hub, open_hub
-from party.ports import Principal
+from party.ports import Principal, Role
 from party.quarantine import Crash
 from party.restraints import FROZEN
 from server import oversight
@@ -56,13 +56,11 @@ async def settle(*peers: Peer) -> None:
                 peer.flush()
 
 
-async def until(condition: Any, deadline_s: float = 30.0) -> float:
-    """Seconds until it holds."""
-    start = time.monotonic()
+async def until(condition: Any, deadline_s: float = 30.0) -> None:
+    """Wait until it holds."""
     async with asyncio.timeout(deadline_s):
         while not condition():
             await asyncio.sleep(0.005)
-    return time.monotonic() - start
 
 
 def a_change(name: str) -> bytes:
@@ -101,7 +99,9 @@ async def test_a_live_room_is_listed_with_its_people(tmp_path: Path, empty_datab
         room, quiet = await ada.room(title="Busy", schema="open"), await ada.room(title="Quiet")
         who = Principal(ada.user_id, "Ada")
         peers = [await Peer(who).connect(edge.services.hub, room["id"]) for _ in range(2)]
-        await Peer(Principal("u-bert", "Bert")).connect(edge.services.hub, room["id"])
+        roles: tuple[Role, ...] = ("editor", "commenter", "viewer")
+        for name, role in zip(("Bert", "Cleo", "Dora"), roles, strict=True):
+            await Peer(Principal(name, name, role=role)).connect(edge.services.hub, room["id"])
         await settle(*peers)
         peers[0].doc.get("things", type=Map)["x"] = 1
         peers[0].flush()
@@ -112,22 +112,24 @@ async def test_a_live_room_is_listed_with_its_people(tmp_path: Path, empty_datab
         found = await listed(edge)
         assert quiet["id"] not in found
         one = found[room["id"]]
-        assert (one["title"], one["people"], one["connections"]) == ("Busy", 2, 3)
+        assert (one["title"], one["people"], one["connections"]) == ("Busy", 4, 5)
         assert (one["journal_rows"], one["lagging"], one["quarantine"]) == (1, 0, "somebody")
         assert one["document_bytes"] > 0
         assert one["journal_bytes"] > 0
         assert (one["frozen_at"], one["closed_until"], one["kept_out"]) == (None, None, 0)
         assert one["nodes"] == [edge.services.hub.node]
         detail = (await order(edge, "GET", f"{ROOMS}/{room['id']}")).json()
-        assert [(p["user"]["name"], p["connections"]) for p in detail["participants"]] == [
-            ("Ada", 2),
-            ("Bert", 1),
+        assert [(p["user"]["name"], p["role"], p["connections"]) for p in detail["participants"]] == [
+            ("Ada", "editor", 2),
+            ("Bert", "editor", 1),
+            ("Cleo", "commenter", 1),
+            ("Dora", "viewer", 1),
         ]
         assert (await order(edge, "GET", f"{ROOMS}/{quiet['id']}")).json()["participants"] == []
         assert (await order(edge, "GET", f"{ROOMS}/no-such-room")).status_code == 404
         nodes = (await order(edge, "GET", "/api/v1/admin/nodes")).json()
         assert [(n["node"], n["is_this"], n["rooms"], n["connections"]) for n in nodes["items"]] == [
-            (edge.services.hub.node, True, 1, 3)
+            (edge.services.hub.node, True, 1, 5)
         ]
 
 

@@ -110,8 +110,8 @@ async function editAll(url, room, token, seed, clients, steps, pause, others) {
     provider.connect();
     provider.awareness.setLocalStateField("cursor", "end");
   }
-  while (others && !existsSync(others)) await sleep(20);
   const end = Date.now() + 120_000;
+  while (others && !existsSync(others) && Date.now() < end) await sleep(20);
   let seen = [];
   while (Date.now() < end) {
     await sleep(50);

@@ -43,7 +43,7 @@ export function ActivityDrawer(props: { api: Api; room: string; myId: string; on
           className="button button--icon button--quiet"
           aria-label="Look again"
           title="Look again"
-          disabled={list.isAsking}
+          disabled={list.isLoading}
           onClick={list.reload}
         >
           <RetryIcon />
@@ -58,7 +58,7 @@ export function ActivityDrawer(props: { api: Api; room: string; myId: string; on
           <DownloadIcon />
         </a>
       </div>
-      <div className="drawer__body" aria-busy={list.isAsking}>
+      <div className="drawer__body" aria-busy={list.isLoading}>
         {list.stage === "loading" && (
           <p className="drawer__note" role="status">
             Looking…
@@ -79,8 +79,8 @@ export function ActivityDrawer(props: { api: Api; room: string; myId: string; on
           </ul>
         )}
         {list.hasMore && list.stage !== "failed" && (
-          <button type="button" className="button drawer__more" disabled={list.isAsking} onClick={list.more}>
-            {list.isAsking ? "Loading…" : "Show older activity"}
+          <button type="button" className="button drawer__more" disabled={list.isLoadingMore} onClick={list.more}>
+            {list.isLoadingMore ? "Loading…" : "Show older activity"}
           </button>
         )}
       </div>

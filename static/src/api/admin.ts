@@ -4,7 +4,7 @@
  * Owns: addresses and shapes. Every method throws ApiError; the token is the operator's, not the session's.
  */
 import type { Call } from "./client";
-import type { Person, Visibility } from "./types";
+import type { Person, Role, Visibility } from "./types";
 
 const BASE = "/api/v1/admin";
 
@@ -37,7 +37,7 @@ export interface LiveRooms {
 
 export interface PersonInRoom {
   readonly user: Person;
-  readonly role: "owner" | "editor" | "viewer";
+  readonly role: Role;
   readonly connections: number;
   readonly node: string;
 }

@@ -9,11 +9,13 @@ import type { Page } from "../api/types";
 
 export interface Pages<T> {
   readonly items: readonly T[];
-  /** `loading` only while there is nothing to show yet. */
+  /** `loading` only while there is nothing to show yet; `failed` until an answer has come. */
   readonly stage: "loading" | "ready" | "failed";
   readonly words: Words | null;
-  /** An answer is on its way: the first page, anew, or more of it. */
-  readonly isAsking: boolean;
+  /** The first page is on its way, perhaps anew. */
+  readonly isLoading: boolean;
+  /** A further page is on its way. */
+  readonly isLoadingMore: boolean;
   readonly hasMore: boolean;
   readonly more: () => void;
   readonly reload: () => void;
@@ -28,50 +30,61 @@ interface Shown<T> {
   readonly cursor: string | null;
   readonly stage: Pages<T>["stage"];
   readonly words: Words | null;
-  readonly isAsking: boolean;
+  readonly isLoading: boolean;
+  /** The further page that is on its way. */
+  readonly next: string | null;
 }
 
 /** `load` must be the same function from one render to the next, or it is asked again; not `wanted`: asks for nothing. */
 export function usePages<T>(load: Load<T>, wanted = true): Pages<T> {
-  const empty: Shown<T> = { load, items: [], cursor: null, stage: "loading", words: null, isAsking: wanted };
-  const [stored, setShown] = useState(empty);
-  const shown = stored.load === load ? stored : empty;
+  const [stored, setShown] = useState(() => nothing(load));
+  const shown = stored.load === load ? stored : nothing(load);
   const [asked, setAsked] = useState(0);
   const stop = useRef(new AbortController());
 
-  const ask = useCallback(
-    (from: string | null, signal: AbortSignal) => {
-      const answered = (change: (now: Shown<T>) => Shown<T>) => {
-        if (!signal.aborted) setShown((now) => ({ ...change(now), isAsking: false }));
-      };
-      setShown((now) => asking(now.load === load ? now : { ...now, load, items: [], cursor: null, stage: "loading" }));
-      load(from, signal).then(
-        ({ items, next_cursor }) =>
-          answered((now) => ({ ...now, items: from === null ? items : [...now.items, ...items], cursor: next_cursor ?? null, stage: "ready" })),
-        (error: unknown) => answered((now) => ({ ...now, stage: "failed", words: wordsFor(error) })),
-      );
-    },
-    [load],
-  );
-
   useEffect(() => {
     if (!wanted) return;
-    stop.current = new AbortController();
-    ask(null, stop.current.signal);
+    const signal = (stop.current = new AbortController()).signal;
+    setShown((now) => ({ ...(now.load === load ? now : nothing(load)), isLoading: true, next: null }));
+    load(null, signal).then(
+      ({ items, next_cursor }) => {
+        if (!signal.aborted) setShown({ load, items, cursor: next_cursor ?? null, stage: "ready", words: null, isLoading: false, next: null });
+      },
+      (error: unknown) => {
+        if (!signal.aborted) setShown((now) => ({ ...now, stage: "failed", words: wordsFor(error), isLoading: false }));
+      },
+    );
     return () => stop.current.abort();
-  }, [ask, wanted, asked]);
+  }, [load, wanted, asked]);
 
-  const { items, cursor, stage, words, isAsking } = shown;
+  const { items, cursor, stage, words, next } = shown;
   const more = useCallback(() => {
-    if (cursor !== null && !isAsking) ask(cursor, stop.current.signal);
-  }, [ask, cursor, isAsking]);
+    if (!wanted || cursor === null || next === cursor) return;
+    const { signal } = stop.current;
+    // The list may have been loaded anew meanwhile: then the page follows nothing that is shown.
+    const follows = (change: (now: Shown<T>) => Shown<T>) => {
+      if (!signal.aborted) setShown((now) => (now.next === cursor ? { ...change(now), next: null } : now));
+    };
+    setShown((now) => ({ ...now, next: cursor }));
+    load(cursor, signal).then(
+      (page) => follows((now) => ({ ...now, items: [...now.items, ...page.items], cursor: page.next_cursor ?? null })),
+      (error: unknown) => follows((now) => ({ ...now, stage: "failed", words: wordsFor(error) })),
+    );
+  }, [load, wanted, cursor, next]);
   const reload = useCallback(() => setAsked((times) => times + 1), []);
 
-  return { items, stage, words, isAsking, hasMore: cursor !== null, more, reload };
+  return {
+    items,
+    stage,
+    words,
+    isLoading: wanted && shown.isLoading,
+    isLoadingMore: wanted && next !== null,
+    hasMore: cursor !== null,
+    more,
+    reload,
+  };
 }
 
-/** What is shown stays; what went wrong is being mended. */
-function asking<T>(now: Shown<T>): Shown<T> {
-  const stage = now.stage === "failed" ? (now.items.length > 0 ? "ready" : "loading") : now.stage;
-  return { ...now, stage, words: null, isAsking: true };
+function nothing<T>(load: Load<T>): Shown<T> {
+  return { load, items: [], cursor: null, stage: "loading", words: null, isLoading: true, next: null };
 }

@@ -100,15 +100,18 @@ export const RoomCard = memo(function RoomCard(props: {
             </a>
           )}
         </h3>
-        <p className="card__meta">
-          {trashed && room.deleted_at ? (
-            <>deleted {ago(room.deleted_at, now)}</>
-          ) : (
-            <>
-              {by} · <time dateTime={room.created_at}>{ago(room.created_at, now)}</time>
-            </>
-          )}
-        </p>
+        <div className="card__line">
+          <p className="card__meta">
+            {trashed && room.deleted_at ? (
+              <>deleted {ago(room.deleted_at, now)}</>
+            ) : (
+              <>
+                {by} · <time dateTime={room.created_at}>{ago(room.created_at, now)}</time>
+              </>
+            )}
+          </p>
+          {room.role && !trashed && <RoleBadge role={room.role} />}
+        </div>
         <div className="card__foot">
           {trashed ? <span className="card__quiet">{room.purge_at ? daysLeft(room.purge_at, now) : ""}</span> : <WhoIsIn room={room} />}
           {trashed ? (
@@ -117,10 +120,7 @@ export const RoomCard = memo(function RoomCard(props: {
               Restore<span className="only-read"> {room.title}</span>
             </button>
           ) : (
-            <span className="card__mine">
-              {room.role && <RoleBadge role={room.role} />}
-              <Menu className="card__menu" label={`More about ${room.title}`} trigger={<MoreIcon />} entries={entries} />
-            </span>
+            <Menu className="card__menu" label={`More about ${room.title}`} trigger={<MoreIcon />} entries={entries} />
           )}
         </div>
       </div>

@@ -5,7 +5,7 @@
  * canvas hears none. Not modal: the canvas stays usable.
  */
 import "../styles/drawer.css";
-import { useEffect, useId, useLayoutEffect, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
+import { useId, useLayoutEffect, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import type { Words } from "../api/errors";
 import { CloseIcon } from "./icons";
 
@@ -34,7 +34,8 @@ export function Drawer({ title, closing, testId, className = "", before, view = 
   // before anything in it takes the focus
   const [opener] = useState(() => document.activeElement);
 
-  useEffect(
+  // With the drawer, not a moment later: another one that opens in its place has the focus by then.
+  useLayoutEffect(
     () => () => {
       if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
     },

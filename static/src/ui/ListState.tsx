@@ -18,8 +18,8 @@ export function ListState({ list, what }: { list: Pages<unknown>; what: string }
   }
   if (!list.hasMore) return null;
   return (
-    <button type="button" className="button button--quiet list__more" onClick={list.more}>
-      Show more {what}
+    <button type="button" className="button button--quiet list__more" aria-disabled={list.isLoadingMore} onClick={list.more}>
+      {list.isLoadingMore ? "Loading…" : `Show more ${what}`}
     </button>
   );
 }

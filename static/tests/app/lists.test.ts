@@ -42,15 +42,15 @@ describe("usePages", () => {
   it("asks for the first page, then for more, once however often", async () => {
     const { asked, load } = server();
     const shown = show(load);
-    expect(shown.list).toMatchObject({ items: [], stage: "loading", isAsking: true, hasMore: false });
+    expect(shown.list).toMatchObject({ items: [], stage: "loading", isLoading: true, hasMore: false });
     await answer(asked[0], ["a", "b"], "b");
-    expect(shown.list).toMatchObject({ items: ["a", "b"], stage: "ready", isAsking: false, hasMore: true });
+    expect(shown.list).toMatchObject({ items: ["a", "b"], stage: "ready", isLoading: false, isLoadingMore: false, hasMore: true });
     act(() => shown.list.more());
     act(() => shown.list.more());
     expect(asked.map(({ cursor }) => cursor)).toEqual([null, "b"]);
-    expect(shown.list).toMatchObject({ stage: "ready", isAsking: true });
+    expect(shown.list).toMatchObject({ stage: "ready", isLoading: false, isLoadingMore: true });
     await answer(asked[1], ["c"]);
-    expect(shown.list).toMatchObject({ items: ["a", "b", "c"], isAsking: false, hasMore: false });
+    expect(shown.list).toMatchObject({ items: ["a", "b", "c"], isLoadingMore: false, hasMore: false });
     act(() => shown.list.more());
     expect(asked).toHaveLength(2);
   });
@@ -62,27 +62,29 @@ describe("usePages", () => {
     act(() => shown.list.more());
     act(() => shown.list.reload());
     expect(asked[1]!.signal.aborted).toBe(true);
-    expect(shown.list).toMatchObject({ items: ["a"], stage: "ready", isAsking: true });
+    expect(shown.list).toMatchObject({ items: ["a"], stage: "ready", isLoading: true, isLoadingMore: false });
     await answer(asked[1], ["late"]);
     expect(shown.list.items).toEqual(["a"]);
     await answer(asked[2], ["new", "a"]);
-    expect(shown.list).toMatchObject({ items: ["new", "a"], isAsking: false, hasMore: false });
+    expect(shown.list).toMatchObject({ items: ["new", "a"], isLoading: false, hasMore: false });
   });
 
   it("says what went wrong until it is asked again", async () => {
     const { asked, load } = server();
     const shown = show(load);
     await act(async () => asked[0]!.reject(new TypeError("no network")));
-    expect(shown.list).toMatchObject({ stage: "failed", isAsking: false });
+    expect(shown.list).toMatchObject({ stage: "failed", isLoading: false });
     expect(shown.list.words?.title).toBeTruthy();
     act(() => shown.list.reload());
-    expect(shown.list).toMatchObject({ stage: "loading", words: null, isAsking: true });
+    expect(shown.list).toMatchObject({ stage: "failed", isLoading: true });
     await answer(asked[1], ["a"], "a");
+    expect(shown.list).toMatchObject({ stage: "ready", words: null });
     act(() => shown.list.more());
     await act(async () => asked[2]!.reject(new TypeError("no network")));
     expect(shown.list).toMatchObject({ items: ["a"], stage: "failed" });
     act(() => shown.list.reload());
-    expect(shown.list).toMatchObject({ items: ["a"], stage: "ready", words: null });
+    await answer(asked[3], ["b"]);
+    expect(shown.list).toMatchObject({ items: ["b"], stage: "ready", words: null });
   });
 
   it("is another list for another question: nothing of the one before is shown, whenever it comes", async () => {
@@ -102,9 +104,28 @@ describe("usePages", () => {
     const { asked, load } = server();
     const shown = show(load, false);
     expect(asked).toHaveLength(0);
-    expect(shown.list.isAsking).toBe(false);
+    expect(shown.list.isLoading).toBe(false);
     shown.again(load);
-    await answer(asked[0], ["a"]);
+    await answer(asked[0], ["a"], "a");
     expect(shown.list.items).toEqual(["a"]);
+    act(() => shown.list.more());
+    shown.again(load, false);
+    act(() => shown.list.more());
+    expect(shown.list).toMatchObject({ items: ["a"], isLoading: false, isLoadingMore: false });
+    expect(asked).toHaveLength(2);
+    shown.again(load);
+    await answer(asked[2], ["b"]);
+    expect(shown.list.items).toEqual(["b"]);
+  });
+
+  it("asks for more while it is loaded anew, and shows no page behind a first one it does not follow", async () => {
+    const { asked, load } = server();
+    const shown = show(load);
+    await answer(asked[0], ["a"], "a");
+    act(() => shown.list.reload());
+    act(() => shown.list.more());
+    await answer(asked[1], ["z"], "z");
+    await answer(asked[2], ["b"]);
+    expect(shown.list).toMatchObject({ items: ["z"], hasMore: true, isLoadingMore: false });
   });
 });

@@ -13,6 +13,7 @@ from db.tables import audit_events
 from server.accounts import commands
 from server.accounts.errors import AccountNotFound
 from server.check import try_all
+from server.identity import operators
 from server.settings import Settings, SettingsError, read_settings
 from tests.server.accounts.links import ask, mails, sign_in
 from tests.server.edge import Edge, Person, copy_database, open_edge
@@ -33,6 +34,7 @@ async def test_a_grant_counts_at_once_and_so_does_its_end(tmp_path: Path, empty_
     """T10: for the session that is open, within little more than a second; nothing of it is in a token."""
     async with open_edge(tmp_path, empty_database) as edge:
         settings = edge.services.settings
+        assert operators.POLL_S <= 1
         ada = await sign_in(edge, "ada@example.org")
         assert (await ada.ask("GET", JOBS)).status_code == 403
         told = await asyncio.to_thread(commands.grant, settings, " ADA@example.org")

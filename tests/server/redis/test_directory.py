@@ -197,7 +197,7 @@ async def test_a_redis_that_hangs_costs_one_deadline(caplog: pytest.LogCaptureFi
                 start = time.monotonic()
                 with pytest.raises(RedisAway):
                     await directory.whereabouts("ada")
-                assert time.monotonic() - start < 5 * redis_directory.DEADLINE_S
+                assert time.monotonic() - start < 3 * redis_directory.DEADLINE_S
                 assert directory.trouble == "it does not answer"
                 start = time.monotonic()
                 for _ in range(100):

@@ -41,16 +41,16 @@ async def test_an_operator_freezes_thaws_and_kicks(
 ) -> None:
     """M4, M5, M6, M7: live, by keyboard; what was drawn into a frozen room comes when it is thawed."""
     ada, grace = everyone
-    meeting = await meet([ada, grace], title="Harbour plans")
+    meeting = await meet([ada, grace], title="Engine room")
     operator = await new_person(ada.context.browser, server, "Olga")  # type: ignore[arg-type]
     everyone.append(operator)
     await oversee(operator, server.admin())
     one = row(operator, meeting.room_id)
-    await expect(one).to_contain_text("Harbour plans")
-    await expect(one.get_by_role("button", name="2 in Harbour plans; show who")).to_be_visible()
+    await expect(one).to_contain_text("Engine room")
+    await expect(one.get_by_role("button", name="2 in Engine room; show who")).to_be_visible()
 
     # by keyboard alone: the menu, its second entry, and focus is back where it was
-    orders = one.get_by_role("button", name="Orders for Harbour plans")
+    orders = one.get_by_role("button", name="Orders for Engine room")
     await orders.focus()
     await operator.page.keyboard.press("Enter")
     await operator.page.keyboard.press("ArrowDown")
@@ -71,14 +71,14 @@ async def test_an_operator_freezes_thaws_and_kicks(
     await ada.until("() => window.kanvas.api.getSceneElements().length === 1")
     await grace.saved()
 
-    await one.get_by_role("button", name="2 in Harbour plans; show who").click()
+    await one.get_by_role("button", name="2 in Engine room; show who").click()
     await operator.page.get_by_role("button", name="Send out Grace").click()
     await operator.page.get_by_label("For an hour").check()
     await operator.page.get_by_role("button", name="Send out", exact=True).click()
     dialog = grace.page.get_by_role("dialog", name="You are not in this room any more")
     await expect(dialog).to_contain_text("keeps you out of this room until")
     await expect(one).to_contain_text("1 kept out")
-    await expect(one.get_by_role("button", name="1 in Harbour plans; show who")).to_be_visible()
+    await expect(one.get_by_role("button", name="1 in Engine room; show who")).to_be_visible()
     await orders.click()
     await operator.page.get_by_role("menuitem", name="Let everybody in").click()
     await expect(one).not_to_contain_text("kept out")

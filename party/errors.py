@@ -262,6 +262,12 @@ class ShuttingDown(KanvasError):
     status = 503
     close_code = 1012
 
+    def __init__(self, *, retry_after_s: float | None = None) -> None:
+        """With `retry_after_s` the words say when, for a program to read: "reconnect in 730 ms" (N8)."""
+        when = None if retry_after_s is None else round(retry_after_s * 1000)
+        super().__init__(None if when is None else f"The server is restarting; reconnect in {when} ms.")
+        self.retry_after_s = 2.0 if retry_after_s is None else retry_after_s
+
 
 class RoomMoved(KanvasError):
     """The room was changed by another process and is loaded anew; reconnect to catch up."""

@@ -286,6 +286,8 @@ class Hub:
                 break
             await asyncio.sleep(0.01)
         for room in list(self._rooms.values()):
+            for session in list(room.sessions):
+                room.dismiss(session, _farewell(), self._loop.time())
             room.send_away(ShuttingDown(), self._loop.time())
         await self._checkpoints.make_until(self._rooms.values(), end)
         # a journal that hangs must not hold up the process; what it took is there at the next start
@@ -303,7 +305,7 @@ class Hub:
             now = self._loop.time()
             for room, session in wave:
                 if session in room.sessions:
-                    room.dismiss(session, ShuttingDown(), now)
+                    room.dismiss(session, _farewell(), now)
             await asyncio.sleep(waves.gap_s(deadline_s, random.random()))
 
     # -- opening --------------------------------------------------------------------------------
@@ -542,6 +544,11 @@ class Hub:
                 self._beat()
             except Exception:
                 log.exception("beat failed")
+
+
+def _farewell() -> ShuttingDown:
+    """To one person: everybody comes back at another moment."""
+    return ShuttingDown(retry_after_s=waves.retry_s(random.random()))
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """party.hub: the end of rooms: checkpoints, idle unload, drain, evict."""
 
 import asyncio
+import re
 from dataclasses import replace
 
 import pytest
@@ -161,6 +162,13 @@ async def test_a_drain_sends_many_away_in_waves() -> None:
         assert not draining.done()
         await draining
         assert all(peer.wire.code == 1012 for peer in peers)
+        # each is told when to come back, and not all the same
+        words = [peer.wire.closed[1] for peer in peers if peer.wire.closed]
+        hints = [int(one) for said in words for one in re.findall(r"reconnect in (\d+) ms", said)]
+        assert len(hints) == 60
+        assert len(set(hints)) > 20
+        assert min(hints) >= 100
+        assert max(hints) <= 1000
 
 
 @pytest.mark.parametrize("what", ["append", "load", "checkpoint"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from party.waves import MOST_WAVES, gap_s, split
+from party.waves import MOST_WAVES, gap_s, retry_s, split
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,8 @@ def test_the_gaps_are_uneven_and_end_in_time() -> None:
     assert gap_s(5.0, 0.0) == pytest.approx(0.1)
     assert gap_s(5.0, 1.0) == pytest.approx(0.3)
     assert MOST_WAVES * gap_s(0.4, 1.0) <= 0.3 + 1e-9
+
+
+def test_who_left_together_comes_back_one_by_one() -> None:
+    """N8: within a second."""
+    assert [retry_s(chance) for chance in (0.0, 0.5, 1.0)] == pytest.approx([0.1, 0.55, 1.0])

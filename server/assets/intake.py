@@ -5,7 +5,8 @@ arrived: length, SHA-256, type, and whatever the studio finds. Does not own: wha
 (`server/media`), where bytes are kept (`server/blobs`), rows (`keeping.py`).
 Rules: memory stays flat, whatever comes (bytes go to a file as they come); nothing is hashed, written or
 decoded on the event loop; the folder of one piece of work is gone when the work is, and what a killed process
-left is gone a day later; the disk is filled neither by one user nor by all together.
+left is gone when the next one starts (nobody holds its lock); the disk is filled neither by one user nor by
+all together.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ import structlog
 from party.errors import Unavailable
 from server.blobs.base import Blobs
 from server.blobs.errors import BlobNotFound
+from server.folder_locks import hold, is_free
 from server.media.base import Verdict
 from server.media.kinds import HEAD_BYTES, sniff_kind
 from server.media.studio import Studio
@@ -47,7 +49,10 @@ TURN_S: Final = 30.0
 """Who waits longer for one is asked to come back."""
 
 LEFT_OVER_S: Final = 24 * 3600
-"""Another process may be at work in the folder; what is older than this is nobody's."""
+"""Where there are no locks (Windows, some network disks): what is older than this is nobody's."""
+
+MADE_S: Final = 0.2
+"""Between making a folder and locking it are microseconds; what is not locked for so long is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +183,14 @@ class Intake:
         try:
             # not in a thread: cancelled meanwhile, it would leave a folder nobody knows of
             folder = Path(tempfile.mkdtemp(dir=self._folder))
+            lock = hold(folder)
         except OSError as error:
             raise _unavailable(error) from error
         try:
             yield Desk(self, folder)
         finally:
+            if lock is not None:
+                os.close(lock)
             # a few names: sooner done than asked for, and it happens when the request is cancelled, too
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -286,12 +294,19 @@ def _sniff(path: Path) -> str | None:
 
 
 def _tidy(folder: Path) -> None:
-    for one in folder.iterdir():
-        try:
-            is_old = time.time() - one.stat().st_mtime > LEFT_OVER_S
-        except FileNotFoundError:
-            # another process is done with it just now
-            continue
-        if is_old:
+    """What nobody holds goes at once, and what is old."""
+    free = [one for one in folder.iterdir() if _is_left(one)]
+    if free:
+        time.sleep(MADE_S)
+    for one in free:
+        if _is_left(one):
             log.info("left over from a killed process", name=one.name)
             shutil.rmtree(one, ignore_errors=True)
+
+
+def _is_left(folder: Path) -> bool:
+    try:
+        return is_free(folder) or time.time() - folder.stat().st_mtime > LEFT_OVER_S
+    except FileNotFoundError:
+        # another process is done with it just now
+        return False

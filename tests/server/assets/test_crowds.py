@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from server import folder_locks
 from server.assets import intake
 from server.services import clean_up
 from tests.server.assets.pictures import noise, png, sha256
@@ -110,21 +111,37 @@ async def test_what_is_fetched_to_be_checked_does_not_fill_the_disk(
         assert most <= intake.COMPLETED.per_user + edge.services.settings.jobs_at_once
 
 
-async def test_what_a_kill_left_goes_while_the_server_runs(tmp_path: Path, empty_database: Path) -> None:
-    """It was too young when this server started."""
+async def test_what_a_kill_left_goes_and_what_is_at_work_stays(tmp_path: Path, empty_database: Path) -> None:
+    """At the next start nobody holds it; a piece of a blob, which has no lock, goes after a day."""
+    left = tmp_path / intake.FOLDER / "left"
+    left.mkdir(parents=True)
+    (left / "received").write_bytes(b"half of it")
     async with open_edge(tmp_path, empty_database) as edge:
-        left = tmp_path / intake.FOLDER / "left"
-        left.mkdir()
-        (left / "received").write_bytes(b"half of it")
+        assert not left.exists()
         begun = tmp_path / "blobs" / ".incoming" / "tmpabc"
         begun.parent.mkdir(parents=True)
         begun.write_bytes(b"half of it")
-        await clean_up(edge.services)
-        assert left.exists()
-        assert begun.exists()
+        async with edge.services.intake.open_desk() as desk:
+            # as another process does when it starts
+            await clean_up(edge.services)
+            assert desk.folder.exists()
+            assert begun.exists()
+        assert not desk.folder.exists()
         old = time.time() - intake.LEFT_OVER_S - 60
-        for one in (left, begun):
-            os.utime(one, (old, old))
+        os.utime(begun, (old, old))
+        await clean_up(edge.services)
+        assert not begun.exists()
+
+
+async def test_where_there_are_no_locks_what_is_left_goes_after_a_day(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_locks, "hold", lambda _folder: None)
+    left = tmp_path / intake.FOLDER / "left"
+    left.mkdir(parents=True)
+    async with open_edge(tmp_path, empty_database) as edge:
+        assert left.exists()
+        old = time.time() - intake.LEFT_OVER_S - 60
+        os.utime(left, (old, old))
         await clean_up(edge.services)
         assert not left.exists()
-        assert not begun.exists()

@@ -34,7 +34,10 @@ async def run(chosen: argparse.Namespace) -> int:
                 names=names,
             )
     print("\n".join(report.lines()))
-    return 1 if report.lost else 0
+    late = [f"{name}: {took_s:.2f} s" for name, took_s in report.faults if took_s > chosen.within]
+    if late:
+        print(f"later than {chosen.within:g} s: {'; '.join(late)}")
+    return 1 if report.lost or late else 0
 
 
 def main() -> int:
@@ -43,6 +46,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--people", type=int, default=6)
+    parser.add_argument(
+        "--within", type=float, default=2.0, help="seconds after its cure in which all must have the same"
+    )
     parser.add_argument("--fault", action="append", choices=sorted(FAULTS), help="only this; may be repeated")
     return asyncio.run(run(parser.parse_args()))
 

@@ -5,8 +5,8 @@ KANVAS_RATE_PLANS. Does not own: counting, who is counted. No I/O. Keeps rules L
 
 The rates are far above what a person does with our client. Its busiest minute (the test of the same words):
 twenty rooms opened (40 reads, 20 bases, 20 joins), 50 images dropped (at most 250 calls) and shown (150
-reads), lists that are looked at, a session that is renewed. A drawing page sends 20 states of presence and 10
-updates a second, less than a tenth of what a connection may.
+reads), 45 comments written, lists that are looked at, a session that is renewed. A drawing page sends 20
+states of presence and 10 updates a second, less than a tenth of what a connection may.
 """
 
 import re
@@ -42,6 +42,8 @@ AUTH_EMAIL: Final = "auth.email"
 AUTH_MAILBOX: Final = "auth.mailbox"
 AUTH_FAILED: Final = "auth.failed"
 CONNECT: Final = "connect"
+COMMENTS: Final = "comments"
+TOKENS: Final = "tokens"
 JOIN: Final = "join"
 MESSAGES: Final = "messages"
 BYTES: Final = "bytes"
@@ -62,8 +64,11 @@ ACTIONS: Final[Mapping[str, Action]] = {
         _a_minute("assets.import", 60),
         _a_minute("rooms.create", 30),
         _a_minute("rooms.change", 120),
+        # going through a drawing, somebody writes, answers and closes dozens
+        _a_minute(COMMENTS, 120),
         _a_minute("party.read", 600),
         _a_minute("party.write", 600),
+        _a_minute(TOKENS, 60),
         _a_minute("sharing", 120),
         Action("sharing.invite", Rate(100, 3600)),
         # guests cost nothing, mails are in the name of the server
@@ -127,10 +132,20 @@ OPERATIONS: Final[Mapping[str, str]] = {
     "apply_update": "party.write",
     "ask_link": AUTH_EMAIL,
     "rename_me": DEFAULT,
+    "create_thread": COMMENTS,
+    "change_thread": COMMENTS,
+    "delete_thread": COMMENTS,
+    "create_reply": COMMENTS,
+    "change_comment": COMMENTS,
+    "delete_comment": COMMENTS,
     # as often as somebody opens a thread
     "read_thread": "read",
-    # nobody has to stay signed in because Redis is away
+    "make_personal_token": TOKENS,
+    "revoke_personal_token": TOKENS,
+    # nobody has to stay signed in because Redis is away, or because of what was done before
     "sign_out": "read",
+    "sign_out_everywhere": "read",
+    "end_my_session": "read",
 }
 """Operation to action; what is not here goes by its tag and its method."""
 

@@ -17,6 +17,10 @@ MINUTE = {
     # lists that refresh every 10 s in three tabs, a search typed letter by letter, files looked through
     "list_rooms": 3 * 6 + 30,
     "list_room_assets": 60,
+    "list_active_rooms": 3 * 6,
+    # looked at every 30 s in three tabs, and when somebody comes back to one
+    "list_my_mentions": 3 * 2 + 10,
+    "list_my_invitations": 3 * 2 + 10,
     # asked when the page opens, and looked at every 30 s
     "read_room": 2 * ROOMS,
     "read_base": ROOMS,
@@ -40,7 +44,74 @@ MINUTE = {
     "sign_in_guest": 2,
     "refresh_token": 5,
     "sign_out": 2,
+    # a drawing is gone through: a remark on each thing, answers, what was agreed is closed
+    "list_comments": ROOMS + 60,
+    "find_people_to_mention": 60,
+    "create_thread": 15,
+    "create_reply": 30,
+    "change_thread": 20,
+    "change_comment": 10,
+    "delete_comment": 5,
+    "delete_thread": 5,
+    "read_thread": 60,
+    # a room is prepared for a class: names typed one by one, links made and taken back, then one who leaves
+    "list_room_members": 30,
+    "list_room_invitations": 30,
+    "list_room_links": 30,
+    "invite": 30,
+    "withdraw_invitation": 10,
+    "change_member": 20,
+    "remove_room_member": 20,
+    "make_link": 10,
+    "revoke_room_link": 10,
+    "transfer_room": 2,
+    "accept_invitation": 5,
+    "accept_mailed_invitation": 5,
+    "redeem_link": 10,
+    "decline_invitation": 5,
+    # a device is lost: everything it may have known is ended one by one, then all at once
+    "list_my_sessions": 30,
+    "end_my_session": 50,
+    "list_my_tokens": 30,
+    "make_personal_token": 5,
+    "revoke_personal_token": 30,
+    "sign_out_everywhere": 3,
+    "list_room_audit": 30,
+    "export_room_audit": 3,
+    "read_metadata": 60,
+    # the operator's page asks every 2 s, with a room's people open in front of it
+    "list_live_rooms": 30,
+    "list_nodes": 30,
+    "read_live_room": 30,
+    "freeze_room": 10,
+    "thaw_room": 10,
+    "close_room": 10,
+    "open_room": 10,
+    "kick": 20,
+    "drain_node": 2,
 }
+
+BY_SCRIPTS = {
+    "read_state", "apply_update", "list_own_assets", "read_asset", "read_presence", "get_job",
+    "list_my_audit", "export_my_audit", "list_all_audit", "export_all_audit",
+    "list_jobs", "revive_job", "sweep_now", "list_quarantine", "lift_quarantine", "revoke_user",
+}  # fmt: skip
+"""Our client never asks for these; who does is a script, which waits as long as it is told."""
+
+
+def test_every_operation_of_somebody_is_in_the_minute() -> None:
+    """L2: one that is new says how often it is done; else it would share the ten of the rest."""
+    counted = {one.name for one in all_operations().operations if one.needs_user and one.action is not None}
+    assert counted - set(MINUTE) == BY_SCRIPTS
+
+
+def test_who_comments_in_haste_can_still_end_sessions() -> None:
+    """L2: ending them is not refused for what was written before; it is counted as signing out is."""
+    operations = {operation.name: operation for operation in all_operations().operations}
+    for name in ("end_my_session", "sign_out_everywhere"):
+        assert operations[name].action == operations["sign_out"].action
+    remarks = {one.action for one in operations.values() if one.tag == "comments" and one.method != "GET"}
+    assert remarks == {"comments", "read"}
 
 
 async def test_a_busy_minute_of_one_person_takes_less_than_three_quarters() -> None:

@@ -130,6 +130,7 @@ class Tally:
         "disconnects",
         "dropped",
         "entries",
+        "held_back",
         "joins",
         "load",
         "messages_in",
@@ -183,6 +184,8 @@ class Tally:
         """Sockets that ended, by close code."""
         self.dropped = Family()
         """What slow readers did not get, by what it was: presence, frames (they lag from then on)."""
+        self.held_back = Family()
+        """Times a connection that sent more than its pace was read more slowly, by the action's name."""
         self.catch_ups = Family()
         """How those who lagged came back: frames (from the ring), state (a difference)."""
 

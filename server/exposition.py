@@ -131,6 +131,7 @@ def counted(tally: Tally) -> Iterator[Metric]:
 def counted_elsewhere(services: Services) -> Iterator[Metric]:
     """What was done since the start too, in numbers that their owners keep."""
     relay, bus = services.hub.relay, services.tally.bus
+    held_back = services.tally.held_back
     yield _split(
         "bus_lost",
         "Datagrams given up: damaged or of nobody; not sent, for the way was shut or full.",
@@ -151,9 +152,9 @@ def counted_elsewhere(services: Services) -> Iterator[Metric]:
     yield cache
     yield _split(
         "rate_denials",
-        "Requests over their rate, by action.",
+        "Requests refused and connections held back for their rate, by action.",
         "action",
-        {action: services.rates.refusals[action] for action in ACTIONS},
+        {name: services.rates.refusals[name] + held_back.get(name, 0) for name in ACTIONS},
     )
     yield _counter("rate_fallbacks", "Rates decided without Redis.", services.rates.fallbacks)
 

@@ -23,6 +23,7 @@ from party.session import shorten
 from party.wire import encode_notice, is_sync_step
 from server import frames
 from server.frames import Closing, Control, Event, Large, Reader, Violation
+from server.rates.actions import BYTES, MESSAGES
 from server.rates.base import Flooding
 from server.rates.pace import NO_PACE, Holds
 from server.traffic import Progress, Traffic
@@ -282,7 +283,7 @@ class Line(asyncio.Protocol):
         pace = self.pace
         spent_s = self._spent_s = self._spent_s + pace.message_s + size * pace.byte_s
         if spent_s > pace.burst_s:
-            self._slow_down()
+            self._slow_down(size)
         if self._receiver is not None:
             try:
                 self._receiver.receive(message)
@@ -291,8 +292,11 @@ class Line(asyncio.Protocol):
                 log.exception("message failed")
                 self.fail(KanvasError())
 
-    def _slow_down(self) -> None:
-        """More than the pace allows, it seems: look at the clock, then hold it back, with words (L6)."""
+    def _slow_down(self, size: int) -> None:
+        """More than the pace allows, it seems: look at the clock, then hold it back, with words (L6).
+
+        `size` is that of the message that was too much, in bytes: what it weighs more by is what is counted.
+        """
         traffic, pace = self._traffic, self.pace
         now = traffic.clock()
         self._spent_s = max(0.0, self._spent_s - (now - self._paced_at_s))
@@ -304,6 +308,7 @@ class Line(asyncio.Protocol):
         if wait_s is None:
             self.fail(Flooding())
             return
+        traffic.tally.held_back.bump(BYTES if size * pace.byte_s > pace.message_s else MESSAGES)
         if is_new:
             log.info("read more slowly: it sends too much")
             self.send(encode_notice(pace.words))

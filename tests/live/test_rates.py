@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 import websockets
 
@@ -70,7 +72,7 @@ async def test_a_refused_attempt_is_cheap(server: LiveServer) -> None:
 
 
 async def test_a_socket_that_floods_is_told_slowed_and_loses_nothing(server: LiveServer) -> None:
-    """L6: the notice first; what it sent arrives at the rate it may."""
+    """L6, M1: the notice first; what it sent arrives at the rate it may; each pause is counted."""
     token = server.guest()
     room = server.room(token)
     url = f"{server.ws_url}/{room}?token={token}"
@@ -91,3 +93,7 @@ async def test_a_socket_that_floods_is_told_slowed_and_loses_nothing(server: Liv
     notices = [one for one in heard if isinstance(one, bytes) and one[:2] == b"\x02\x00"]
     assert len(notices) == 1
     assert b"100 messages in 1 s or 100000 bytes in 1 s" in notices[0]
+    told = httpx2.get(f"{server.url}/metrics").text
+    denials = re.search(r'^kanvas_rate_denials_total\{action="messages"\} ([0-9.]+)$', told, re.MULTILINE)
+    assert denials is not None
+    assert 1 <= float(denials[1]) <= 30

@@ -65,6 +65,21 @@ async def test_who_sends_too_much_is_told_once_and_read_more_slowly() -> None:
     assert one.closed is None
 
 
+@pytest.mark.parametrize(("message", "action"), [(b"x", "messages"), (b"x" * 900, "bytes")])
+async def test_each_pause_is_counted_once_as_a_denial(message: bytes, action: str) -> None:
+    """M1: by what it sends too much of, however much comes meanwhile."""
+    one = await begin(make_pace(Rate(100, 0.2), Rate(50_000, 0.2), 1000))
+    assert one.traffic.tally.held_back == {}
+    for pauses in (1, 2, 3):
+        while not one.line.is_held:
+            one.line.data_received(binary(message))
+        one.line.data_received(binary(message) * 5)
+        assert one.traffic.tally.held_back == {action: pauses}
+        one.line._let_go(16)
+        one.now_s += 0.15
+        await turn()
+
+
 async def test_bytes_count_too_and_a_first_sync_counts_as_one_update() -> None:
     """L6: a document of a week offline is one message of 64 MiB."""
     one = await begin(QUICK)

@@ -91,9 +91,9 @@ class BusCounts:
         "dropped",
         "heard",
         "heard_bytes",
+        "joins",
         "lag",
         "losses",
-        "rejoins",
         "sent",
         "sent_bytes",
         "unheard",
@@ -110,10 +110,15 @@ class BusCounts:
         """Nonsense, or of a connection that its node has left."""
         self.losses = 0
         """Connections that ended by themselves."""
-        self.rejoins = 0
-        """Connections after the first one."""
+        self.joins = 0
+        """Connections."""
         self.lag = Buckets(BUS_S)
         """From saying something to all until it comes back to us: both ways through what carries it."""
+
+    @property
+    def rejoins(self) -> int:
+        """Connections after the first one."""
+        return max(0, self.joins - 1)
 
 
 class Tally:

@@ -244,7 +244,13 @@ async def open_services(
             open_compactor() as compactor,
             _open_files(settings) as (packs, readers, intake),
             open_backplane(settings, tally) as backplane,
-            open_rates(settings, backplane.redis, limits.max_update_bytes, tally.meter(REDIS)) as rates,
+            open_rates(
+                settings,
+                backplane.redis,
+                limits.max_update_bytes,
+                tally.meter(REDIS),
+                lambda: tally.bus.joins,
+            ) as rates,
             open_hub(
                 journal,
                 limits,

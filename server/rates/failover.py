@@ -2,7 +2,8 @@
 
 Owns: the breaker, the local twin, the refusals that are remembered. Does not own: either way of counting.
 Keeps rule L7: a Redis that does not answer costs one deadline for each pause of the breaker, not one for each
-request; what is for signing in is refused meanwhile, everything else is counted in this process alone.
+request; what is for signing in is refused meanwhile, everything else is counted in this process alone. A
+pause is over when the bus, which looks by itself all the time, has reached Redis again.
 """
 
 import asyncio
@@ -37,13 +38,18 @@ class Failover:
         local: MemoryLimiter,
         clock: Callable[[], float] = time.monotonic,
         meter: Meter | None = None,
+        joins: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`joins` is how often the bus has reached Redis so far."""
         self.fallbacks = 0
         """Takes that were decided without `shared`, those that were refused for it among them."""
         self._meter = meter or Meter()
         self._shared = shared
         self._local = local
         self._clock = clock
+        self._joins = joins
+        self._joins_then = 0
+        """As it was when Redis was last found away."""
         self._pause_s = 0.0
         self._closed_until_s = 0.0
         self._refused: dict[str, tuple[float, Verdict]] = {}
@@ -58,7 +64,10 @@ class Failover:
     def is_resting(self) -> bool:
         """Whether Redis did not answer a moment ago and is not asked now; after the pause nobody knows until
         somebody takes."""
-        return self.is_away and self._clock() < self._closed_until_s
+        return self._rests(self._clock())
+
+    def _rests(self, now_s: float) -> bool:
+        return now_s < self._closed_until_s and self._joins() == self._joins_then
 
     async def take(self, key: str, rate: Rate, cost: int = 1) -> Verdict:
         """As the port says, counted here while Redis is away. Never raises."""
@@ -80,10 +89,13 @@ class Failover:
         now_s = self._clock()
         if self._refused and (known := self._known_refusal(key, rate, now_s)) is not None:
             return known
-        if now_s < self._closed_until_s:
+        if self._rests(now_s):
             return None
         is_trial = self.is_away
         if is_trial:
+            joins = self._joins()
+            if joins != self._joins_then:
+                self._joins_then, self._pause_s = joins, FIRST_PAUSE_S
             # this one finds out for all; the others do not wait for it
             self._closed_until_s = now_s + self._pause_s
         try:
@@ -106,6 +118,7 @@ class Failover:
         elif not self.is_away:
             log.warning("rate limits are counted here alone", reason=str(error) or "Redis took too long")
             self._pause_s = FIRST_PAUSE_S
+            self._joins_then = self._joins()
         else:
             # it was under way already when the first one failed
             return

@@ -157,10 +157,14 @@ class Rates:
 
 @asynccontextmanager
 async def open_rates(
-    settings: RatedSettings, redis: "Redis | None", most_bytes: int = 0, meter: Meter | None = None
+    settings: RatedSettings,
+    redis: "Redis | None",
+    most_bytes: int = 0,
+    meter: Meter | None = None,
+    joins: Callable[[], int] = lambda: 0,
 ) -> AsyncIterator[Rates]:
-    """The limits as the settings say: counted in Redis where there is one (`meter` is its account), else in
-    this process."""
+    """The limits as the settings say: counted in Redis where there is one (`meter` is its account, `joins`
+    how often the bus has reached it), else in this process."""
     table = read_table(settings.rate_limits, settings.rate_plans)
     local = MemoryLimiter()
     if redis is None:
@@ -169,4 +173,5 @@ async def open_rates(
     # the script and its driver are nothing to a process alone
     from server.rates.redis import RedisLimiter  # noqa: PLC0415
 
-    yield Rates(table, Failover(RedisLimiter(redis, settings.redis_prefix), local, meter=meter), most_bytes)
+    shared = RedisLimiter(redis, settings.redis_prefix)
+    yield Rates(table, Failover(shared, local, meter=meter, joins=joins), most_bytes)

@@ -191,8 +191,7 @@ class RedisBus:
         is_ready: asyncio.Future[None] = loop.create_future()
 
         def ready() -> None:
-            if self._stamp:
-                self.counts.rejoins += 1
+            self.counts.joins += 1
             self._stamp = stamp
             self._echoes.clear()
             self._link, self.trouble = link, None

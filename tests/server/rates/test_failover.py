@@ -40,7 +40,8 @@ class Setting:
     def __init__(self) -> None:
         self.now_s = 10.0
         self.shared = Shared()
-        self.limiter = Failover(self.shared, MemoryLimiter(), lambda: self.now_s)
+        self.joins = 1
+        self.limiter = Failover(self.shared, MemoryLimiter(), lambda: self.now_s, joins=lambda: self.joins)
 
 
 async def test_while_it_is_away_each_process_counts_alone() -> None:
@@ -81,6 +82,29 @@ async def test_signing_in_is_refused_meanwhile() -> None:
             await one.limiter.take_strictly("@1.2.3.4:auth", RATE)
         assert (told.value.status, told.value.close_code) == (503, 1013)
     assert one.shared.asked == 2
+
+
+async def test_a_pause_ends_when_the_bus_has_reached_redis_again() -> None:
+    """L7: who signs in does not wait for the rest of it; what comes of that is one question for each time."""
+    one = Setting()
+    one.shared.is_up = False
+    while one.limiter._pause_s < LAST_PAUSE_S:
+        await one.limiter.take("ada:read", RATE)
+        one.now_s += LAST_PAUSE_S
+    await one.limiter.take("ada:read", RATE)
+    asked = one.shared.asked
+    one.joins += 1
+    assert not one.limiter.is_resting
+    # it listens and does not answer: that is found out once, and the pauses begin anew
+    for _ in range(5):
+        with pytest.raises(AuthUnavailable):
+            await one.limiter.take_strictly("@1.2.3.4:auth", RATE)
+    assert one.shared.asked == asked + 1
+    assert one.limiter._pause_s == 2 * FIRST_PAUSE_S
+    one.joins += 1
+    one.shared.is_up = True
+    assert (await one.limiter.take_strictly("@1.2.3.4:auth", RATE)).is_allowed
+    assert not one.limiter.is_away
 
 
 async def test_a_flood_of_refusals_does_not_reach_redis() -> None:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from party.errors import RoomNotFound
 from party.ports import Principal
 from server import reporter
+from server.rates import failover
 from server.redis import directory as redis_directory
 from tests.backends.valkey import Valkey, open_valkey
 from tests.party.peers import Wire
@@ -248,3 +249,23 @@ async def test_a_process_alone_has_its_own_directory(tmp_path: Path, empty_datab
         assert items(told) == [("alone", 1)]
         told = await ask(edge, ada, f"/api/v1/users/{ada.user_id}/presence")
         assert (told["online"], told["room"]) == (True, {"id": "alone", "title": "Untitled"})
+
+
+async def test_signing_in_goes_on_as_soon_as_redis_is_back(
+    tmp_path: Path, empty_database: Path, own: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L7: the pause between two looks is over then, however long it is; here an hour."""
+    monkeypatch.setattr(failover, "FIRST_PAUSE_S", 3600.0)
+    monkeypatch.setattr(failover, "LAST_PAUSE_S", 3600.0)
+    guest = {"json": {"name": "Eve"}}
+    async with open_edge(tmp_path, empty_database, redis_url=own.url(), rate_limits="") as edge:
+        await until(lambda: edge.services.bus.is_connected)
+        assert (await edge.http.post("/api/v1/auth/guest", **guest)).status_code == 201
+        await asyncio.to_thread(own.stop)
+        assert (await edge.http.post("/api/v1/auth/guest", **guest)).status_code == 503
+        await until(lambda: not edge.services.bus.is_connected)
+        assert edge.services.rates.is_degraded
+        await asyncio.to_thread(own.start)
+        await until(lambda: edge.services.bus.is_connected)
+        assert not edge.services.rates.is_degraded
+        assert (await edge.http.post("/api/v1/auth/guest", **guest)).status_code == 201

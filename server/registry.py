@@ -246,7 +246,7 @@ class Operation:
             found += [UnsupportedMedia, self.raw.too_large]
             if any(self.raw.media.values()):
                 found.append(BadRequest)
-        # query parameters nobody declared are refused everywhere
+        # query parameters nobody declared are refused everywhere, and bodies too
         found += [Invalid, Unavailable, KanvasError]
         return list(dict.fromkeys(found))
 
@@ -388,6 +388,8 @@ async def _answer(
         raw = b"".join([chunk async for chunk in read_chunks(request, MAX_JSON_BYTES, TooLarge)])
         body_model = operation.body_model
         _collect(arguments, wrong, "body", lambda: decode_json(body_model, raw))
+    elif operation.raw is None and operation.method != "GET" and await _has_body(request):
+        wrong.append(FieldError(pointer="", code="extra_forbidden", message="This address takes no body."))
     if wrong:
         raise InvalidFields(wrong)
     response = await operation.handler(Call(request, services, operation, identity), **arguments)
@@ -517,6 +519,14 @@ def _check_media(request: Request, accepted: Sequence[str]) -> None:
         return
     shown = re.sub(r"[^\x20-\x7e]", "", given)[:100] or "nothing"
     raise UnsupportedMedia(f"Send the body with Content-Type {' or '.join(accepted)}, not {shown}.")
+
+
+async def _has_body(request: Request) -> bool:
+    """Whether there is any; nothing is read after its first bytes."""
+    async for chunk in request.stream():
+        if chunk:
+            return True
+    return False
 
 
 async def read_chunks(

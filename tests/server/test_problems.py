@@ -1,6 +1,7 @@
 """Errors: one shape for all, and nothing a client sends is the server's fault."""
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,35 @@ async def test_a_body_that_is_too_large(tmp_path: Path, empty_database: Path) ->
         answer = await edge.http.post(GUEST, json={"name": "x" * 100_000})
         assert answer.status_code == 413
         check_shape(answer, "too_large")
+
+
+async def test_a_body_nobody_asked_for(tmp_path: Path, empty_database: Path) -> None:
+    """V7: refused by its first bytes, however many would come; none at all is fine, and one of a GET."""
+    given = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal given
+        while given < 100:
+            given += 1
+            yield b"x" * 1000
+
+    async def nothing() -> AsyncIterator[bytes]:
+        yield b""
+
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await edge.guest()
+        room = f"/api/v1/rooms/{(await ada.room())['id']}"
+        for method, path in (("POST", f"{room}/restore"), ("DELETE", room), ("POST", "/api/v1/auth/refresh")):
+            for body in (b"{}", b" ", b"null", b"x" * 100_000):
+                answer = await ada.ask(method, path, JSON, content=body)
+                assert field_names(answer) == [""]
+                told = check_shape(answer, "invalid")["errors"][0]
+                assert told["message"] == "This address takes no body."
+        assert field_names(await ada.ask("DELETE", room, content=endless())) == [""]
+        assert given <= 2
+        assert (await ada.ask("GET", room, JSON, content=b"{}")).status_code == 200
+        assert (await ada.ask("DELETE", room, JSON, content=b"")).status_code == 204
+        assert (await ada.ask("POST", f"{room}/restore", content=nothing())).status_code == 200
 
 
 async def test_a_query_nobody_asked_for(tmp_path: Path, empty_database: Path) -> None:

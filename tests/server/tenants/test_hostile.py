@@ -53,6 +53,29 @@ async def test_a_field_that_is_not_theirs_is_an_error(tmp_path: Path, empty_data
     assert after == before
 
 
+async def test_an_address_that_takes_no_body_refuses_one(tmp_path: Path, empty_database: Path) -> None:
+    """V7: what somebody meant by its fields would not be done; nothing is changed."""
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
+        world = await make_world(edge)
+        before = await world.snapshot()
+        asked, wrong = 0, []
+        for operation in operations():
+            if operation.method == "GET" or operation.body_model is not None or operation.raw is not None:
+                continue
+            wanted = request_of(operation, world)
+            asker = world.people["operator" if operation.tag == "admin" else "owner"]
+            for given in ({"json": {"owner": "x", "default_role": "editor"}}, {"content": b"{}"}):
+                world.edge.http.cookies.clear()
+                answer = await asker.ask(wanted.method, wanted.path, dict(wanted.headers), **given)
+                asked += 1
+                if answer.status_code != 422 or "takes no body" not in answer.json()["errors"][0]["message"]:
+                    wrong.append(f"{operation.name}: {answer.status_code} {answer.text[:200]}")
+        after = await world.snapshot()
+    assert asked >= 40
+    assert not wrong, "\n".join(wrong)
+    assert after == before
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_names_are_text_wherever_they_turn_up(tmp_path: Path, empty_database: Path, text: str) -> None:
     """V7: in JSON, in headers, in pages, in what is downloaded: refused, or told as what they are."""

@@ -42,7 +42,7 @@ from server.blobs.open import storage_origin
 from server.comments import routes as comments
 from server.identity import routes as identity_routes
 from server.jobs import routes as jobs
-from server.middleware import Gzip, LastNet, RequestContext, SecurityHeaders
+from server.middleware import EndBehindProxy, Gzip, LastNet, RequestContext, SecurityHeaders
 from server.openapi import build_document
 from server.pages import Pages
 from server.problems import http_exception_handler, kanvas_error_handler
@@ -129,6 +129,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
     found = [
         Middleware(TrustedProxies, trusted=settings.trusted_proxies),
         Middleware(RequestContext),
+        *([Middleware(EndBehindProxy)] if settings.workers > 1 else []),
         *([Middleware(Traced)] if settings.otlp_url is not None else []),
         Middleware(SecurityHeaders, https=https, storage=storage_origin(settings)),
         Middleware(LastNet),

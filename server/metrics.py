@@ -18,14 +18,13 @@ from starlette.responses import Response
 from party.errors import Unauthenticated
 from server.auth import bearer_token
 from server.problems import WorkerNotFound, WrongWorker
+from server.rates.addresses import is_forwarded
 from server.registry import Api, Call, Path, Reply
 from server.services import Services
 
 api = Api()
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-FORWARDED: Final = ("forwarded", "x-forwarded-", "x-real-ip", "via")
-"""How headers begin that a proxy adds: then the connection's own address says nothing of who asks."""
 
 
 def check_reader(request: Request, services: Services) -> None:
@@ -36,7 +35,8 @@ def check_reader(request: Request, services: Services) -> None:
         if given is None or not hmac.compare_digest(given.encode(), wanted.get_secret_value().encode()):
             raise Unauthenticated("Send KANVAS_METRICS_TOKEN as: Authorization: Bearer.")
         return
-    if any(name.startswith(FORWARDED) for name in request.headers) or not _is_here(request):
+    # a proxy's own address says nothing of who asks
+    if is_forwarded(request.headers) or not _is_here(request):
         raise Unauthenticated(
             "Metrics are read from this machine only; set KANVAS_METRICS_TOKEN and send it as a bearer token."
         )

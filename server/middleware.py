@@ -2,7 +2,7 @@
 
 Owns: pure ASGI middleware (no task, no copy of the body). Does not own: routes, errors that are answers.
 Rules: one line per request, with ids and without tokens; an unhandled error is logged once, with its
-traceback, and answered 500 without it.
+traceback, and answered 500 without it. Keeps rule N1.
 Source: ECOSYSTEM's CSP for Excalidraw, which is strict but for inline styles and WebAssembly.
 """
 
@@ -21,6 +21,7 @@ from party.errors import KanvasError
 from server.masks import MASK
 from server.packs import takes_gzip
 from server.problems import problem_response
+from server.rates.addresses import is_forwarded
 
 log = structlog.get_logger("kanvas.http")
 
@@ -110,6 +111,26 @@ class RequestContext:
 def shown_path(path: str) -> str:
     """The path as a log may hold it."""
     return SECRET_PATHS.sub(rf"\1{MASK}", path)
+
+
+class EndBehindProxy:
+    """Lets no proxy use the connection of one request for the next, which may be for another worker's room:
+    workers get whole connections, each by its first request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not is_forwarded(Headers(scope=scope)):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_as_the_last(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self.app(scope, receive, send_as_the_last)
 
 
 class SecurityHeaders:

@@ -1,9 +1,10 @@
 """The way from a TCP connection to a line: uvicorn's protocols, with limits and a hand-over.
 
 Owns: the deadline and the size of a request's headers, how many requests wait on a connection, refusals of
-what never reaches the application, the kernel's send buffer, taking a WebSocket over from uvicorn once it is
-accepted. Does not own: HTTP and the handshake, which stay uvicorn's; frames (frames.py), the
-accepted socket (line.py), who may connect (parties.py). Keeps rules S5, S9.
+what never reaches the application, ending a connection behind its last answer, the kernel's send buffer,
+taking a WebSocket over from uvicorn once it is accepted. Does not own: HTTP and the handshake, which stay
+uvicorn's; frames (frames.py), the accepted socket (line.py), who may connect (parties.py). Keeps rules
+S5, S9.
 Source: uvicorn 0.54 httptools_impl and websockets_sansio_impl.
 
 The endpoint accepts as usual, takes the protocol from the scope and calls `take_over`; from then on there is
@@ -59,6 +60,9 @@ class KanvasHttp(HttpToolsProtocol):
     _swallowed_bytes = 0
     """What the parser took in since it last said that something ended or began."""
 
+    _is_ending = False
+    """The connection is closed when the request's body has ended."""
+
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_within(self.headers_s)
@@ -84,6 +88,9 @@ class KanvasHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._swallowed_bytes = 0
         self._stop_deadline()
+        if self.transport.is_closing():
+            # nobody would read the answer
+            raise _RefusedError
         head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if head > MAX_HEAD_BYTES:
             self._refuse(HeadTooLarge())
@@ -95,6 +102,8 @@ class KanvasHttp(HttpToolsProtocol):
             self._refuse(BadRequest("A WebSocket's handshake has no body."))
             raise _RefusedError
         super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.transport = _Answer(self)
 
     def on_body(self, body: bytes) -> None:
         self._swallowed_bytes = 0
@@ -107,10 +116,22 @@ class KanvasHttp(HttpToolsProtocol):
         if self.cycle is not None and self.cycle.more_body:
             self.cycle.more_body = False
             self._stop_deadline()
+        if self._is_ending:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
         super().connection_lost(exc)
+        # it holds this object by its transport
+        self.cycle = None  # type: ignore[assignment]
+
+    def end(self) -> None:
+        """Close the connection behind an answer, and not before the request has ended: with something left to
+        read the kernel resets it, and a proxy that still sends never sees the answer."""
+        if self.cycle is not None and self.cycle.more_body and self.cycle.response_complete:
+            self._is_ending = True
+        else:
+            self.transport.close()
 
     def handle_websocket_upgrade(self) -> None:
         if self._is_answering():
@@ -118,8 +139,8 @@ class KanvasHttp(HttpToolsProtocol):
             self.transport.abort()
             return
         super().handle_websocket_upgrade()
-        # the parser and this object hold each other, 5 KiB for the garbage collector to find
-        self.parser = self.scope = self.headers = self.flow = None  # type: ignore[assignment]
+        # these and this object hold each other, 5 KiB for the garbage collector to find
+        self.parser = self.cycle = self.scope = self.headers = self.flow = None  # type: ignore[assignment]
         self.transport = LET_GO
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
@@ -146,6 +167,22 @@ class KanvasHttp(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class _Answer(Transport):
+    """What uvicorn writes an answer to, and closes behind it."""
+
+    def __init__(self, connection: KanvasHttp) -> None:
+        self._connection = connection
+
+    def is_closing(self) -> bool:
+        return self._connection.transport.is_closing()
+
+    def close(self) -> None:
+        self._connection.end()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._connection.transport.write(data)
 
 
 def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:

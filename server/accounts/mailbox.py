@@ -12,7 +12,7 @@ from starlette.responses import Response
 from server.accounts.errors import MailboxOff
 from server.mail.mailbox import MailboxMailer
 from server.mail.smtp import is_here
-from server.metrics import FORWARDED
+from server.rates.addresses import is_forwarded
 from server.registry import Api, Call, Out, Reply, answer
 
 api = Api()
@@ -69,7 +69,7 @@ def find_mailbox(call: Call) -> MailboxMailer | None:
     mailer, request = call.services.mailer, call.request
     if not isinstance(mailer, MailboxMailer):
         return None
-    if any(name.startswith(FORWARDED) for name in request.headers):
+    if is_forwarded(request.headers):
         return None
     is_local = request.client is not None and is_here(request.client.host)
     return mailer if is_local and is_here(request.url.hostname or "") and _is_own_page(request) else None

@@ -29,6 +29,9 @@ MAX_HOPS: Final = 32
 IPV6_PREFIX: Final = 64
 MAPPED: Final = bytes(10) + b"\xff\xff"
 UNKNOWN: Final = "unknown"
+FORWARDED: Final = ("forwarded", "x-forwarded-", "x-real-ip", "via")
+"""How headers begin that a proxy adds."""
+
 SCHEMES: Final = frozenset({"http", "https"})
 
 PAIR: Final = re.compile(r'\s*([A-Za-z]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*')
@@ -96,6 +99,11 @@ def read_address(text: str) -> Address | None:
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if address.version == 6 else address
+
+
+def is_forwarded(headers: Headers) -> bool:
+    """Whether this came through a proxy, trusted or not, so that the connection is not the client's own."""
+    return any(name.startswith(FORWARDED) for name in headers)
 
 
 def is_overlooked(peer: str, headers: Headers, trusted: Sequence[Network]) -> bool:

@@ -70,10 +70,14 @@ def replace(text: str, *pairs: tuple[str, str]) -> str:
 
 
 class Balancer:
-    """A balancer before servers on these ports of 127.0.0.1."""
+    """A balancer before servers on these ports of 127.0.0.1.
 
-    def __init__(self, name: str, folder: Path, servers: Sequence[int]) -> None:
+    nginx keeps `pool` connections to them for later requests, as many operators' own files tell it to.
+    """
+
+    def __init__(self, name: str, folder: Path, servers: Sequence[int], pool: int = 0) -> None:
         self.name = name
+        self.pool = pool
         self.folder = folder
         self.port = free_port()
         self.plain_port = free_port()
@@ -123,6 +127,7 @@ class Balancer:
             (f"/etc/letsencrypt/live/{NAME}/fullchain.pem", str(certificate)),
             (f"/etc/letsencrypt/live/{NAME}/privkey.pem", str(key)),
             ("/var/log/nginx/kanvas.log", str(self.folder / "access.log")),
+            *([("consistent;", f"consistent; keepalive {self.pool};")] if self.pool else []),
         )
         (self.folder / "kanvas.conf").write_text(text)
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

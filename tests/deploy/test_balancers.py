@@ -3,9 +3,11 @@
 import asyncio
 import http.client
 import json
+import re
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import websockets
 
 from tests.deploy.balancers import Balancer
 from tests.live.test_supervisor import edit, until
+from tests.live.test_workers import Crewed
 from tests.servers import LiveServer, bearer
 
 ROOMS = 12
@@ -136,3 +139,69 @@ async def test_a_killed_server_s_rooms_are_served_by_the_other(pair: Pair, balan
             await line.close()
         gone.start()
         await asyncio.to_thread(until, gone._is_ready, "it is back")
+
+
+@pytest.fixture(scope="module")
+def crewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crewed]:
+    with Crewed(tmp_path_factory.mktemp("crewed") / "data") as running:
+        yield running
+
+
+def seats(server: Crewed) -> list[int]:
+    """How many sockets each worker holds."""
+    told = [httpx2.get(f"{server.url}/metrics/{slot}", timeout=30).text for slot in range(2)]
+    return [int(float(re.findall(r"^kanvas_seats (\S+)", one, re.MULTILINE)[0])) for one in told]
+
+
+@pytest.mark.parametrize(("name", "pool"), [("nginx", 0), ("nginx", 64), ("haproxy", 0)])
+async def test_whoever_is_in_a_room_meets_at_one_worker(
+    crewed: Crewed, tmp_path: Path, name: str, pool: int
+) -> None:
+    """N1: though the proxy would use the connection of one request for the next, of another room's."""
+    token = crewed.guest()
+    rooms = [crewed.room_of(token, slot) for slot in range(2)]
+    with Balancer(name, tmp_path / "balancer", [crewed.port, crewed.port], pool) as balancer:
+        for slot, room_id in enumerate(rooms):
+            paths = ("/", "/api/v1/config", "/api/v1/rooms", f"/api/v1/rooms/{room_id}")
+            async with AsyncExitStack() as lines:
+                for _ in range(6):
+                    with httpx2.Client(
+                        verify=trusting(), base_url=balancer.url, headers=bearer(token), timeout=30
+                    ) as page:
+                        for path in (*paths, f"/parties/{room_id}/base"):
+                            assert page.get(path).status_code == 200
+                    url = f"wss://127.0.0.1:{balancer.port}/parties/{room_id}?token={token}"
+                    line = await lines.enter_async_context(websockets.connect(url, ssl=trusting()))
+                    assert await line.recv()
+                assert seats(crewed)[slot] == 6
+            await asyncio.to_thread(until, lambda: seats(crewed) == [0, 0], "all have left")
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_only_a_proxy_s_connection_to_several_workers_ends_behind_the_answer(
+    crewed: Crewed, pair: Pair, name: str
+) -> None:
+    """N1: a browser's own goes on, and so does each to one process."""
+
+    def ends(server: LiveServer, headers: dict[str, str]) -> bool:
+        answer = httpx2.get(f"{server.url}/api/v1/config", headers=headers, timeout=30)
+        assert answer.status_code == 200
+        return answer.headers.get("connection") == "close"
+
+    claimed = {name: "192.0.2.7"}
+    assert ends(crewed, claimed)
+    assert not ends(crewed, {})
+    assert not ends(pair.servers[0], claimed)
+
+
+@pytest.mark.parametrize("pool", [0, 64])
+def test_a_refused_upload_is_told_why(crewed: Crewed, tmp_path: Path, pool: int) -> None:
+    """N1, S9: the connection that ends behind the answer is not cut off under the rest of the body."""
+    token = crewed.guest()
+    room_id = crewed.room_of(token, 0)
+    headers = bearer(token) | {"Content-Type": "application/octet-stream"}
+    with Balancer("nginx", tmp_path / "balancer", [crewed.port, crewed.port], pool) as balancer:
+        for _ in range(10):
+            with httpx2.Client(verify=trusting(), base_url=balancer.url, timeout=30) as client:
+                large = client.post(f"/parties/{room_id}", content=bytes(3_000_000), headers=headers)
+            assert (large.status_code, large.json()["code"]) == (413, "too_large")

@@ -208,6 +208,28 @@ async def test_a_slow_upload_reads_why_it_was_refused() -> None:
             assert await peer.end() == b""
 
 
+@on_each_loop
+async def test_a_connection_ends_behind_the_request_not_only_the_answer() -> None:
+    """S9: else the kernel resets it under who still sends, and the answer is lost. Nothing follows on it."""
+    async with open_door() as door:
+        peer = await door.connect()
+        peer.writer.write(GET + b"Connection: close\r\nContent-Length: 50\r\n\r\n" + b"x" * 25)
+        assert b"connection: close" in await peer.reader.readuntil(b"ok")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(peer.reader.read(1), 0.1)
+        peer.writer.write(b"x" * 25 + GET + b"\r\n")
+        assert await peer.end() == b""
+        assert door.state.total_requests == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KanvasHttp, "refused_body_s", 0.1)
+        async with open_door() as door:
+            peer = await door.connect()
+            peer.writer.write(GET + b"Connection: close\r\nContent-Length: 50\r\n\r\n")
+            assert b"connection: close" in await peer.reader.readuntil(b"ok")
+            peer.writer.write(b"x")
+            assert await peer.end() == b""
+
+
 # -- after it -----------------------------------------------------------------------------------
 
 

@@ -4,10 +4,16 @@ Owns: the table, which the README repeats and a test holds real keys against. Do
 Rule: every key expires by itself.
 """
 
+from math import ceil
 from typing import Final, NamedTuple
 
-RATE_S: Final = 62
-"""A minute, which is the longest window by default, and a slice of it before and behind."""
+from server.rates.actions import ACTIONS
+from server.rates.base import SLICES
+
+RATE_S: Final = ceil(
+    max(one.rate.window_s for one in ACTIONS.values() if one.rate is not None) * (SLICES + 2) / SLICES
+)
+"""The longest window by default, and a slice of it before and behind."""
 
 REGISTRY_S: Final = 300
 PARTICIPANTS_S: Final = 90
@@ -27,7 +33,11 @@ class Key(NamedTuple):
 
 
 KEYS: Final = (
-    Key("rate_limit:{user}:{action}:{window}", "how often somebody did something within the window", RATE_S),
+    Key(
+        "rate_limit:{user}:{action}:{window}",
+        "how often somebody did something within the window: 62/60 of it, here of the longest by default",
+        RATE_S,
+    ),
     Key("rooms:registry", "public rooms with people in them", REGISTRY_S),
     Key("rooms:{id}:participants", "who is in a room, and in which process", PARTICIPANTS_S),
     Key("rooms:{id}:stats", "people, connections, version and size, by process", STATS_S),

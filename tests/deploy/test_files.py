@@ -147,6 +147,9 @@ def test_the_unit_says_how_it_is_stopped_and_what_it_may() -> None:
     for name in ("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "ProtectHome", "RestrictSUIDSGID"):
         assert service[name] == "yes"
     assert service["ProtectSystem"] == "strict"
+    assert service["ProtectProc"] == "invisible"
+    # it would hide /proc/stat, without which there are no process_* metrics for the dashboard
+    assert service.get("ProcSubset", "all") == "all"
     environment = dict(pair.split("=", 1) for pair in service["Environment"].split())
     given = [line for line in text("kanvas.env").splitlines() if line.startswith("KANVAS_")]
     settings = read_settings(environment | dict(line.split("=", 1) for line in given))

@@ -74,6 +74,7 @@ Index("ix_assets_user", assets.c.user_id, assets.c.created_at, assets.c.id)
 # How much of their space a room and a user have taken: sums without a look at the rows.
 Index("ix_assets_room_size", assets.c.room_id, assets.c.size_bytes)
 Index("ix_assets_user_size", assets.c.user_id, assets.c.size_bytes)
+# find_unknown_keys asks whether a blob belongs to anything.
 Index("ix_assets_key", assets.c.key, unique=True)
 
 renditions = Table(
@@ -89,4 +90,5 @@ renditions = Table(
     PrimaryKeyConstraint("asset_id", "name"),
     CheckConstraint("name IN ('thumb', 'web')", name="name"),
 )
+# find_unknown_keys asks whether a blob belongs to anything.
 Index("ix_renditions_key", renditions.c.key, unique=True)

@@ -37,9 +37,13 @@ audit_events = Table(
     PrimaryKeyConstraint("chain", "seq"),
     CheckConstraint("result IN ('done', 'refused')", name="result"),
 )
+# No query: no two entries share an id, whatever their chains.
 Index("ix_audit_events_id", audit_events.c.id, unique=True)
+# list_entries without a room, the page after a position; list_expiring, the oldest.
 Index("ix_audit_events_at", audit_events.c.at, audit_events.c.id)
+# list_entries of what somebody did, from when to when.
 Index("ix_audit_events_actor", audit_events.c.actor_id, audit_events.c.at)
+# list_entries of one kind or one group of kinds, from when to when.
 Index("ix_audit_events_action", audit_events.c.action, audit_events.c.at)
 
 # The ends of each chain: rows before `first_seq` left it, the last of them with `first_hash`.

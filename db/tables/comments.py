@@ -56,7 +56,9 @@ comments = Table(
     Column("deleted_at", UtcDateTime, nullable=True),
     PrimaryKeyConstraint("id"),
 )
+# The comments of threads, each in the order they were written; how many.
 Index("ix_comments_thread", comments.c.thread_id, comments.c.created_at, comments.c.id)
+# No query, but the foreign key: all of a room when it is purged.
 Index("ix_comments_room", comments.c.room_id)
 
 comment_mentions = Table(
@@ -67,7 +69,9 @@ comment_mentions = Table(
     Column("room_id", Text, ForeignKey("rooms.id", ondelete="CASCADE"), nullable=False),
     PrimaryKeyConstraint("comment_id", "user_id"),
 )
+# list_mentions: where somebody is mentioned, and (when a guest signs in) everywhere.
 Index("ix_comment_mentions_user", comment_mentions.c.user_id, comment_mentions.c.room_id)
+# No query, but the foreign key: all of a room when it is purged.
 Index("ix_comment_mentions_room", comment_mentions.c.room_id)
 
 # Up to when somebody has read a thread.
@@ -82,4 +86,5 @@ comment_reads = Table(
 )
 # What somebody has read, in one room or (when a guest signs in) everywhere.
 Index("ix_comment_reads_user", comment_reads.c.user_id, comment_reads.c.room_id)
+# No query, but the foreign key: all of a room when it is purged.
 Index("ix_comment_reads_room", comment_reads.c.room_id)

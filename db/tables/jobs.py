@@ -78,4 +78,5 @@ idempotency_keys = Table(
     Column("created_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("user_id", "key"),
 )
+# purge_answers: the old ones.
 Index("ix_idempotency_keys_created", idempotency_keys.c.created_at)

@@ -69,6 +69,7 @@ tombstones = Table(
     PrimaryKeyConstraint("room_id", "element_id"),
     sqlite_with_rowid=False,
 )
+# list_rooms_to_purge: which rooms have old ones.
 Index("ix_tombstones_deleted", tombstones.c.deleted_at, tombstones.c.room_id)
 
 # room_id and user_id are no foreign keys: a hold may outlive both, for a day or two.

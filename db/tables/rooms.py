@@ -189,9 +189,13 @@ invitations = Table(
     CheckConstraint("role IN ('editor', 'commenter', 'viewer')", name="role"),
     CheckConstraint("closed_as IN ('accepted', 'declined', 'withdrawn')", name="closed_as"),
 )
+# count_open, and list_of_room, newest first; the foreign key when the room is purged.
 Index("ix_invitations_room", invitations.c.room_id, invitations.c.created_at)
+# list_of_user: those for somebody by id; when a guest signs in, those for the guest.
 Index("ix_invitations_user", invitations.c.user_id, invitations.c.created_at)
+# list_of_user and is_known_email by address; count_mailed since a time.
 Index("ix_invitations_email", invitations.c.email, invitations.c.created_at)
+# find_by_token and find_entered_by_token: who comes with the mail.
 Index("ix_invitations_token", invitations.c.token_hash, unique=True)
 
 share_links = Table(
@@ -214,7 +218,9 @@ share_links = Table(
     CheckConstraint("role IN ('editor', 'commenter', 'viewer')", name="role"),
     CheckConstraint("max_uses IS NULL OR uses <= max_uses", name="uses"),
 )
+# count_links, and list_links, newest first; the foreign key when the room is purged.
 Index("ix_share_links_room", share_links.c.room_id, share_links.c.created_at)
+# find_link: who comes by the link.
 Index("ix_share_links_token", share_links.c.token_hash, unique=True)
 
 # Whom the operator keeps out of a room until when; an empty user_id is everybody. No foreign key to users: it

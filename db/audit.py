@@ -162,20 +162,34 @@ def list_entries(
     limit: int,
     oldest_first: bool = False,
 ) -> list[Entry]:
-    """A page of entries, the newest first unless told otherwise; those of one chain in its order."""
+    """A page of entries, the newest first unless told otherwise; those of one chain in its order.
+
+    Without a chain it is for the system's eyes: what has left the log is told by the ends of the chains,
+    which nobody else sees.
+    """
     e = audit_events.c
     statement = select(audit_events).where(*_conditions(wanted))
     if wanted.chain is not None:
+        with as_server(connection):
+            head = find_head(connection, wanted.chain)
+        statement = statement.where(e.seq >= (head.first_seq if head is not None else 1))
         key: list[ColumnElement[object]] = [e.seq]
         if past is not None:
             statement = statement.where(e.seq > past.seq if oldest_first else e.seq < past.seq)
     else:
+        statement = statement.where(e.seq >= _FIRST_SEQ)
         key = [e.at, e.id]
         if past is not None:
             ours, theirs = tuple_(e.at, e.id), tuple_(literal(past.at, UtcDateTime), literal(past.id))
             statement = statement.where(ours > theirs if oldest_first else ours < theirs)
     statement = statement.order_by(*(one if oldest_first else one.desc() for one in key)).limit(limit)
     return [_entry(row) for row in connection.execute(statement)]
+
+
+# of the chain an entry is in: not a join, so that a page is read along its index
+_FIRST_SEQ: Final = func.coalesce(
+    select(audit_heads.c.first_seq).where(audit_heads.c.chain == audit_events.c.chain).scalar_subquery(), 1
+)
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -230,6 +244,13 @@ def read_chain(connection: Connection, chain: str, past_seq: int, limit: int) ->
     """Entries of a chain behind `past_seq`, in its order."""
     e = audit_events.c
     statement = select(audit_events).where(e.chain == chain, e.seq > past_seq).order_by(e.seq).limit(limit)
+    return [_entry(row) for row in connection.execute(statement)]
+
+
+def list_unnumbered(connection: Connection, chain: str, limit: int) -> list[Entry]:
+    """Entries before the first number there is; the log writes none."""
+    e = audit_events.c
+    statement = select(audit_events).where(e.chain == chain, e.seq < 1).order_by(e.seq).limit(limit)
     return [_entry(row) for row in connection.execute(statement)]
 
 

@@ -107,6 +107,12 @@ class Finding:
     words: str
 
 
+def find_fault(entry: Entry, words: str) -> Finding:
+    """What is wrong with an entry, as words that follow its name."""
+    told = f"entry {entry.id} ({entry.at:%Y-%m-%d %H:%M:%S}Z, {entry.action}) {words}"
+    return Finding(entry.chain, entry.seq, told)
+
+
 class ChainCheck:
     """Walks one chain from its first entry to its last: `take` each in the order of seq, then `finish`."""
 
@@ -123,7 +129,7 @@ class ChainCheck:
         """What is wrong with the next entry, and with what should be before it."""
         self.entries += 1
         if entry.seq > self._head.seq:
-            yield self._finding(entry, "was put behind the end of the log")
+            yield find_fault(entry, "was put behind the end of the log")
             return
         if entry.seq != self._next_seq:
             yield _missing(entry.chain, self._next_seq, entry.seq - 1)
@@ -131,11 +137,11 @@ class ChainCheck:
         seal = self._seals.get(entry.hash[:KEY_NAME_BYTES])
         if seal is None:
             name = entry.hash[:KEY_NAME_BYTES].hex() or "none"
-            yield self._finding(entry, f"is sealed with a secret that was not given (key {name})")
+            yield find_fault(entry, f"is sealed with a secret that was not given (key {name})")
         elif self._before is not None and not hmac.compare_digest(
             seal.close(self._before, entry), entry.hash
         ):
-            yield self._finding(entry, "was changed, moved or made up")
+            yield find_fault(entry, "was changed, moved or made up")
         elif entry.action == EXPIRE:
             self._cut = entry
         self._before = entry.hash
@@ -156,11 +162,6 @@ class ChainCheck:
         return self._cut is not None and self._cut.details == cut_details(
             self._head.first_seq, self._head.first_hash
         )
-
-    @staticmethod
-    def _finding(entry: Entry, words: str) -> Finding:
-        told = f"entry {entry.id} ({entry.at:%Y-%m-%d %H:%M:%S}Z, {entry.action}) {words}"
-        return Finding(entry.chain, entry.seq, told)
 
 
 def cut_details(first_seq: int, first_hash: bytes) -> str:

@@ -298,6 +298,7 @@ def _make_records() -> None:
         sa.Column("hash", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("chain", "seq", name="pk_audit_events"),
         sa.CheckConstraint("result IN ('done', 'refused')", name=op.f("ck_audit_events_result")),
+        sa.CheckConstraint("seq >= 1", name=op.f("ck_audit_events_seq")),
     )
     op.create_index("ix_audit_events_action", "audit_events", ["action", "at"])
     op.create_index("ix_audit_events_actor", "audit_events", ["actor_id", "at"])

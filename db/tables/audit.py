@@ -36,6 +36,7 @@ audit_events = Table(
     Column("hash", LargeBinary, nullable=False),
     PrimaryKeyConstraint("chain", "seq"),
     CheckConstraint("result IN ('done', 'refused')", name="result"),
+    CheckConstraint("seq >= 1", name="seq"),
 )
 # No query: no two entries share an id, whatever their chains.
 Index("ix_audit_events_id", audit_events.c.id, unique=True)

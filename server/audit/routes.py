@@ -97,8 +97,9 @@ def _of_oneself(conn: Connection, call: Call, query: WantedQuery) -> Wanted | No
     return replace(to_wanted(query), actor_id=me, aliases=aliases)
 
 
-def _own(call: Call) -> Transactions:
-    """The log for who asks what he did himself: what he did as a guest is a guest's to the database (T5)."""
+def _whole(call: Call) -> Transactions:
+    """The log beyond one room, for an operator, and for who asks what he did himself: what he did as a guest
+    is a guest's to the database (T5), and where a chain begins is nobody's."""
     return as_system(call.services.database)
 
 
@@ -125,23 +126,31 @@ def _list_out(call: Call, found: list[Entry], query: EntryQuery, *, is_own: bool
 
 
 def _export(
-    call: Call, wanted: Wanted | None, query: ExportQuery, name: str, *, is_own: bool = False
+    call: Call,
+    database: Transactions,
+    wanted: Wanted | None,
+    query: ExportQuery,
+    name: str,
+    *,
+    is_own: bool = False,
 ) -> Response:
     headers = {
         "Content-Disposition": f'attachment; filename="{name}.{query.format}"',
         "Cache-Control": "no-store",
     }
     media = f"{CSV}; charset=utf-8" if query.format == "csv" else LINES
-    lines = _bytes(call, wanted, query.format, is_own=is_own)
+    lines = _bytes(call, database, wanted, query.format, is_own=is_own)
     return StreamingResponse(lines, media_type=media, headers=headers)
 
 
-async def _bytes(call: Call, wanted: Wanted | None, kind: str, *, is_own: bool) -> AsyncIterator[bytes]:
+async def _bytes(
+    call: Call, database: Transactions, wanted: Wanted | None, kind: str, *, is_own: bool
+) -> AsyncIterator[bytes]:
     if kind == "csv":
         yield to_rows([], has_head=True)
     if wanted is None:
         return
-    async for page in stream(_own(call) if is_own else call.database, wanted, call.services.now()):
+    async for page in stream(database, wanted, call.services.now()):
         shown = _outs(call, page, is_own=is_own)
         yield to_rows(shown, has_head=False) if kind == "csv" else to_lines(shown)
 
@@ -183,7 +192,7 @@ async def export_room_audit(call: Call, path: RoomPath, query: ExportQuery) -> R
         return wanted
 
     wanted = await call.database.write(begin)
-    return _export(call, wanted, query, f"kanvas-audit-{path.room_id}")
+    return _export(call, call.database, wanted, query, f"kanvas-audit-{path.room_id}")
 
 
 @api.route(
@@ -197,7 +206,7 @@ async def export_room_audit(call: Call, path: RoomPath, query: ExportQuery) -> R
 async def list_all_audit(call: Call, query: EntryQuery) -> Response:
     """The newest first; of all rooms, and of what is about no room."""
     check_admin(call)
-    found = await call.database.read(lambda conn: _page(conn, to_wanted(query), query))
+    found = await _whole(call).read(lambda conn: _page(conn, to_wanted(query), query))
     return _list_out(call, found, query)
 
 
@@ -218,7 +227,7 @@ async def export_all_audit(call: Call, query: ExportQuery) -> Response:
         call.record(conn, "audit.export", details={"format": query.format})
 
     await call.database.write(begin)
-    return _export(call, to_wanted(query), query, "kanvas-audit")
+    return _export(call, _whole(call), to_wanted(query), query, "kanvas-audit")
 
 
 @api.route(
@@ -232,7 +241,7 @@ async def export_all_audit(call: Call, query: ExportQuery) -> Response:
 async def list_my_audit(call: Call, query: EntryQuery) -> Response:
     """The newest first: your sign-ins with where they came from, what you changed, what you were refused;
     also as a guest who you were."""
-    found = await _own(call).read(lambda conn: _page(conn, _of_oneself(conn, call, query), query))
+    found = await _whole(call).read(lambda conn: _page(conn, _of_oneself(conn, call, query), query))
     return _list_out(call, found, query, is_own=True)
 
 
@@ -245,5 +254,5 @@ async def list_my_audit(call: Call, query: EntryQuery) -> Response:
 )
 async def export_my_audit(call: Call, query: ExportQuery) -> Response:
     """JSON Lines or CSV."""
-    wanted = await _own(call).read(lambda conn: _of_oneself(conn, call, query))
-    return _export(call, wanted, query, "kanvas-audit-mine", is_own=True)
+    wanted = await _whole(call).read(lambda conn: _of_oneself(conn, call, query))
+    return _export(call, _whole(call), wanted, query, "kanvas-audit-mine", is_own=True)

@@ -11,8 +11,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from db.audit import find_head, list_chains, read_chain
-from db.chains import ChainCheck, Entry, Finding, Head, Seal
+from db.audit import find_head, list_chains, list_unnumbered, read_chain
+from db.chains import ChainCheck, Entry, Finding, Head, Seal, find_fault
 from db.scopes import Transactions
 
 PAGE: Final = 1000
@@ -49,6 +49,10 @@ async def verify(
 async def _verify_chain(
     database: Transactions, seals: Sequence[Seal], tally: Tally, chain: str
 ) -> AsyncIterator[Finding]:
+    made_up = await database.read(partial(list_unnumbered, chain=chain, limit=MOST_FINDINGS))
+    tally.entries += len(made_up)
+    for entry in made_up:
+        yield find_fault(entry, "was made up: entries are numbered from 1")
     while True:
         head = await database.read(partial(find_head, chain=chain))
         if head is None:
@@ -62,7 +66,7 @@ async def _verify_chain(
     findings, entries = checked
     tally.chains += 1
     tally.entries += entries
-    if not findings:
+    if not findings and not made_up:
         tally.ends[chain] = head.seq, head.hash.hex()
     for finding in findings:
         yield finding

@@ -58,6 +58,29 @@ async def check(database: Database, *seals: Seal, chain: str = "room-1") -> list
     return found + list(walk.finish())
 
 
+def made_up(seq: int, chain: str = "room-1") -> str:
+    """The statement that copies the entry 2 to another place of a chain, under an id of its own."""
+    copied = (
+        f"SELECT '{chain}', {seq}, 'made-up-{seq}-in-{chain}', at, actor_id, actor_name, action, 'MADE UP'"
+    )
+    rest = "result, address, request_id, details, hash FROM audit_events WHERE chain = 'room-1' AND seq = 2"
+    return f"INSERT INTO audit_events {copied}, {rest}"
+
+
+def plans_of(connection: Connection, work: Callable[[Connection], object]) -> list[str]:
+    """How SQLite runs the statements of this work, which is done."""
+    ran: list[tuple[str, Any]] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, params: Any, _context: Any, _many: bool) -> None:
+        ran.append((statement, params))
+
+    listen(connection.engine, "before_cursor_execute", note)
+    work(connection)
+    remove(connection.engine, "before_cursor_execute", note)
+    plans = [connection.exec_driver_sql("EXPLAIN QUERY PLAN " + one, params) for one, params in ran]
+    return [str(row[-1]) for plan in plans for row in plan]
+
+
 def without_triggers(*statements: str) -> Callable[[Connection], None]:
     """As somebody who owns the database."""
 
@@ -132,6 +155,15 @@ async def test_the_database_refuses(both: Database, statement: str) -> None:
         await both.write(lambda connection: connection.execute(text(statement)).close())
     assert await entries(both) == before
     assert await check(both) == []
+
+
+async def test_no_number_before_the_first_is_taken(both: Database) -> None:
+    """Y2: entries are numbered from 1, and the database takes no other."""
+    before = await fill(both, 2)
+    for seq in (0, -3):
+        with pytest.raises((Unavailable, Invalid)):
+            await both.write(lambda connection, n=seq: connection.execute(text(made_up(n))).close())
+    assert await entries(both) == before
 
 
 async def test_replacing_and_emptying_are_refused_too(database: Database, server_database: Database) -> None:
@@ -284,22 +316,40 @@ async def test_old_entries_leave_by_a_cut(both: Database) -> None:
     assert await check(both) == []
 
 
+async def test_what_left_is_shown_to_nobody(both: Database) -> None:
+    """Y6: from the cut on, removed or not, and so is what somebody puts there later."""
+    await fill(both, 2)
+    await both.write(partial(append, event=event(3, at=NOW + timedelta(days=10))))
+    now = NOW + timedelta(days=100)
+    for seq in (None, 1):
+        if seq is None:
+            await both.write(partial(cut, chain="room-1", before=NOW + timedelta(days=5), now=now))
+        else:
+            await both.write(partial(purge_cut, chain="room-1", limit=9))
+            sql = made_up(seq).replace("AND seq = 2", "AND seq = 3")
+            await both.write(lambda connection, sql=sql: connection.execute(text(sql)).close())
+        for wanted in (Wanted(), Wanted(chain="room-1"), Wanted(actor_id="ada")):
+            for is_oldest_first in (False, True):
+                told = await both.read(
+                    partial(list_entries, wanted=wanted, limit=9, oldest_first=is_oldest_first)
+                )
+                assert {one.seq for one in told} == ({3} if wanted.actor_id else {3, 4})
+
+
+async def test_a_page_is_read_along_an_index(database: Database) -> None:
+    """Y5: whatever is asked, with one look at the end of a chain for each entry."""
+    await fill(database, 3)
+    for wanted in (Wanted(), Wanted(chain="room-1"), Wanted(actor_id="ada"), Wanted(action="room.change")):
+        told = await database.read(partial(plans_of, work=partial(list_entries, wanted=wanted, limit=9)))
+        assert any("audit_events USING INDEX" in line for line in told), told
+        assert any("audit_heads USING INDEX" in line for line in told), told
+        assert not any("TEMP B-TREE FOR ORDER BY" in line for line in told), told
+
+
 async def test_removing_what_was_cut_reads_nothing_else(database: Database) -> None:
     """Y6: edits wait for the same writer, so it looks at one chain, however many there are."""
-    ran: list[tuple[str, Any]] = []
-
-    def note(_conn: Any, _cursor: Any, statement: str, params: Any, _context: Any, _many: bool) -> None:
-        ran.append((statement, params))
-
-    def purge(connection: Connection) -> list[str]:
-        listen(connection.engine, "before_cursor_execute", note)
-        purge_cut(connection, "room-1", 1000)
-        remove(connection.engine, "before_cursor_execute", note)
-        plans = [connection.exec_driver_sql("EXPLAIN QUERY PLAN " + one, params) for one, params in ran]
-        return [str(row[-1]) for plan in plans for row in plan]
-
     await fill(database, 3)
-    told = await database.write(purge)
+    told = await database.write(partial(plans_of, work=partial(purge_cut, chain="room-1", limit=1000)))
     assert any(line.startswith("SEARCH audit_events") for line in told)
     assert not any("SCAN" in line for line in told), told
 

@@ -62,6 +62,28 @@ def test_tampering_is_told_with_exit_code_1(data_dir: Path, kanvas: Kanvas) -> N
     assert lines[3].startswith("3 findings in 4 entries of 1 chains.")
 
 
+def test_entries_before_the_first_are_told(data_dir: Path, kanvas: Kanvas) -> None:  # noqa: F811
+    """Y4: made up, whether their chain has an end or not; and no end is noted of a chain they are in."""
+    for chain, seq in (("the-plan", 0), ("@server", -3), ("no-chain", 0)):
+        tamper(
+            data_dir,
+            "PRAGMA ignore_check_constraints = on",
+            f"INSERT INTO audit_events SELECT '{chain}', {seq}, '{chain}', at, actor_id, actor_name, action,"
+            " target, result, address, request_id, details, hash FROM audit_events"
+            " WHERE chain = 'the-plan' AND seq = 1",
+        )
+    ends = data_dir / "ends.json"
+    done = kanvas("audit", "verify", "--ends", str(ends), data_dir=data_dir)
+    assert (done.returncode, ends.exists()) == (1, False)
+    lines = done.stdout.splitlines()
+    for line, chain, seq in zip(lines, ("@server", "no-chain", "the-plan"), (-3, 0, 0), strict=False):
+        assert line.startswith(f"{chain}  {seq}  entry {chain} (")
+        assert line.endswith("room.create) was made up: entries are numbered from 1")
+    assert lines[3].startswith("3 findings in 9 entries of 2 chains.")
+    lines = kanvas("audit", "export", data_dir=data_dir).stdout.splitlines()
+    assert {orjson.loads(line)["id"] for line in lines}.isdisjoint({"the-plan", "@server", "no-chain"})
+
+
 def test_the_secret_before(data_dir: Path, kanvas: Kanvas, tmp_path: Path) -> None:  # noqa: F811
     """Y3: with the new one alone it is told what can't be checked; with both all is well."""
     old = tmp_path / "old"

@@ -34,8 +34,10 @@ COLUMNS: Final = (
 )
 SIGNS: Final = "=+\\-@\uff1d\uff0b\uff0d\uff20"
 """What a formula begins with, also in full width, which some spreadsheets read as the same."""
-FORMULA: Final = re.compile(rf"\A(?=[{SIGNS}\t\r\n])|(?<=[;|])(\s*)(?=[{SIGNS}])")
-"""Where one would begin: at the beginning, and behind what parts cells elsewhere than a comma does."""
+PARTING: Final = ";|\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029"
+"""What parts cells or rows for readers that don't part them at commas; to those our quotes are none."""
+FORMULA: Final = re.compile(rf"\A(?=[\t\r\n]|[\s\"]*[{SIGNS}])|([{PARTING}][\s\"]*)(?=[{SIGNS}])")
+"""Where one would begin: at the beginning and behind what parts, spaces and quotes before it or not."""
 
 
 class EntryOut(Out):

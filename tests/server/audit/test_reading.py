@@ -9,12 +9,14 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from db.audit import Event, append
 from db.chains import Entry
 from server.audit import reading
-from server.audit.shapes import to_cell
+from server.audit.shapes import entry_out, to_cell, to_rows
 from tests.server.audit.log import check, items, operator
 from tests.server.edge import ROOMS, Edge, field_names, open_edge
 
@@ -163,11 +165,30 @@ async def test_an_export_is_the_log_in_its_order(
         assert await check(edge) == []
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", '"=1', ' " @x', "\tx", "\rx", "\nx"])
 def test_no_cell_is_a_formula(text: str) -> None:
     """Y9."""
     assert to_cell(text) == f"'{text}"
     assert to_cell(f"a{text}") == f"a{text}"
+
+
+TEXTS = st.text(alphabet=";|\t\n ,\"'=@\uff0dx", max_size=12)
+
+
+@settings(deadline=None)
+@given(TEXTS, TEXTS)
+@example('x;"=1+1;y', "")
+@example('x|""=1', "\t=1")
+@example("x\n=1", ' "=1')
+def test_no_cell_is_a_formula_wherever_it_is_cut(name: str, target: str) -> None:
+    """Y9: of the readers that take another sign than the comma for what parts cells, too."""
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    entry = Entry("room-1", 1, "an-id", at, "u", name, "room.read", target, "refused", "", "", "{}")
+    rows = to_rows([entry_out(entry, "", is_admin=True)], has_head=False).decode()
+    for delimiter in ",;|\t":
+        for row in csv.reader(io.StringIO(rows, newline=""), delimiter=delimiter):
+            for cell in row:
+                assert not cell.strip().replace('"', " ").strip().startswith(tuple("=+-@\uff0d")), (cell, row)
 
 
 @pytest.mark.parametrize(
@@ -175,8 +196,13 @@ def test_no_cell_is_a_formula(text: str) -> None:
     [
         ("Eve;=1+1", "Eve;'=1+1"),
         ("Eve; \t@SUM(1)", "Eve; \t'@SUM(1)"),
+        ('say "=1"', 'say "=1"'),
         ('{"from":"x;-1"}', '{"from":"x;\'-1"}'),
         ("a\tb|=c", "a\tb|'=c"),
+        ('x;"=1+1;y', "x;\"'=1+1;y"),
+        ('x;" "" +1', 'x;" "" \'+1'),
+        ("\t=1", "'\t'=1"),
+        ("a\n=1", "a\n'=1"),
         ("\uff1d1+1", "'\uff1d1+1"),
         ("a; b = c", "a; b = c"),
     ],

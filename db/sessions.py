@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from db.tables import user_sessions
 from db.upsert import insert_into
@@ -44,8 +44,11 @@ def note_session(
     user_agent: str,
     now: datetime,
     expires_at: datetime,
-) -> None:
-    """Write down a sign-in, or that it was renewed just now, from where and until when it lasts."""
+) -> bool:
+    """Write down a sign-in, or that it was renewed just now, from where and until when it lasts.
+
+    True: it is new, which of many at once is told to one.
+    """
     seen = {
         "address": address[:64],
         "user_agent": "".join(one if one.isprintable() else " " for one in user_agent)[:MAX_AGENT_CHARS],
@@ -55,14 +58,13 @@ def note_session(
     statement = insert_into(connection, user_sessions).values(
         id=id, user_id=user_id, kind=kind, created_at=now, **seen
     )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[user_sessions.c.id],
-            set_=seen,
-            # an id of a token is nobody else's
-            where=user_sessions.c.user_id == user_id,
-        )
-    )
+    statement = statement.on_conflict_do_nothing(index_elements=[user_sessions.c.id])
+    if connection.execute(statement).rowcount == 1:
+        return True
+    # an id of a token is nobody else's
+    whose = (user_sessions.c.id == id, user_sessions.c.user_id == user_id)
+    connection.execute(update(user_sessions).where(*whose).values(seen))
+    return False
 
 
 def list_sessions(connection: Connection, user_id: str, now: datetime, limit: int = 100) -> list[UserSession]:

@@ -32,7 +32,7 @@ from server.auth import (
     is_https,
 )
 from server.identity.routes import drop_cookie
-from server.identity.seats import kind_of, note_seat
+from server.identity.seats import note_renewal, note_seat
 from server.problems import GuestsOff
 from server.registry import Api, Body, Call, Out, Reply, answer, no_content
 from server.text import Name
@@ -192,7 +192,7 @@ async def refresh_token(call: Call) -> Response:
         name = known.name if known is not None else identity.name
         user = put_user(connection, user_id, name, now, is_guest=identity.is_guest)
         fresh = services.tokens.reissue(identity, name)
-        note_seat(connection, call, fresh, user_id, kind_of(identity))
+        note_renewal(connection, call, fresh, identity, name)
         return user, fresh
 
     user, fresh = await as_system(services.database).write(renew)
@@ -269,7 +269,7 @@ async def rename_me(call: Call, body: NewName) -> Response:
 
     def rename(connection: Connection) -> User:
         user = put_user(connection, identity.user_id, body.name, now, is_guest=identity.is_guest)
-        note_seat(connection, call, token, identity.user_id, kind_of(identity))
+        note_renewal(connection, call, token, identity, identity.name)
         call.record(connection, "user.rename", target=identity.user_id, details={"name": body.name})
         return user
 

@@ -12,6 +12,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "sign_in.ask": ("asked for a mail to sign in with", "ask for a mail to sign in with"),
     "sign_in.email": ("signed in by e-mail", "sign in by e-mail"),
     "sign_in.provider": ("signed in at the identity provider", "sign in at the identity provider"),
+    "sign_in.exchange": ("signed in with a token", ""),
     "sign_in.renew": ("renewed the sign-in", "renew the sign-in"),
     "sign_in.token": ("came with a token that does not count", ""),
     "sign_out.here": ("signed out", "sign out"),

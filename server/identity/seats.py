@@ -1,6 +1,6 @@
 """A sign-in is written down: where somebody is signed in.
 
-Owns: what of a request is noted. Does not own: the table (db/sessions.py), tokens. Keeps rule T6.
+Owns: what of a request is noted. Does not own: the table (db/sessions.py), tokens. Keeps rules T6, T11.
 """
 
 from sqlalchemy import Connection
@@ -20,11 +20,11 @@ def kind_of(identity: Identity) -> Kind:
     return "provider" if identity.via == BY_PROVIDER else "token"
 
 
-def note_seat(connection: Connection, call: Call, token: IssuedToken, user_id: str, kind: Kind) -> None:
-    """Note a sign-in, or a renewal, in the transaction it depends on."""
+def note_seat(connection: Connection, call: Call, token: IssuedToken, user_id: str, kind: Kind) -> bool:
+    """Note a sign-in, or a renewal, in the transaction it depends on; whether it is a sign-in."""
     # nobody writes down by himself where he is signed in
     with as_server(connection):
-        note_session(
+        return note_session(
             connection,
             id=token.session_id,
             user_id=user_id,
@@ -34,3 +34,16 @@ def note_seat(connection: Connection, call: Call, token: IssuedToken, user_id: s
             now=call.services.now(),
             expires_at=token.lasts_until,
         )
+
+
+def note_renewal(
+    connection: Connection, call: Call, token: IssuedToken, identity: Identity, name: str
+) -> None:
+    """Note that `identity`, who is called `name` here, got this token for the one they came with.
+
+    A token that was made elsewhere, by `kanvas token` or a provider, becomes a session by that: a sign-in,
+    which has its entry in the audit log.
+    """
+    kind = kind_of(identity)
+    if note_seat(connection, call, token, identity.user_id, kind):
+        call.record(connection, "sign_in.exchange", by=(identity.user_id, name), details={"kind": kind})

@@ -1,6 +1,7 @@
 """What is done is written down with it: by every operation that changes something, each tried here."""
 
 import ast
+import asyncio
 import hashlib
 import io
 from datetime import timedelta
@@ -17,7 +18,7 @@ from server.auth import SAFE_METHODS
 from server.services import TRASH_KEPT, Services, clean_up
 from tests.conventions.tree import ROOT, our_files
 from tests.server.audit.log import check, operator, stored, told
-from tests.server.edge import ROOMS, open_edge
+from tests.server.edge import ROOMS, Person, open_edge
 
 
 def picture(color: str) -> bytes:
@@ -92,6 +93,35 @@ async def test_who_comes_goes_and_is_called(tmp_path: Path, empty_database: Path
         assert orjson.loads(found[1].details) == {"name": "Ada L."}
         assert all(one.address == "127.0.0.1" for one in found)
         assert await check(edge) == []
+
+
+async def test_who_comes_with_a_token_made_elsewhere(tmp_path: Path, empty_database: Path) -> None:
+    """T11: when it becomes a session, by a renewal or with another name; once, whatever it is renewed to."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        issue = edge.services.tokens.issue
+        ada, bea = (Person(edge.http, issue(one, one.title()).token, one) for one in ("ada", "bea"))
+        # of use by itself, which is no sign-in
+        assert (await ada.ask("GET", "/api/v1/me")).status_code == 200
+        assert await told(edge) == []
+        answers = await asyncio.gather(*(ada.ask("POST", "/api/v1/auth/refresh") for _ in range(5)))
+        assert {one.status_code for one in answers} == {200}
+        renewed = Person(edge.http, answers[0].json()["token"], "ada")
+        await renewed.ask("POST", "/api/v1/auth/refresh")
+        await renewed.ask("PATCH", "/api/v1/me", json={"name": "Ada L."})
+        await bea.ask("PATCH", "/api/v1/me", json={"name": "Bea B."})
+        await bea.ask("POST", "/api/v1/auth/refresh")
+        found = await stored(edge)
+        assert [(one.actor_id, one.actor_name, one.action) for one in found] == [
+            ("ada", "Ada", "sign_in.exchange"),
+            ("ada", "Ada", "user.rename"),
+            ("bea", "Bea", "sign_in.exchange"),
+            ("bea", "Bea", "user.rename"),
+        ]
+        assert (found[0].address, orjson.loads(found[0].details)) == ("127.0.0.1", {"kind": "token"})
+        # beside the session, or not at all
+        guest = await edge.guest("Grace")
+        await guest.ask("POST", "/api/v1/auth/refresh")
+        assert (await told(edge))[4:] == [("sign_in.guest", "done")]
 
 
 async def test_a_room_from_its_beginning_to_its_end(tmp_path: Path, empty_database: Path) -> None:

@@ -13,6 +13,7 @@ from db.users import find_user
 from server.auth import COOKIE
 from server.identity.claims import user_id_of
 from server.settings import SettingsError, effective_rows, read_settings
+from tests.server.audit.log import stored
 from tests.server.edge import HOST, Edge, Person, open_edge
 from tests.server.identity.idp import Idp, open_idp
 from tests.server.identity.keyring import AUDIENCE, ISSUER, claims, jwks, pair, token
@@ -87,6 +88,10 @@ async def test_it_is_exchanged_for_one_that_ends_with_it(
         renewed = await edge.services.tokens.verify(second.json()["token"])
         assert int(renewed.expires_at.timestamp()) == end
         assert renewed.plan == "studio"
+        # T11: the exchange is the sign-in, and no renewal of it
+        await ada.ask("POST", REFRESH)
+        [entry] = await stored(edge)
+        assert (entry.actor_id, entry.action) == (ada.user_id, "sign_in.exchange")
         # it is one session: revoking the provider's token ends what it was exchanged for
         edge.http.cookies.clear()
         assert (await ada.ask("POST", "/api/v1/auth/signout")).status_code == 204

@@ -351,11 +351,12 @@ async def _check_password(call: Call, link: Link, password: str | None) -> None:
     if link.password_hash is None:
         return
     if password is None:
-        raise WrongPassword("This link asks for a password; send it along.")
+        words = "This link asks for a password; send it along."
+        raise WrongPassword(words, room_id=link.room_id, target=link.id)
     rates, host = call.services.rates, host_of(call.request)
     # before the password is looked at, so that guesses at once are counted too; by address first, so that
     # nobody keeps the others out from one place
     await rates.take(UNLOCK, host=host)
     await rates.take(GUESS, host=host, user_id=link.id)
     if not await asyncio.to_thread(check_password, _normal(password), link.password_hash):
-        raise WrongPassword
+        raise WrongPassword(room_id=link.room_id, target=link.id)

@@ -80,9 +80,17 @@ class LinkNotFound(NotFound):
 
 
 class WrongPassword(Forbidden):
-    """This is not the password of the link; ask who gave it to you."""
+    """This is not the password of the link; ask who gave it to you.
+
+    It knows which link of which room, for the audit log; who is told does not learn it.
+    """
 
     code = "wrong_password"
+
+    def __init__(self, message: str | None = None, *, room_id: str | None = None, target: str = "") -> None:
+        super().__init__(message)
+        self.room_id = room_id
+        self.target = target
 
 
 class TokenBody(Body):

@@ -50,6 +50,7 @@ ACTIONS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "comment.delete": ("deleted a comment", "delete a comment"),
     "asset.add": ("added a file", "add a file"),
+    "asset.read": ("read a file", "read a file"),
     "asset.cancel": ("cancelled an upload", "cancel an upload"),
     "asset.expire": ("removed files that nothing referred to", ""),
     "audit.export": ("exported the audit log", "export the audit log"),
@@ -83,6 +84,7 @@ REFUSED_ONLY: Final = frozenset(
         "room.read",
         "room.join",
         "document.edit",
+        "asset.read",
         "admin.read",
         "audit.overflow",
     }

@@ -33,7 +33,9 @@ from party.errors import (
     Unauthenticated,
 )
 from server.auth import Identity, host_of
+from server.blobs.errors import BlobUrlExpired, BlobUrlRefused
 from server.identity.revocations import SignedOut
+from server.problems import ScopeMissing
 from server.rates.actions import ACTIONS as RATES
 from server.rates.base import RateLimited
 
@@ -50,6 +52,7 @@ CLOSE_S: Final = 2.0
 MAX_TARGET: Final = 128
 
 OVERFLOW: Final = "audit.overflow"
+ROOM_READ: Final = "room.read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +94,23 @@ def action_of(
     if isinstance(error, RoomFrozen):
         # nobody's rights: nobody may
         return None
+    if isinstance(error, BlobUrlRefused):
+        # one that has expired was ours
+        is_ours = isinstance(error, BlobUrlExpired)
+        return None if is_ours else "asset.add" if operation.method == "PUT" else "asset.read"
     if isinstance(error, Forbidden):
         if operation.tag == "admin":
             return audit or "admin.read"
-        return audit or ("room.read" if room_id is not None else None)
+        nowhere = "sign_in.token" if isinstance(error, ScopeMissing) else None
+        return audit or (ROOM_READ if room_id is not None else nowhere)
     if isinstance(error, Unauthenticated):
         # a missing token is no attempt; one that has ended is somebody's
         return (audit or "sign_in.token") if is_known or not operation.needs_user else None
     if isinstance(error, NotFound) and operation.tag != "admin":
+        if room_id is None:
+            return audit
         # of a room everything that is not there looks like what one may not see
-        return audit if isinstance(error, RoomNotFound) or room_id is None else None
+        return (audit or ROOM_READ) if isinstance(error, RoomNotFound) else None
     return None
 
 
@@ -129,13 +139,14 @@ class Refusals:
         identity: Identity | None,
         error: KanvasError,
     ) -> None:
-        """An operation of the API is about to be answered with this error."""
+        """An operation of the API is about to be answered with this error, which may know who was refused
+        what: `identity`, `room_id` and `target`, where the request does not say so."""
         identity = identity or getattr(error, "identity", None)
         named = dict(connection.path_params)
-        room_id = named.pop("room_id", None)
+        room_id = named.pop("room_id", None) or getattr(error, "room_id", None)
         action = action_of(error, operation, is_known=identity is not None, room_id=room_id)
         if action is not None:
-            target = next((str(one) for one in named.values()), "")
+            target = next((str(one) for one in named.values()), getattr(error, "target", ""))
             self.note(action, connection, identity, error, room_id=room_id, target=target)
 
     def note_join(self, connection: HTTPConnection, identity: Identity | None, error: KanvasError) -> None:
@@ -212,8 +223,9 @@ class Refusals:
                 del self._held[kind]
         for at in range(0, len(due), BATCH):
             batch = [(kind, replace(held)) for kind, held in due[at : at + BATCH]]
+            mistakes: set[Kind] = set()
             try:
-                await self._database.write(partial(_put, batch))
+                mistakes = await self._database.write(partial(_put, batch))
             except KanvasError as error:
                 # they are kept; once, not every second
                 if not self._is_failing:
@@ -224,11 +236,13 @@ class Refusals:
                 # the border of a background task: the next refusal must still be noted
                 log.exception("refusals not noted", kinds=len(batch))
             self._is_failing = False
-            for (_, held), (_, written) in zip(due[at : at + BATCH], batch, strict=True):
+            for (kind, held), (_, written) in zip(due[at : at + BATCH], batch, strict=True):
                 # more may have come while it was written
                 held.times -= written.times
                 held.first_at = held.last_at
                 held.written_s = now_s
+                if kind in mistakes and not held.times:
+                    del self._held[kind]
 
     async def write_forever(self) -> None:
         """Look every second while there is something to look at."""
@@ -244,12 +258,18 @@ def _request_id(connection: HTTPConnection) -> str:
     return str((connection.scope.get("state") or {}).get("request_id") or "")
 
 
-def _put(batch: list[tuple[Kind, Held]], connection: Connection) -> None:
+def _put(batch: list[tuple[Kind, Held]], connection: Connection) -> set[Kind]:
+    """Write them down, but for those that were mistakes, which are returned."""
     there = find_rooms(connection, {kind.room_id for kind, _ in batch if kind.room_id is not None})
     merged: dict[Kind, Held] = {}
+    mistakes: set[Kind] = set()
     for kind, held in batch:
         chain = kind
         if kind.room_id is not None and kind.room_id not in there:
+            if kind.action == ROOM_READ and kind.code == RoomNotFound.code:
+                # an address with a typo in it
+                mistakes.add(kind)
+                continue
             # a room that never was has no log: else made-up names would make as many
             chain = replace(kind, room_id=None)
             held.target = kind.room_id
@@ -265,6 +285,7 @@ def _put(batch: list[tuple[Kind, Held]], connection: Connection) -> None:
     # in one order, or two processes wait for each other in a circle
     for kind, held in sorted(merged.items(), key=lambda one: one[0].room_id or SERVER_CHAIN):
         append(connection, _event(kind, held))
+    return mistakes
 
 
 def _event(kind: Kind, held: Held) -> Event:

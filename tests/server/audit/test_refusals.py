@@ -1,6 +1,7 @@
 """Refusals in the audit log: which, merged how, and that nobody waits for them."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,14 +15,23 @@ from db.scopes import as_system
 from party.errors import Forbidden, RoomNotFound, Unavailable
 from server.audit import refusals as module
 from server.audit.refusals import MERGED_S, MOST_KINDS, OVERFLOW, Refusals
+from server.blobs.signing import UrlSigner
 from tests.server.audit.log import check, operator, stored, told
-from tests.server.edge import ROOMS, Edge, open_edge
+from tests.server.edge import ROOMS, Edge, Person, open_edge
 
 
 def refused(edge: Edge, found: list[Any]) -> list[tuple[str, str, int]]:
     """Action, code and how often."""
     read = [(one.action, orjson.loads(one.details)) for one in found if one.result == "refused"]
     return [(action, details["code"], details.get("times", 1)) for action, details in read]
+
+
+def counted(edge: Edge, found: list[Any]) -> Counter[tuple[str, str]]:
+    """How often each action was refused with which code, in however many entries."""
+    times: Counter[tuple[str, str]] = Counter()
+    for action, code, often in refused(edge, found):
+        times[action, code] += often
+    return times
 
 
 async def test_what_is_refused_is_noted(tmp_path: Path, empty_database: Path) -> None:
@@ -61,6 +71,118 @@ async def test_rooms_that_are_not_there_make_no_chains(tmp_path: Path, empty_dat
         assert sum(times for _, _, times in found) == 5
         assert len(found) <= 2
         assert {one.chain for one in await stored(edge)} == {"@server"}
+
+
+READS = (
+    "{at}",
+    "{at}/audit",
+    "{at}/members",
+    "{at}/participants",
+    "{at}/invitations",
+    "{at}/links",
+    "{at}/comments",
+    "{at}/document",
+    "{at}/assets",
+    "{at}/assets/01k9yfz9yqg8t2m7x1n5w3c4vb",
+    "/parties/{id}",
+    "/parties/{id}/base",
+)
+
+
+async def test_who_looks_at_a_room_they_may_not_see_is_noted(tmp_path: Path, empty_database: Path) -> None:
+    """Y8: 404 to them, an entry to its owner; of a room that never was it is a mistake."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada, bob = await edge.guest("Ada"), await edge.guest("Bob")
+        room = await ada.room(default_role="none")
+        places = {"at": f"{ROOMS}/{room['id']}", "id": room["id"]}
+        for path in READS:
+            assert (await bob.ask("GET", path.format_map(places))).status_code == 404
+        read = "{at}/comments/01k9yfz9yqg8t2m7x1n5w3c4vb/read".format_map(places)
+        body = {"comment_id": "01k9yfz9yqg8t2m7x1n5w3c4vb"}
+        assert (await bob.ask("POST", read, json=body)).status_code == 404
+        found = [one for one in await stored(edge, chain=room["id"]) if one.result == "refused"]
+        assert counted(edge, found) == {("room.read", "room_not_found"): len(READS) + 1}
+        assert (found[-1].actor_name, found[-1].target) == ("Bob", "01k9yfz9yqg8t2m7x1n5w3c4vb")
+
+        before = await stored(edge)
+        places = {"at": f"{ROOMS}/made-up", "id": "made-up"}
+        for path in READS:
+            assert (await bob.ask("GET", path.format_map(places))).status_code == 404
+        # somebody else's 404 in a room they are in is a mistake as well
+        assert (await ada.ask("GET", f"{ROOMS}/{room['id']}/assets/{body['comment_id']}")).status_code == 404
+        assert await stored(edge) == before
+
+
+async def test_mistakes_take_no_place(tmp_path: Path, empty_database: Path) -> None:
+    """Y8: whoever reads a thousand rooms that never were is forgotten with the next turn."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        clock = [0.0]
+        waiting = Refusals(as_system(edge.services.database), edge.services.now, lambda: clock[0])
+        for n in range(MOST_KINDS):
+            waiting.note("room.read", a_request(), somebody(1), RoomNotFound(), room_id=f"made-up-{n}")
+        await waiting.write()
+        waiting.note("room.delete", a_request(), somebody(1), RoomNotFound(), room_id="made-up")
+        await waiting.write()
+        assert refused(edge, await stored(edge)) == [("room.delete", "room_not_found", 1)]
+
+
+async def test_a_token_without_the_scope_is_noted(tmp_path: Path, empty_database: Path) -> None:
+    """Y8: with whose it is, wherever it is tried."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada = await edge.guest("Ada")
+        room = await ada.room()
+        made = await ada.ask("POST", "/api/v1/me/tokens", json={"name": "x", "scopes": ["share"]})
+        script = Person(edge.http, made.json()["token"], ada.user_id)
+        for path in ("/api/v1/me", "/api/v1/me/audit", ROOMS, f"{ROOMS}/{room['id']}"):
+            assert (await script.ask("GET", path)).json()["code"] == "scope_missing"
+        found = await stored(edge, actor_id=ada.user_id, chain="@server")
+        assert counted(edge, found) == {("sign_in.token", "scope_missing"): 3}
+        found = await stored(edge, actor_id=ada.user_id, chain=room["id"])
+        assert counted(edge, found) == {("room.read", "scope_missing"): 1}
+
+
+async def test_a_signed_address_that_was_made_up_is_noted(tmp_path: Path, empty_database: Path) -> None:
+    """Y8: by where it came from; not one that has only expired, nor half an address."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        signer = UrlSigner(edge.services.signing_key)
+        for n in range(3):
+            query = {"signature": "0" * 64, "expires": "9999999999", "type": "a", "disposition": "b"}
+            for method in ("GET", "PUT"):
+                answer = await edge.http.request(method, f"/blobs/assets/x/{n}", params=query)
+                assert answer.json()["code"] == "blob_url_refused"
+        old = signer.sign("GET", "assets/x/9", {"type": "a"}, expires_s=-1)
+        assert (await edge.http.get(old.url)).json()["code"] == "blob_url_expired"
+        assert (await edge.http.get("/blobs/assets/x/9")).status_code == 422
+        found = await stored(edge)
+        assert counted(edge, found) == {
+            ("asset.read", "blob_url_refused"): 3,
+            ("asset.add", "blob_url_refused"): 3,
+        }
+        assert {(one.actor_id, one.address) for one in found} == {("", "127.0.0.1")}
+        assert found[-1].target == "assets/x/2"
+
+
+async def test_who_guesses_the_password_of_a_link_is_noted_in_its_room(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    """Y8, E7: for its owner to see, with the link; neither the token nor a password is in it."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        ada, bob = await edge.guest("Ada"), await edge.guest("Bob")
+        room = await ada.room(default_role="none")
+        at = f"{ROOMS}/{room['id']}"
+        link = (await ada.ask("POST", f"{at}/links", json={"role": "viewer", "password": "sesame"})).json()
+        for password in (None, "a-guess"):
+            body = {"token": link["token"], "password": password}
+            answer = await bob.ask("POST", "/api/v1/links/redeem", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (403, "wrong_password")
+        found = [one for one in await stored(edge, chain=room["id"]) if one.result == "refused"]
+        assert counted(edge, found) == {("link.redeem", "wrong_password"): 2}
+        assert (found[0].actor_name, found[0].target) == ("Bob", link["id"])
+        listed = (await ada.ask("GET", f"{at}/audit")).text
+        assert "tried to come in by a link" in listed
+        assert link["token"] not in listed
+        assert "a-guess" not in listed
+        assert "sesame" not in listed
 
 
 async def test_failed_sign_ins_are_noted_and_mistakes_are_not(tmp_path: Path, empty_database: Path) -> None:

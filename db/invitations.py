@@ -10,7 +10,7 @@ mailbox. Whoever closes one holds the room's lock, so that it is closed once.
 
 # ruff: noqa: A002 - an invitation's id is `id` everywhere
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, cast
 
@@ -51,6 +51,8 @@ class Invitation:
     inviter_name: str
     created_at: datetime
     expires_at: datetime
+    token_hash: bytes | None = field(repr=False)
+    """Of the token that was mailed; None: nothing was."""
 
 
 def insert_invitation(
@@ -224,6 +226,7 @@ def _select() -> Select[*tuple[object, ...]]:
             func.coalesce(inviter.c.name, c.invited_by).label("inviter_name"),
             c.created_at,
             c.expires_at,
+            c.token_hash,
         )
         .join(rooms, rooms.c.id == c.room_id)
         .outerjoin(inviter, inviter.c.id == c.invited_by)

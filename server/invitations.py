@@ -35,7 +35,7 @@ from server.rates.actions import MAILED
 from server.rates.base import RateLimited
 from server.registry import Api, Body, Call, Out, Path, Reply, answer, no_content
 from server.rooms import RoomPath, check_kept_out
-from server.sealed import hash_token, make_token
+from server.sealed import hash_token, is_token, make_token
 from server.sharing import (
     MAX_INVITATIONS,
     ULID_PATTERN,
@@ -314,6 +314,20 @@ async def list_my_invitations(call: Call, query: PageQuery) -> Response:
     )
 
 
+def _find_by_token(conn: Connection, token: str, now: datetime) -> Invitation | None:
+    return _compare(queries.find_by_token(conn, hash_token(token), now), token)
+
+
+def _find_entered_by_token(conn: Connection, token: str, user_id: str) -> Invitation | None:
+    return _compare(queries.find_entered_by_token(conn, hash_token(token), user_id), token)
+
+
+def _compare(found: Invitation | None, token: str) -> Invitation | None:
+    """What was found, if it has this token: the same work whether anything was."""
+    stored = found.token_hash if found is not None else None
+    return found if is_token(token, stored or b"") else None
+
+
 @api.route(
     "POST",
     "/api/v1/invitations/look",
@@ -326,12 +340,11 @@ async def list_my_invitations(call: Call, query: PageQuery) -> Response:
 async def look_at_invitation(call: Call, body: TokenBody) -> Response:
     """Needs no sign-in, and changes nothing. Who accepted it is shown it as long as they are in."""
     identity, now = await find_identity(call), call.services.now()
-    token_hash = hash_token(body.token)
 
     def look(conn: Connection) -> Invitation | None:
-        found = queries.find_by_token(conn, token_hash, now)
+        found = _find_by_token(conn, body.token, now)
         if found is None and identity is not None:
-            found = queries.find_entered_by_token(conn, token_hash, identity.user_id)
+            found = _find_entered_by_token(conn, body.token, identity.user_id)
         return found
 
     found = await as_system(call.services.database).read(look)
@@ -352,12 +365,12 @@ async def look_at_invitation(call: Call, body: TokenBody) -> Response:
 async def accept_mailed_invitation(call: Call, body: TokenBody) -> Response:
     """With the token of the mail, whoever you are signed in as: having it proves the mailbox. It counts
     once."""
-    now, token_hash = call.services.now(), hash_token(body.token)
+    now = call.services.now()
     return await _accept(
         call,
         now,
-        lambda conn: queries.find_by_token(conn, token_hash, now),
-        lambda conn: queries.find_entered_by_token(conn, token_hash, call.identity.user_id),
+        lambda conn: _find_by_token(conn, body.token, now),
+        lambda conn: _find_entered_by_token(conn, body.token, call.identity.user_id),
     )
 
 

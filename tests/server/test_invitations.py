@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, update
 
+from db.invitations import Invitation
 from db.tables import invitations, users
 from server import invitations as routes
 from server import sharing
 from server.letters import invitation_letter
+from server.sealed import hash_token
 from server.services import clean_up
 from tests.server.edge import ROOMS, Edge, field_names, open_edge
 from tests.server.sharing import (
@@ -74,6 +76,37 @@ async def test_a_mailed_invitation_lets_one_in_once(tmp_path: Path, empty_databa
         gone = await edge.http.post("/api/v1/invitations/look", json={"token": token})
         assert code(gone) == (404, "invitation_not_found")
         assert await audited(edge, room_id) == ["invitation.create", "invitation.accept"]
+
+
+async def test_what_the_database_finds_is_compared_again(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E4: in constant time, so an invitation that a query found by something else opens nothing."""
+    async with open_edge(tmp_path, empty_database, jobs=False) as edge:
+        ada, ben = await edge.guest(), await edge.guest("Ben")
+        room_id = await private_room(edge, ada)
+        await invite(ada, room_id, email="ben@example.org")
+        token = token_of((await mails(edge))[0])
+        queries = routes.queries
+        find, find_entered = queries.find_by_token, queries.find_entered_by_token
+
+        def find_any(conn: Connection, _hash: bytes, now: datetime) -> Invitation | None:
+            return find(conn, hash_token(token), now)
+
+        def find_any_entered(conn: Connection, _hash: bytes, user_id: str) -> Invitation | None:
+            return find_entered(conn, hash_token(token), user_id)
+
+        monkeypatch.setattr(queries, "find_by_token", find_any)
+        monkeypatch.setattr(queries, "find_entered_by_token", find_any_entered)
+        look = "/api/v1/invitations/look"
+        for path in (look, ACCEPT):
+            answer = await ben.ask("POST", path, json={"token": token[:-1] + "."})
+            assert code(answer) == (404, "invitation_not_found")
+        assert (await ben.ask("POST", ACCEPT, json={"token": token})).status_code == 200
+        for path in (look, ACCEPT):
+            answer = await ben.ask("POST", path, json={"token": "another"})
+            assert code(answer) == (404, "invitation_not_found")
+            assert (await ben.ask("POST", path, json={"token": token})).status_code == 200
 
 
 async def test_of_many_who_accept_at_once_one_is_in(tmp_path: Path, empty_database: Path) -> None:

@@ -213,9 +213,10 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     return found
 
 
-def find_rooms(connection: Connection, ids: Collection[str]) -> set[str]:
-    """Those of these rooms that are there, in the trash or out of it."""
-    return set(connection.execute(select(rooms.c.id).where(rooms.c.id.in_(sorted(ids)))).scalars())
+def find_rooms(connection: Connection, ids: Collection[str]) -> dict[str, bool]:
+    """Those of these rooms that are there, and whether each is out of the trash."""
+    found = select(rooms.c.id, rooms.c.deleted_at.is_(None)).where(rooms.c.id.in_(sorted(ids)))
+    return dict(connection.execute(found).all())
 
 
 def _entry(row: Row[*tuple[object, ...]]) -> Entry:

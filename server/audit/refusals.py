@@ -265,11 +265,12 @@ def _put(batch: list[tuple[Kind, Held]], connection: Connection) -> set[Kind]:
     mistakes: set[Kind] = set()
     for kind, held in batch:
         chain = kind
+        is_look = kind.action == ROOM_READ and kind.code == RoomNotFound.code
+        if is_look and not there.get(kind.room_id or ""):
+            # an address with a typo in it, or whoever was in the room when it was put into the trash
+            mistakes.add(kind)
+            continue
         if kind.room_id is not None and kind.room_id not in there:
-            if kind.action == ROOM_READ and kind.code == RoomNotFound.code:
-                # an address with a typo in it
-                mistakes.add(kind)
-                continue
             # a room that never was has no log: else made-up names would make as many
             chain = replace(kind, room_id=None)
             held.target = kind.room_id

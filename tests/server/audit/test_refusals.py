@@ -112,6 +112,13 @@ async def test_who_looks_at_a_room_they_may_not_see_is_noted(tmp_path: Path, emp
         assert (await ada.ask("GET", f"{ROOMS}/{room['id']}/assets/{body['comment_id']}")).status_code == 404
         assert await stored(edge) == before
 
+        # and so is a room that was put into the trash a moment ago: whoever was in it still asks for it
+        assert (await ada.ask("DELETE", f"{ROOMS}/{room['id']}")).status_code == 204
+        before = await stored(edge)
+        for person in (ada, bob):
+            assert (await person.ask("GET", f"{ROOMS}/{room['id']}")).status_code == 404
+        assert await stored(edge) == before
+
 
 async def test_mistakes_take_no_place(tmp_path: Path, empty_database: Path) -> None:
     """Y8: whoever reads a thousand rooms that never were is forgotten with the next turn."""

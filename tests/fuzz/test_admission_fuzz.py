@@ -8,7 +8,7 @@ import pytest
 from tests.fuzz import sockets
 from tests.fuzz.__main__ import SEEDS, describe, run_worker
 
-UPDATES = int(os.environ.get("TEST_FUZZ_UPDATES", "2000"))
+UPDATES = int(os.environ.get("TEST_FUZZ_UPDATES", "1200"))
 EXAMPLES = int(os.environ.get("TEST_FUZZ_EXAMPLES", "40"))
 SEED = int(os.environ.get("TEST_SEED", "20"))
 KEPT = sorted(SEEDS.glob("*.txt"))

@@ -16,7 +16,7 @@ import pytest
 from tests.servers import LiveServer
 
 SEED = os.environ.get("TEST_SEED", "20")
-EXAMPLES = os.environ.get("TEST_EXAMPLES", "3")
+EXAMPLES = os.environ.get("TEST_EXAMPLES", "2")
 
 CONFIG = """
 [[operations]]
@@ -98,7 +98,7 @@ PHASES = "examples,coverage,fuzzing,stateful"
 
 # what a schema forbids is looked at before who asks: once is enough
 GUESTS_PHASES = "examples,fuzzing,stateful"
-GUESTS_EXAMPLES = os.environ.get("TEST_EXAMPLES", "3")
+GUESTS_EXAMPLES = os.environ.get("TEST_EXAMPLES", "2")
 CANARY = "qzkanari"
 """In all that is Bea's, who has a room of her own beside them."""
 

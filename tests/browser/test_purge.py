@@ -58,9 +58,12 @@ async def test_an_edit_made_offline_in_it_comes_back_as_a_new_element(
             await ada.arrive()
             await ada.sees(box["id"], y=270)
             await purge(tmp_path / "data", room_id, box["id"])
+            # a page that begins anew, to which the sync comes before the editor; the one before must not come
+            # back to the server first
+            address = ada.page.url
+            await ada.page.goto("about:blank")
             await asyncio.to_thread(server.start)
-            # a page that begins anew, to which the sync comes before the editor
-            await ada.page.reload()
+            await ada.page.goto(address)
             await ada.arrive()
             scene = await meeting.agree(lambda scene: len(scene) == 2)
         ids = {one["id"] for one in scene}

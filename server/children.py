@@ -153,8 +153,12 @@ class Child:
             raise
 
     async def _started(self) -> ProcessPoolExecutor:
-        """The child, which is started when there is none, or when it ended while it had nothing to do."""
-        if self._pool is not None and not any(child.is_alive() for child in self.processes()):
+        """The child, which is started when there is none, or when it ended while it had nothing to do.
+
+        Not `is_alive`: it says yes of a child whose exit status the executor's thread is just taking.
+        """
+        sentinels = [child.sentinel for child in self.processes()]
+        if not sentinels or wait(sentinels, 0):
             self.end()
         if self._pool is None:
             context = multiprocessing.get_context("spawn")

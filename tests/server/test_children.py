@@ -1,6 +1,7 @@
 """server.children: work beside the event loop that is killed when it hangs. With real processes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -82,6 +83,19 @@ async def test_a_child_that_is_killed_while_it_rests_costs_nobody_anything() -> 
     async with open_child(deadline_s=60, most_waiting=8, wait_s=60) as child:
         _, first = await child.run(echo, b"before")
         os.kill(first, signal.SIGKILL)
+        await asyncio.to_thread(until_gone, first)
+        assert (await child.run(echo, b"after"))[0] == b"after"
+
+
+async def test_a_child_that_somebody_else_reaped_is_seen_to_be_gone() -> None:
+    """Who asks for its exit status second learns nothing: so does who asks while the executor is asking."""
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60) as child:
+        _, first = await child.run(echo, b"before")
+        reaping = asyncio.create_task(asyncio.to_thread(os.waitpid, first, 0))
+        await asyncio.sleep(0.05)
+        os.kill(first, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            await reaping
         await asyncio.to_thread(until_gone, first)
         assert (await child.run(echo, b"after"))[0] == b"after"
 

@@ -22,7 +22,7 @@ import { hearBeside } from "./beside";
 import { clearRoom, dropOtherEpochs, forgetHead, keepHead, keptHead, keptName, registerDatabase } from "./caches";
 import { hearNotices, readFreeze } from "./notices";
 import { bePatient } from "./patience";
-import { heedRestarts } from "./retry";
+import { giveUpUnanswered, heedRestarts } from "./retry";
 import { hearSignals, sendToken, stepAtEnd, type Signal } from "./signal";
 import { Viewing } from "./viewing";
 import { ONLY_LOOKING, type Link, type Refusal } from "./words";
@@ -258,6 +258,7 @@ export class RoomSession {
     sendOwnAwarenessOnly(provider);
     bePatient(provider);
     heedRestarts(provider);
+    giveUpUnanswered(provider);
     const viewing = new Viewing(provider);
     viewing.isOn = !can(room, "edit");
     hearBeside(provider, this.#onBeside);

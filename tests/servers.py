@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import http.client
+import json
 import os
 import re
 import shutil
@@ -34,6 +35,19 @@ def migrated() -> Path:
     atexit.register(shutil.rmtree, folder)
     upgrade(f"sqlite:///{folder / 'kanvas.db'}")
     return folder / "kanvas.db"
+
+
+def whole(text: str) -> dict[str, Any] | None:
+    """The object a line of a log ends with: a kill tears a line, and the next one begins where it is torn."""
+    start = text.find("{")
+    while start >= 0:
+        try:
+            line: dict[str, Any] = json.loads(text[start:])
+        except json.JSONDecodeError:
+            start = text.find("{", start + 1)
+        else:
+            return line
+    return None
 
 
 class LiveServer:
@@ -73,6 +87,11 @@ class LiveServer:
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def lines(self, event: str | None = None) -> list[dict[str, Any]]:
+        """What it told (of one kind of event); with KANVAS_LOG_FORMAT=json."""
+        told = [line for text in self.log().splitlines() if (line := whole(text)) is not None]
+        return [line for line in told if event is None or line.get("event") == event]
 
     def start(self) -> Self:
         assert self._process is None

@@ -2,14 +2,12 @@
 
 import asyncio
 import http.client
-import json
 import re
 import ssl
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -30,16 +28,12 @@ class Pair:
         env = {"KANVAS_LOG_FORMAT": "json", "KANVAS_SUPERVISOR": "off"}
         self.servers = [LiveServer(folder / "data", env) for _ in range(2)]
 
-    def lines(self, server: LiveServer, event: str) -> list[dict[str, Any]]:
-        told = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
-        return [line for line in told if line["event"] == event]
-
     def served(self, room_id: str) -> set[int]:
         """Which of them had anything to do with a room."""
         found = set()
         for number, server in enumerate(self.servers):
-            requests = [line["path"] for line in self.lines(server, "request")]
-            joins = [line["room_id"] for line in self.lines(server, "party joined")]
+            requests = [line["path"] for line in server.lines("request")]
+            joins = [line["room_id"] for line in server.lines("party joined")]
             if room_id in joins or any(room_id in path for path in requests):
                 found.add(number)
         return found
@@ -102,7 +96,7 @@ def test_the_server_learns_where_the_client_is(pair: Pair, balancer: Balancer) -
     connection.close()
 
     def told() -> list[str]:
-        lines = [line for one in pair.servers for line in pair.lines(one, "request")]
+        lines = [line for one in pair.servers for line in one.lines("request")]
         return [line["client"] for line in lines if line["path"] == path]
 
     # it is written when the answer is gone

@@ -4,7 +4,6 @@ The servers are real; their document library fails on marked edits (poisoned.py)
 """
 
 import asyncio
-import json
 import os
 import signal
 import sqlite3
@@ -48,10 +47,6 @@ class Supervised(LiveServer):
         assert listed.status_code == 200, listed.text
         items: list[dict[str, Any]] = listed.json()["items"]
         return items
-
-    def lines(self, event: str) -> list[dict[str, Any]]:
-        told = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
-        return [line for line in told if line["event"] == event]
 
     def replaced(self) -> list[dict[str, Any]]:
         return self.lines("worker ended and is replaced")

@@ -5,7 +5,6 @@ The servers are real (crewed.py); they share a SQLite file, so each room here is
 
 import asyncio
 import http.client as http_client
-import json
 import os
 import resource
 import signal
@@ -17,7 +16,6 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
@@ -104,10 +102,6 @@ class Crewed(LiveServer):
             except httpx2.TransportError:
                 assert time.monotonic() < end
                 time.sleep(0.1)
-
-    def lines(self, event: str) -> list[dict[str, Any]]:
-        told = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
-        return [line for line in told if line["event"] == event]
 
 
 def holds(pid: int, inode: str) -> bool:

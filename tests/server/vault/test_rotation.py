@@ -67,6 +67,11 @@ async def start(edge: Edge) -> tuple[Writer, Sender]:
     return Writer(sender.person, room["id"]), sender
 
 
+async def store(sender: Sender) -> dict[str, Any]:
+    """A picture and its thumbnail, which would come some time later."""
+    return await sender.with_renditions((await sender.stored(PICTURE))["id"], "thumb")
+
+
 async def checkpoint(services: Services, room_id: str) -> None:
     stored = await services.journal.load(room_id)
     made = make_checkpoint(stored)
@@ -111,7 +116,7 @@ async def test_from_plain_to_a_key_to_another_and_back(tmp_path: Path, place: Pa
     async with open_edge(tmp_path, place) as edge:
         writer, sender = await start(edge)
         await writer.write(MARK)
-        asset = await sender.stored(PICTURE)
+        asset = await store(sender)
         assert MARK.encode() in await stored_bytes(edge.services)
     async with open_edge(tmp_path, place, **keys(1)) as edge:
         writer.person.http = sender.person.http = edge.http
@@ -191,7 +196,7 @@ async def test_killed_in_the_middle_it_goes_on_with_what_is_left(
         writer, sender = await start(edge)
         for number in range(12):
             await writer.write(f"{number} ")
-        await sender.stored(PICTURE)
+        await store(sender)
         first = await in_use(services)
 
         def stop_after(words: str) -> None:
@@ -226,7 +231,7 @@ async def test_what_is_damaged_is_told_and_keeps_nothing_else(tmp_path: Path, em
         writer, sender = await start(edge)
         for number in range(4):
             await writer.write(f"{number} ")
-        await sender.stored(PICTURE)
+        await store(sender)
         path = next(one for one in (tmp_path / "blobs").rglob("*a.png") if one.is_file())
         path.write_bytes(path.read_bytes()[:-1])
 
@@ -285,7 +290,7 @@ async def test_files_are_streamed_and_no_address_of_storage_is_given_out(
     bucket = "s3://bucket/kanvas?endpoint=https://storage.example.org"
     async with open_edge(tmp_path, empty_database, **keys(1)) as edge:
         sender = await enter(edge)
-        asset = await sender.stored(PICTURE)
+        asset = await store(sender)
         found = await sender.read(asset["id"], Range="bytes=3-9")
         assert (found.status_code, found.content) == (206, PICTURE[3:10])
         assert not edge.services.redirects_reads

@@ -19,6 +19,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -36,6 +37,8 @@ T = TypeVar("T")
 PREFIX = "sqlite:///"
 BUSY_S = 5.0
 """How long a transaction waits for another process's before it is Unavailable."""
+WAL_PAUSE_S = 0.01
+"""Between two attempts to switch a new file to WAL."""
 READERS = 2
 OLDEST = (3, 35, 0)
 """RETURNING came with 3.35."""
@@ -98,7 +101,6 @@ def sqlite_engine(
         execution_options={"audit_seal": seal},
     )
     pragmas = {
-        "journal_mode": "WAL",
         "synchronous": "FULL",
         # Without effect where fsync already reaches the disk; on macOS it does not.
         "fullfsync": "ON",
@@ -112,10 +114,10 @@ def sqlite_engine(
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: sqlite3.Connection, _record: object) -> None:
+        if _switch_to_wal(connection, busy_s) != "wal":
+            raise DatabaseDown("The database's file system can't do WAL; put the data on a local disk.")
         for name, value in pragmas.items():
-            row = connection.execute(f"PRAGMA {name}={value}").fetchone()
-            if name == "journal_mode" and row[0] != "wal":
-                raise DatabaseDown("The database's file system can't do WAL; put the data on a local disk.")
+            connection.execute(f"PRAGMA {name}={value}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -124,6 +126,23 @@ def sqlite_engine(
         driver.execute(begin)
 
     return engine
+
+
+def _switch_to_wal(connection: sqlite3.Connection, busy_s: float) -> str:
+    """The journal mode the file has now. Waits while another process is at it, as at every other lock.
+
+    SQLite itself does not: of two that switch a new file at once one is told at once that it is locked, since
+    both read already (sqlite.org/c3ref/busy_handler.html, the deadlock).
+    """
+    end = monotonic() + busy_s
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
+            if code != sqlite3.SQLITE_BUSY or monotonic() > end:
+                raise
+        sleep(WAL_PAUSE_S)
 
 
 def translate(error: BaseException) -> BaseException:

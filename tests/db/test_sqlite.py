@@ -228,6 +228,29 @@ def test_other_urls_are_refused_without_telling_their_secrets(url: str) -> None:
     assert "hush" not in str(caught.value)
 
 
+async def test_a_new_file_that_somebody_else_writes_to_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that start at once: SQLite waits for no lock while it switches to WAL."""
+    path = tmp_path / "k.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE t (a)")
+        other.execute("BEGIN IMMEDIATE")
+        pauses: list[float] = []
+
+        def pause(seconds: float) -> None:
+            if not pauses:
+                other.execute("ROLLBACK")
+            pauses.append(seconds)
+
+        monkeypatch.setattr("db.sqlite.sleep", pause)
+        async with SqliteDatabase(f"sqlite:///{path}") as database:
+            assert await as_system(database).read(find_nothing) is None
+        assert pauses
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 async def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "what? 100%20 & so#on.db"
     async with SqliteDatabase(f"sqlite:///{path}") as database:

@@ -1,7 +1,6 @@
 """party.hub: single-flight load, the ticker, commits and their retries, rooms that fail."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,6 +22,7 @@ from party.room import Room
 from tests.party.contents import content
 from tests.party.peers import ANNA, BERT, Peer, TestJournal, doc_of, everything, quiet
 from tests.party.updates import ANY, ANY_FIVE, child_of_value, item, ring, update
+from tests.party.virtual_time import VirtualLoop
 
 QUICK = Limits(beat_s=0.01, idle_s=0.05, slow_commit_s=0.05, commit_deadline_s=0.3)
 
@@ -129,11 +129,12 @@ async def test_the_ticker_is_fair_and_yields() -> None:
     async with running(Limits(tick_slice_s=0.001), rooms=rooms) as (hub, _):
         peers = [await Peer(ANNA).connect(hub, room_id) for room_id in rooms]
         await quiet(*peers)
-        visit = hub._ticker._visit
+        visit, loop = hub._ticker._visit, asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
 
         def watched(room: Room, late_s: float) -> None:
             visits.append(room.id)
-            time.sleep(0.0005)
+            loop.spend(0.0005)
             visit(room, late_s)
 
         hub._ticker._visit = watched
@@ -142,8 +143,8 @@ async def test_the_ticker_is_fair_and_yields() -> None:
         def breathe() -> None:
             nonlocal turns
             turns += 1
-            if len(visits) < 60:
-                asyncio.get_running_loop().call_soon(breathe)
+            if len(visits) < 30:
+                loop.call_soon(breathe)
 
         for _ in range(2):
             for peer in peers:
@@ -151,7 +152,7 @@ async def test_the_ticker_is_fair_and_yields() -> None:
                 peer.flush()
             visits.clear()
             turns = 0
-            asyncio.get_running_loop().call_soon(breathe)
+            loop.call_soon(breathe)
             await until(lambda: len(visits) >= 30)
             assert sorted(visits[:30]) == sorted(rooms)
             assert turns >= 5

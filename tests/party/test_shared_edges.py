@@ -44,12 +44,7 @@ def test_large_frames_do_not_go_by_the_bus() -> None:
         assert everything(anna.doc) == everything(bert.doc)
         assert content(bert.doc)["elements"].keys() == {"a"}
 
-    # what is large is walked in a thread, for which no virtual clock waits
-    async def run() -> None:
-        async with Cluster(LIMITS) as cluster:
-            await game(cluster)
-
-    asyncio.run(run())
+    play(game)
 
 
 def test_a_node_that_slept_for_long_loads_the_room_anew() -> None:

@@ -9,11 +9,21 @@ import sys
 
 from db.database import open_database
 from db.journal import open_journal
+from db.postgres_url import is_postgres
+from db.sqlite import SqliteDatabase
 from party.ports import Entry
+
+PATIENCE_S = 60.0
+"""Others of its kind may be slow on a busy machine."""
 
 
 async def main(url: str, room_id: str, count: int, prefix: str) -> None:
-    async with open_database(url) as database:
+    opened = (
+        open_database(url, timeout_s=PATIENCE_S)
+        if is_postgres(url)
+        else SqliteDatabase(url, busy_s=PATIENCE_S)
+    )
+    async with opened as database:
         journal = open_journal(database)
         for n in itertools.count() if count == 0 else range(count):
             update = f"{prefix}{n}"

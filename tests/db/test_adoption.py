@@ -165,6 +165,7 @@ async def test_what_was_given_for_oneself_outlives_the_link_of_the_other(both: D
 async def test_it_waits_for_who_changes_a_room_of_the_guests(server_database: Database) -> None:
     """T5: and not in a circle, which PostgreSQL would take a second to see: rooms are locked before users."""
     turns: list[str] = []
+    locked = asyncio.Event()
 
     def prepare(connection: Connection) -> None:
         people(connection)
@@ -174,6 +175,7 @@ async def test_it_waits_for_who_changes_a_room_of_the_guests(server_database: Da
         turns.append("redeem")
         found = find_room(connection, "r", is_to_change=True)
         assert found is not None
+        locked.set()
         connection.execute(select(func.pg_sleep(0.3)))
         put_member(connection, found, "fox", Seat("editor"), now=NOW)
         # as the check of a foreign key does
@@ -187,7 +189,7 @@ async def test_it_waits_for_who_changes_a_room_of_the_guests(server_database: Da
 
     await server_database.write(prepare)
     redeeming = asyncio.create_task(server_database.write(redeem))
-    await asyncio.sleep(0.1)
+    await locked.wait()
     assert await server_database.write(become)
     await redeeming
     assert turns == ["redeem", "adopt"]

@@ -19,7 +19,7 @@ from db.scopes import as_system
 from db.sqlite import SqliteDatabase
 from party.errors import Unavailable
 from party.ports import Entry
-from tests.db.conftest import make_room
+from tests.db.conftest import PATIENCE_S, make_room
 from tests.db.journal_contract import entries
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ async def test_callers_gather_while_a_commit_runs(database: Database) -> None:
     counted = Counted(database)
     journal = SqlJournal(counted)
     go_on = threading.Event()
-    blocker = asyncio.ensure_future(database.write(lambda _: go_on.wait(5)))
+    blocker = asyncio.ensure_future(database.write(lambda _: go_on.wait(PATIENCE_S)))
     first = asyncio.ensure_future(journal.append("r0", 1, entries(b"a")))
     await asyncio.sleep(0.02)
     others = [asyncio.ensure_future(journal.append(name, 1, entries(b"b"))) for name in names]
@@ -258,12 +258,12 @@ def test_when_the_loop_ends_in_a_commit_the_callers_are_told(url: str) -> None:
             await make_rooms(database, "r", "s")
             journal = SqlJournal(database)
             go_on = threading.Event()
-            blocker = asyncio.ensure_future(as_system(database).write(lambda _: go_on.wait(5)))
+            blocker = asyncio.ensure_future(as_system(database).write(lambda _: go_on.wait(PATIENCE_S)))
             waiting = [asyncio.ensure_future(journal.append(name, 1, [Entry(b"a", "ada")])) for name in "rs"]
             await asyncio.sleep(0.02)
             (committer,) = (task for task in asyncio.all_tasks() if task.get_name() == "journal-committer")
             committer.cancel()
-            await asyncio.wait(waiting, timeout=5)
+            await asyncio.wait(waiting, timeout=PATIENCE_S)
             go_on.set()
             await blocker
             assert await journal.append("r", 1, entries(b"b")) in (1, 2)

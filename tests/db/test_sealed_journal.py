@@ -71,15 +71,20 @@ async def test_what_is_written_after_a_change_is_under_the_new_key(both: Databas
 async def test_two_processes_write_one_room_under_their_own_numbers(both: Database) -> None:
     """Z2: each is sealed for the number it gets, whoever was there before, also under changing keys."""
     await both.write(lambda conn: make_room(conn, "r"))
+    written = dict.fromkeys((b"x", b"y"), 0)
 
     async def write(journal: SqlJournal, name: bytes) -> None:
         for number in range(15):
             await journal.append("r", 1, entries(b"%s%d" % (name, number), b"+"))
+            written[name] += 1
 
     async def turn() -> None:
         for _ in range(4):
-            await asyncio.sleep(0.01)
             await change(both)
+            # no more often than KEY_CHANGES says: each writes something in between
+            had = dict(written)
+            while any(written[name] == had[name] < 15 for name in had):
+                await asyncio.sleep(0.001)
 
     async with open_database(both.url) as other:
         journals = [await open_sealed(both), await open_sealed(as_system(other))]

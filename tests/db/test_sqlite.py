@@ -17,7 +17,7 @@ from db.sqlite import SqliteDatabase, sqlite_path
 from db.tables import users
 from db.users import find_user, put_user
 from party.errors import Conflict, Invalid, Unavailable
-from tests.db.conftest import NOW
+from tests.db.conftest import NOW, PATIENCE_S
 
 
 def names(connection: Connection) -> list[str]:
@@ -102,11 +102,11 @@ async def test_a_read_is_one_snapshot(database: Database) -> None:
     def work(connection: Connection) -> tuple[list[str], list[str]]:
         before = names(connection)
         looked.set()
-        assert written.wait(5)
+        assert written.wait(PATIENCE_S)
         return before, names(connection)
 
     reading = asyncio.ensure_future(database.read(work))
-    await asyncio.to_thread(looked.wait, 5)
+    assert await asyncio.to_thread(looked.wait, PATIENCE_S)
     await database.write(lambda connection: put(connection, "Ada"))
     written.set()
     assert await reading == ([], [])
@@ -135,12 +135,12 @@ async def test_a_cancelled_write_does_not_start_or_completes(database: Database)
 
     def slow(connection: Connection) -> None:
         started.set()
-        assert go_on.wait(5)
+        assert go_on.wait(PATIENCE_S)
         put(connection, "Started")
 
     running = asyncio.ensure_future(database.write(slow))
     waiting = asyncio.ensure_future(database.write(lambda connection: put(connection, "Waiting")))
-    await asyncio.to_thread(started.wait, 5)
+    assert await asyncio.to_thread(started.wait, PATIENCE_S)
     running.cancel()
     waiting.cancel()
     await asyncio.wait([running, waiting])
@@ -195,9 +195,14 @@ async def test_an_over_full_queue_refuses_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.threads.MAX_WAITING", 2)
-    go_on = threading.Event()
-    running = asyncio.ensure_future(database.write(lambda _: go_on.wait(5)))
-    await asyncio.sleep(0.05)
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Connection) -> None:
+        started.set()
+        assert go_on.wait(PATIENCE_S)
+
+    running = asyncio.ensure_future(database.write(slow))
+    assert await asyncio.to_thread(started.wait, PATIENCE_S)
     waiting = [asyncio.ensure_future(database.write(names)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(DatabaseDown, match="waiting"):

@@ -55,7 +55,7 @@ PING_S = 1.0
 ATTEMPTS = 4
 """Of a transaction that others spoil."""
 GIVEN_UP_S = 0.05
-"""The server needs a moment to notice that a connection was closed."""
+"""The server needs a moment to notice that a connection was closed, and on a busy machine several."""
 CROWDED_S = 1.0
 """So long after a server had no connection left we do with those we have."""
 OLDEST = 130_000
@@ -249,12 +249,13 @@ class PostgresDatabase:
                 if not await self._answer(job):
                     # others of ours have connections, and take it when they are done with theirs
                     self._waiting.appendleft(job)
-                    return
+                    if not self._idle:
+                        return
         finally:
             self._running -= 1
 
     async def _answer(self, job: _Job) -> bool:
-        """False when there is no connection for it, but others of ours are at work."""
+        """False when there is no further connection for it, but others of ours are at work or done by now."""
         if job.future.done():
             return True
         job.is_started = True
@@ -267,7 +268,7 @@ class PostgresDatabase:
         except BaseException as error:
             if sqlstate(error) == NO_MORE:
                 self._crowded_until = asyncio.get_running_loop().time() + CROWDED_S
-                if self._running > 1:
+                if self._running > 1 or self._idle:
                     job.is_started = False
                     return False
             # A worker that ends here would leave callers waiting.
@@ -323,15 +324,19 @@ class PostgresDatabase:
     async def _connect_lane(self) -> Any:
         # Plans of statements that stay for weeks, made when the tables were empty perhaps.
         settings = {"enable_seqscan": "off"}
-        try:
-            return await connect(self._dsn, timeout_s=self._timeout_s, **settings)
-        except asyncpg.TooManyConnectionsError:
-            # what people draw goes before what they read
-            if not self._idle:
-                raise
-            await _discard(self._idle.pop(0))
+        end: float | None = None
+        while True:
+            try:
+                return await connect(self._dsn, timeout_s=self._timeout_s, **settings)
+            except asyncpg.TooManyConnectionsError:
+                now = asyncio.get_running_loop().time()
+                if self._idle:
+                    # what people draw goes before what they read
+                    await _discard(self._idle.pop(0))
+                    end = end or now + self._timeout_s
+                elif end is None or now > end:
+                    raise
             await asyncio.sleep(GIVEN_UP_S)
-            return await connect(self._dsn, timeout_s=self._timeout_s, **settings)
 
     async def _take(self) -> _Slot:
         while self._idle:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asyncpg import TooManyConnectionsError
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
@@ -19,13 +20,13 @@ from db.database import Database, open_database
 from db.deadlines import allow_time
 from db.errors import DatabaseDown
 from db.migrate import upgrade
-from db.postgres import PostgresDatabase
+from db.postgres import PostgresDatabase, connect
 from db.postgres_journal import PostgresJournal
 from db.scopes import as_system
 from db.tables import rooms, users
 from db.users import find_user, put_user
 from party.errors import Conflict, Invalid, Unavailable
-from tests.backends.postgres import Postgres, open_postgres
+from tests.backends.postgres import ROLE, Postgres, open_postgres
 from tests.db.conftest import NOW, PATIENCE_S, make_room
 from tests.db.journal_contract import entries
 
@@ -435,13 +436,60 @@ async def test_a_server_without_synchronous_commit_has_it_for_us(server: Postgre
         assert await database.run_in_lane(0, ask) == "on"
 
 
+async def refuse(*_: object, **__: object) -> None:
+    raise TooManyConnectionsError("sorry, too many clients already")
+
+
+async def test_who_gets_no_connection_takes_one_that_another_is_done_with(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late the server says that it has none left: nobody else may be at work any more by then."""
+    async with PostgresDatabase(server_url) as database:
+        asked, done = asyncio.Event(), asyncio.Event()
+
+        async def refuse_late(*_: object, **__: object) -> None:
+            asked.set()
+            await done.wait()
+            await refuse()
+
+        monkeypatch.setattr("db.postgres.connect", refuse_late)
+        first, second = (asyncio.ensure_future(as_system(database).read(names)) for _ in range(2))
+        await asked.wait()
+        assert await first == []
+        done.set()
+        assert await second == []
+
+
+async def test_edits_wait_for_the_connection_that_a_read_gives_up(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as the server takes to notice that it is closed; where there is none they are told at once."""
+    async with PostgresDatabase(server_url, lanes=2) as database:
+        refusals = 3
+
+        async def refuse_some(*options: Any, **more: Any) -> Any:
+            nonlocal refusals
+            if refusals:
+                refusals -= 1
+                await refuse()
+            return await connect(*options, **more)
+
+        monkeypatch.setattr("db.postgres.connect", refuse_some)
+        assert await database.run_in_lane(0, lambda driver: driver.fetchval("SELECT 1")) == 1
+        assert refusals == 0
+        refusals = 1
+        with pytest.raises(DatabaseDown):
+            await database.run_in_lane(1, lambda driver: driver.fetchval("SELECT 1"))
+        assert refusals == 0
+
+
 async def test_a_server_with_few_connections_left_makes_people_wait_and_not_fail(
     postgres: Postgres, server_url: str
 ) -> None:
     """Two pools that together want more than there are share what there is; edits come before reads."""
     role = "few"
     postgres.sql(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 5")
-    url = server_url.replace("postgres@", f"{role}@")
+    url = server_url.replace(f"{ROLE}@", f"{role}@")
     async with PostgresDatabase(url, pool=8) as one, PostgresDatabase(url, pool=8) as other:
 
         async def read(database: PostgresDatabase) -> None:

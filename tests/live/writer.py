@@ -52,6 +52,19 @@ class Writer:
                     await self._talk(socket, stop, pause_s)
             await asyncio.sleep(0.02)
 
+    async def finish(self, deadline_s: float = 120.0) -> None:
+        """Come back until all that was written is shown as saved: nothing is on its way any more."""
+        async with asyncio.timeout(deadline_s):
+            while self._keys_by_clock:
+                with contextlib.suppress(*TRANSIENT):
+                    async with websockets.connect(self.url, max_size=None) as socket:
+                        await socket.send(wire.encode_step_1(self.doc.get_state()))
+                        while self._keys_by_clock:
+                            reply = self.take(wire.decode_message(await socket.recv(decode=False)))
+                            if reply is not None:
+                                await socket.send(reply)
+                await asyncio.sleep(0.02)
+
     async def _talk(self, socket: websockets.ClientConnection, stop: asyncio.Event, pause_s: float) -> None:
         await socket.send(wire.encode_step_1(self.doc.get_state()))
         async with asyncio.TaskGroup() as tasks:

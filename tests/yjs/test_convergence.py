@@ -69,9 +69,9 @@ async def test_yjs_and_pycrdt_converge_through_kills_and_a_failing_journal(tmp_p
                 await asyncio.to_thread(refuse_commits, server, dice.uniform(0.2, 1.5))
             stop.set()
             await asyncio.gather(*writing)
-            shown = set().union(*(writer.durable for writer in writers))
             # what they sent last may still be on its way through the server
-            await asyncio.sleep(1)
+            await asyncio.gather(*(writer.finish() for writer in writers))
+            shown = set().union(*(writer.durable for writer in writers))
             ours_done.touch()
         clients = json.loads(await game)
         warm = json.loads(await run(NODE, FUZZ, "state", server.url, room_id, token))

@@ -54,7 +54,7 @@ class Attacker:
         for _ in range(20):
             try:
                 if self._socket is None:
-                    self._socket = await websockets.connect(self._url, max_size=None)
+                    self._socket = await websockets.connect(self._url, max_size=None, open_timeout=ANSWER_S)
                     await self._read_until(wire.Step1)
                 await self._socket.send(encode(update))
                 await self._socket.send(wire.encode_step_1(b"\x00"))

@@ -9,7 +9,6 @@ SQL. Every task lives in the hub's TaskGroup. Keeps rules H1-H9, J1-J7, C9, B10,
 import asyncio
 import logging
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -361,13 +360,13 @@ class Hub:
         """Replay in slices, so that others go on in between; the longest one is told when it is long."""
         document = Document()
         longest_s = 0.0
-        start = time.monotonic()
+        start = self._loop.time()
         for _ in document.replaying(stored.checkpoint, stored.updates):
-            now = time.monotonic()
+            now = self._loop.time()
             if now - start >= self._limits.tick_slice_s:
                 longest_s = max(longest_s, now - start)
                 await asyncio.sleep(0)
-                start = time.monotonic()
+                start = self._loop.time()
         room = SharedRoom(
             stored,
             self._limits,
@@ -377,7 +376,7 @@ class Hub:
             guard=self._guard,
             tally=self.tally,
         )
-        longest_s = max(longest_s, time.monotonic() - start)
+        longest_s = max(longest_s, self._loop.time() - start)
         if longest_s > SLOW_LOAD_S:
             told = {"room_id": room.id, "stalled_s": round(longest_s, 3), "size_bytes": room.view.size_bytes}
             log.warning("room is large, others waited for its load", extra=told)

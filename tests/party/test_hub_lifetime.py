@@ -277,7 +277,7 @@ async def test_a_room_is_loaded_in_slices(
                 await asyncio.sleep(0)
 
         counting = asyncio.create_task(count())
-        monkeypatch.setattr("party.hub.SLOW_LOAD_S", 0.0)
+        monkeypatch.setattr("party.hub.SLOW_LOAD_S", -1.0)
         assert (await hub.state("r"))[0] == "1-30"
         counting.cancel()
         assert turns >= 30

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.backends.postgres import Postgres
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 TESTS: Final = Path(__file__).parent
 LONG: Final = frozenset({"browser", "faults", "fuzz", "live", "load", "packaging", "yjs"})
 """Folders whose files take many seconds each; they are through when a sixth of the others is left."""
+
+# No clock, and the same examples on every run, so that a red run can be repeated. A test has the profile of
+# the moment it is imported in: here it is before all of them.
+settings.register_profile(
+    "kanvas",
+    deadline=None,
+    derandomize=True,
+    max_examples=60,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("kanvas")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,7 +3,7 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.imports.addresses import carried, is_in, is_public, read_address
@@ -113,16 +113,19 @@ def test_the_addresses_where_clouds_keep_credentials_are_not(text: str) -> None:
     assert not is_public(ip_address(text))
 
 
+@settings(max_examples=100)
 @given(st.ip_addresses(v=4))
 def test_nothing_is_public_that_the_standard_library_does_not_call_global(address: IPv4Address) -> None:
     assert not is_public(address) or (address.is_global and not address.is_multicast)
 
 
+@settings(max_examples=100)
 @given(st.ip_addresses(v=6))
 def test_nor_in_ipv6(address: IPv6Address) -> None:
     assert not is_public(address) or address.is_global
 
 
+@settings(max_examples=100)
 @given(st.ip_addresses(v=4) | st.sampled_from([ip_network(one)[0] for one in REGISTRY if "." in one]))
 def test_an_address_that_carries_ipv4_is_judged_by_it_or_refused(address: IPv4Address) -> None:
     number = int(address)

@@ -1,7 +1,7 @@
 """Which URLs are taken, where redirects lead, and what a file is called."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.imports.names import MAX_NAME_CHARS, file_name
@@ -81,6 +81,7 @@ def test_what_is_refused(url: str) -> None:
         read_url(url)
 
 
+@settings(max_examples=100)
 @given(st.text(max_size=60), st.sampled_from(["", "http://", "https://", "http://[", "//"]))
 def test_any_text_is_a_place_or_refused(text: str, before: str) -> None:
     try:
@@ -165,6 +166,7 @@ def test_names_by_path(target: bytes, name: str | None) -> None:
     assert file_name(None, target) == name
 
 
+@settings(max_examples=100)
 @given(st.binary(max_size=200), st.binary(max_size=60))
 def test_a_name_is_one_line_without_slashes(disposition: bytes, target: bytes) -> None:
     name = file_name(b"x; filename*=utf-8''" + disposition, target)

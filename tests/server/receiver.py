@@ -1,6 +1,7 @@
 """An HTTP receiver on this machine that keeps what it is sent: for traces and events.
 
-Owns: one listening socket and one thread. `pause` makes it answer nobody.
+Owns: one listening socket and one thread. `pause` makes it answer nobody, and `is_asked` says that somebody
+waits for that.
 """
 
 import gzip
@@ -17,12 +18,14 @@ class Receiver:
         self.got: list[tuple[str, bytes]] = []
         self.answers = threading.Event()
         self.answers.set()
+        self.is_asked = threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                outer.answers.wait(30)
+                outer.is_asked.set()
+                outer.answers.wait(300)
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 outer.got.append((self.path, body))

@@ -28,7 +28,7 @@ class Listener:
         return [data for _, data in self.heard_from]
 
 
-async def until(is_so: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(is_so: Callable[[], bool], within_s: float = 60.0) -> None:
     """Wait for it."""
     start = time.monotonic()
     while not is_so():

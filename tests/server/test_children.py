@@ -47,10 +47,13 @@ async def test_one_child_does_all_the_work_in_order() -> None:
 
 async def test_work_that_hangs_is_killed_and_the_others_are_done_by_a_fresh_child() -> None:
     """R1: a read that hangs in native code costs its asker, not those behind it."""
-    # long enough for a fresh child to start on a busy machine
-    async with open_child(deadline_s=3, most_waiting=8, wait_s=60) as child:
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60) as child:
         _, first = await child.run(echo, b"before")
+        child._deadline_s = 0.5
         hanging = asyncio.create_task(child.run(hold_the_gil))
+        await asyncio.sleep(0)
+        # the others have time enough on a busy machine
+        child._deadline_s = 60
         behind = [asyncio.create_task(child.run(echo, bytes([n]))) for n in range(3)]
         with pytest.raises(Overdue):
             await hanging

@@ -24,7 +24,7 @@ def strike(keeper: Keeper) -> None:
 
 
 async def until(is_so: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await is_so():
             await asyncio.sleep(0.01)
 

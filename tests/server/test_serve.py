@@ -52,7 +52,7 @@ def test_it_says_where_it_is_where_the_data_is_and_how_to_stop(tmp_path: Path) -
         address = told[0].split()[-1]
         assert told[1].strip().endswith(str(data_dir))
         assert "Ctrl+C" in told[2]
-        assert httpx2.get(f"{address}/readyz").status_code == 200
+        assert httpx2.get(f"{address}/readyz", timeout=60).status_code == 200
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err

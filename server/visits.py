@@ -45,13 +45,17 @@ class Visits:
             self._is_noted.set()
 
     async def write(self) -> None:
-        """Write what waits."""
+        """Write what waits. Cancel-safe: it waits on."""
         while self._waiting:
             batch = list(self._waiting.items())[:BATCH]
             for visit, _ in batch:
                 del self._waiting[visit]
             try:
                 await self._database.write(partial(self._put, batch))
+            except asyncio.CancelledError:
+                # it may not have begun; what is written twice is written once
+                self._waiting = dict(batch) | self._waiting
+                raise
             except KanvasError as error:
                 log.warning("visits not noted", visits=len(batch), reason=error.message)
             except Exception:
@@ -89,6 +93,8 @@ async def open_visits(database: Database, now: Callable[[], datetime]) -> AsyncI
             writing.cancel()
             try:
                 async with asyncio.timeout(CLOSE_S):
+                    # what it had in hand waits again
+                    await asyncio.wait([writing])
                     await visits.write()
             except TimeoutError:
                 log.warning("visits not noted", reason="the database was too slow at the end")

@@ -1,6 +1,8 @@
 """server.visits: who came to which room, written together and on nobody's time."""
 
+import asyncio
 import shutil
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,3 +58,31 @@ async def test_what_is_noted_is_there_at_the_end_and_a_deleted_room_keeps_nobody
         there = await as_system(database).read(lambda conn: list_participants(conn, "kept"))
         assert len(there) == 80 + 1 + 1
         assert await as_system(database).read(lambda conn: find_user(conn, "lost")) is None
+
+
+async def test_what_waits_for_its_turn_at_the_end_is_written(tmp_path: Path, empty_database: Path) -> None:
+    """R1: the end cancels the writer while the database is busy with something else."""
+    path = tmp_path / "kanvas.db"
+    shutil.copy(empty_database, path)
+    async with open_database(f"sqlite:///{path}") as database:
+        await as_system(database).write(lambda conn: put_user(conn, "owner", "Owner", NOW))
+        await as_system(database).write(lambda conn: make_room(conn, "kept"))
+        is_asked, is_idle = asyncio.Event(), threading.Event()
+        busy = asyncio.create_task(as_system(database).write(lambda _: is_idle.wait()))
+
+        class Noticed:
+            """The database, saying when it is asked."""
+
+            read = database.read
+
+            async def write(self, work):  # type: ignore[no-untyped-def]
+                asyncio.get_running_loop().call_soon(is_asked.set)
+                return await as_system(database).write(work)
+
+        async with open_visits(Noticed(), lambda: NOW) as visits:  # type: ignore[arg-type]
+            visits.note("kept", "ada", "Ada")
+            await is_asked.wait()
+            asyncio.get_running_loop().call_later(0.05, is_idle.set)
+        await busy
+        there = await as_system(database).read(lambda conn: list_participants(conn, "kept"))
+        assert "ada" in {one.user_id for one in there}

@@ -19,7 +19,7 @@ import websockets
 
 from db.migrate import upgrade
 from server.app import create_app
-from server.serve import CannotListen, KanvasServer, bind, server_config
+from server.serve import CannotListen, KanvasServer, bind, bind_patiently, server_config
 from server.services import open_services
 from server.settings import Settings
 from tests.servers import LiveServer, free_port
@@ -101,7 +101,7 @@ def test_an_address_of_another_machine_is_a_sentence(host: str) -> None:
 
 
 def test_localhost_is_bound_on_one_port() -> None:
-    sockets = bind("localhost", 0)
+    sockets = bind_patiently("localhost", 0)
     assert len({one.getsockname()[1] for one in sockets}) == 1
     for one in sockets:
         one.close()

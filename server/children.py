@@ -91,8 +91,8 @@ def _begin(prepare: Callable[[], None] | None) -> None:
         prepare()
 
 
-def _nothing() -> None:
-    """The first work of a child: when it is done the child has started."""
+def _nothing(_work: Callable[..., object]) -> None:
+    """The first work of a child: when it is done the child has started, and has what that work imports."""
 
 
 class Child:
@@ -141,9 +141,9 @@ class Child:
             self._turn.release()
             self._rest(self._idle_s)
 
-    async def _do(self, work: Callable[[], T]) -> T:
+    async def _do(self, work: "partial[T]") -> T:
         try:
-            pool = await self._started()
+            pool = await self._started(work.func)
             return await self._within(self._deadline_s, pool, work)
         except BrokenProcessPool as exc:
             self.end()
@@ -152,8 +152,9 @@ class Child:
             self.end()
             raise
 
-    async def _started(self) -> ProcessPoolExecutor:
-        """The child, which is started when there is none, or when it ended while it had nothing to do.
+    async def _started(self, work: Callable[..., object]) -> ProcessPoolExecutor:
+        """The child, which is started for `work` when there is none, or when it ended while it had nothing to
+        do.
 
         Not `is_alive`: it says yes of a child whose exit status the executor's thread is just taking.
         """
@@ -165,7 +166,7 @@ class Child:
             begin = partial(_begin, self._prepare)
             self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=begin)
             try:
-                await self._within(START_S, self._pool, _nothing)
+                await self._within(START_S, self._pool, partial(_nothing, work))
             except BrokenProcessPool as exc:
                 self.end()
                 raise ChildNotStarted from exc

@@ -1,10 +1,11 @@
-"""Work for child processes that tests need: it hangs, it dies, it fails.
+"""Work for child processes that tests need: it hangs, it dies, it fails, it looks around.
 
 Apart from the tests, because a child imports the module its work comes from.
 """
 
 import os
 import re
+import sys
 import time
 from typing import Any
 
@@ -29,6 +30,11 @@ def echo(value: bytes, pause_s: float = 0.0) -> tuple[bytes, int]:
     """What it was given and the process it was done in."""
     time.sleep(pause_s)
     return value, os.getpid()
+
+
+def is_imported(name: str) -> bool:
+    """Whether its process has this module."""
+    return name in sys.modules
 
 
 marks: list[str] = []

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
+from party.readings import read_root
 from server.children import ChildEnded, ChildNotStarted, Crowded, Overdue, open_child
-from tests.server.hangs import die, echo, fail, hold_the_gil, leave_a_mark, mark
+from tests.server.hangs import die, echo, fail, hold_the_gil, is_imported, leave_a_mark, mark
 from tests.server.test_compactor import ROOT, until_gone
 
 KILLED_WHILE_IT_HANGS = """
@@ -106,6 +107,13 @@ async def test_a_child_that_somebody_else_reaped_is_seen_to_be_gone() -> None:
 async def test_a_child_is_prepared_before_any_work() -> None:
     async with open_child(deadline_s=60, most_waiting=8, wait_s=60, prepare=leave_a_mark) as child:
         assert await child.run(mark) == "prepared"
+
+
+async def test_no_work_pays_for_what_it_imports() -> None:
+    """That is part of the start, which takes long where the processor is elsewhere."""
+    async with open_child(deadline_s=60, most_waiting=8, wait_s=60) as child:
+        await child._started(read_root)
+        assert await child.run(is_imported, read_root.__module__)
 
 
 async def test_a_child_that_can_not_be_prepared_is_not_the_works_fault() -> None:

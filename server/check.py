@@ -150,7 +150,7 @@ async def _try_database(settings: Settings) -> str:
         )
     if current != head:
         raise Failed(f"The database is at revision {current}, not at {head}; type: kanvas migrate")
-    async with open_database(url) as database:
+    async with open_database(url, timeout_s=settings.database_timeout_s) as database:
         await as_system(database).write(_leave_no_trace)
         is_safe = await as_system(database).read(is_held)
     told = f"revision {current}, a commit reached the disk"
@@ -178,7 +178,7 @@ async def _try_encryption(settings: Settings) -> str:
     url = settings.effective_database_url
     if settings.encryption_keys is None or current_revision(url) != head_revision():
         raise Failed("This needs the tables of this version; type: kanvas migrate")
-    async with open_database(url) as database:
+    async with open_database(url, timeout_s=settings.database_timeout_s) as database:
         keys = await as_system(database).read(list_keys)
     cipher = VaultCipher(read_keys(settings.encryption_keys.get_secret_value()), keys)
     if cipher.failures:

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from party.errors import Unavailable
+from server import check
 from server.auth import Tokens
 from server.cli import main
 from server.masks import MASK
+from server.settings import Settings
+from tests.server.edge import copy_database
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,22 @@ def test_check_tries_everything(kanvas: Kanvas, tmp_path: Path) -> None:
     assert checked.returncode == (1 if "not built" in checked.stdout else 0), checked.stdout
     with sqlite3.connect(tmp_path / "kanvas.db") as database:
         assert database.execute("SELECT count(*) FROM idempotency_keys").fetchone() == (0,)
+
+
+async def test_a_check_gives_the_database_as_long_as_the_server_does(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What serves well with a longer time would else be told to be broken."""
+    copy_database(tmp_path, empty_database)
+    given: list[float] = []
+
+    def note(_url: str, *, timeout_s: float) -> None:
+        given.append(timeout_s)
+        raise Unavailable
+
+    monkeypatch.setattr(check, "open_database", note)
+    await check.try_all(Settings(data_dir=tmp_path, database_timeout_s=30))
+    assert given == [30]
 
 
 def test_a_damaged_database_is_told(kanvas: Kanvas, tmp_path: Path) -> None:

@@ -115,5 +115,6 @@ def test_a_role_that_no_policy_holds_is_told(tmp_path: Path, empty_database: str
 def kanvas(data_dir: Path, url: str, *command: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("KANVAS_")}
     env |= {"KANVAS_DATABASE_URL": url, "KANVAS_DATA_DIR": str(data_dir)}
+    env |= {"KANVAS_DATABASE_TIMEOUT_S": "30"}
     words = [sys.executable, "-m", "server", *command]
     return subprocess.run(words, env=env, capture_output=True, text=True, check=False)

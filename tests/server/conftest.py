@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from db import postgres
 from db.migrate import upgrade
 from server import access, health, visits
 from server.audit import refusals
@@ -19,9 +20,12 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the server gives up after 2 s, to answer or to end in time, takes a busy machine longer. Tests of
-    these deadlines set their own."""
+    """What the server gives up after 2 or 3 s, to answer or to end in time, takes a busy machine longer.
+
+    Tests of these deadlines set their own.
+    """
     monkeypatch.setattr(access, "CHANGED_S", 60)
     monkeypatch.setattr(health, "DEADLINE_S", 60)
     monkeypatch.setattr(visits, "CLOSE_S", 60)
     monkeypatch.setattr(refusals, "CLOSE_S", 60)
+    monkeypatch.setattr(postgres, "CONNECT_S", 60)

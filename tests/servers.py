@@ -20,6 +20,8 @@ from typing import Any, Self
 
 import httpx2
 
+from tests.backends.ports import free_ports
+
 START_S = 90.0
 KANVAS = (str(Path(sys.executable).with_name("kanvas")),)
 COMPOSED = (sys.executable, "-m", "tests.live.composed")
@@ -231,11 +233,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 async def run(*command: str, timeout_s: float = 240.0, cwd: Path | None = None) -> str:

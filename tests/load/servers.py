@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
 from server.auth import Tokens
+from tests.backends.ports import free_ports
 from tests.load.client import Seat
 from tests.load.processes import Usage, pinned, read_alone, read_tree
 
@@ -169,9 +170,7 @@ class Child:
 
 def free_port() -> int:
     """A port of the loopback nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def plain_environment() -> dict[str, str]:

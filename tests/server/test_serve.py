@@ -141,6 +141,15 @@ def test_free_port_is_free() -> None:
         one.close()
 
 
+def test_a_free_port_is_given_to_nobody_else() -> None:
+    """Neither here, nor by another process of tests, nor by the kernel to a connection."""
+    mine = [free_port() for _ in range(3)]
+    code = "from tests.servers import free_port; print(free_port())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len({*mine, int(told.stdout)}) == 4
+    assert max(*mine, int(told.stdout)) < 32_768
+
+
 async def test_an_order_to_drain_ends_the_server_as_a_signal_does(tmp_path: Path) -> None:
     """M9: what the operator's order calls is the server's own graceful stop. What started with the garbage
     collector off has it on when it serves."""

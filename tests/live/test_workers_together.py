@@ -57,12 +57,18 @@ async def test_a_request_that_reaches_the_wrong_worker_sees_the_same(service: To
     room_id = service.room(token, schema="open")
     writer = Writer("w", f"{service.ws_url}/{room_id}", token)
     kept = [http.client.HTTPConnection("127.0.0.1", service.port, timeout=30) for _ in range(2)]
-    owners = set()
-    for one in kept:
-        one.request("GET", "/healthz")
-        one.getresponse().read()
-        owners.add(service.owner(one.sock))
-    assert len(owners) == 2
+
+    def meet_both() -> bool:
+        """In turns; one that was asleep for a moment gets none."""
+        owners = set()
+        for one in kept:
+            one.close()
+            one.request("GET", "/healthz")
+            one.getresponse().read()
+            owners.add(service.owner(one.sock))
+        return len(owners - {None}) == 2
+
+    until(meet_both, "each has one of the connections")
     async with websockets.connect(writer.url) as line:
         await settle(writer, line)
         headers = bearer(token) | {"Content-Type": "application/octet-stream"}
@@ -124,7 +130,7 @@ async def test_a_rolling_restart_of_two_services_loses_nothing_and_nobody_waits_
         token = servers[0].guest()
         rooms = [servers[0].room(token, schema="open") for _ in range(5)]
         stop = asyncio.Event()
-        async with front(servers) as url, asyncio.TaskGroup() as tasks:
+        async with front(servers) as url, Pulse(*servers) as pulse, asyncio.TaskGroup() as tasks:
             people = [Patient(f"p{number}", f"{url}/{rooms[number % 5]}", token) for number in range(30)]
             for one in people:
                 tasks.create_task(one.run(stop, pause_s=0.1))
@@ -141,8 +147,7 @@ async def test_a_rolling_restart_of_two_services_loses_nothing_and_nobody_waits_
             for server in servers:
                 stored = stored_keys((await asyncio.to_thread(server.state, token, room_id))[1])
                 assert all(one.durable <= stored for one in people[number::5])
-        slow = max(1.0, *(server.started_in_s / 2 for server in servers))
-        assert max(one.longest_s for one in people) < 3 * slow
+        assert max(one.longest_s(pulse) for one in people) < 3
 
 
 async def test_an_order_given_to_one_service_holds_at_the_other_within_a_second(
@@ -220,4 +225,9 @@ async def test_an_order_given_to_one_service_holds_at_the_other_within_a_second(
 
 def test_the_service_says_it_is_well(service: Together) -> None:
     """N1: health is asked of any worker."""
-    assert {httpx2.get(f"{service.url}/readyz", timeout=10).status_code for _ in range(4)} == {200}
+
+    def answers() -> set[int]:
+        return {httpx2.get(f"{service.url}/readyz", timeout=60).status_code for _ in range(4)}
+
+    # a database that is slow for a moment is a reason not to be
+    until(lambda: answers() == {200}, "every worker says so")

@@ -190,7 +190,7 @@ async def test_a_kill_in_the_middle_of_an_upload(storage: Storage, meeting: Meet
             assert (await storage.keys(), storage.rows()) == (keys, rows)
         await asyncio.to_thread(storage.server.start)
         async with httpx2.AsyncClient(
-            base_url=storage.server.url, follow_redirects=True, trust_env=False
+            base_url=storage.server.url, follow_redirects=True, trust_env=False, timeout=60
         ) as http:
             # from its first answer on what is listed is whole
             while (found := (await listing(meeting))["items"]) == there:
@@ -222,7 +222,7 @@ async def reload(person: Person, sha256: str) -> None:
 
 async def listing(meeting: Meeting) -> dict[str, Any]:
     url = f"{meeting.server.url}/api/v1/rooms/{meeting.room_id}/assets"
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
         answer = await http.get(url, headers=bearer(meeting.token))
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()

@@ -14,11 +14,13 @@ import pytest
 import websockets
 
 from tests.deploy.balancers import Balancer
+from tests.live.pulse import Pulse
 from tests.live.test_supervisor import edit, until
 from tests.live.test_workers import Crewed
 from tests.servers import LiveServer, bearer
 
 ROOMS = 12
+MOST_ROOMS = 60
 
 
 class Pair:
@@ -62,23 +64,25 @@ def trusting() -> ssl.SSLContext:
 async def test_every_kind_of_request_for_a_room_meets_one_server(pair: Pair, balancer: Balancer) -> None:
     """N1: over TLS; the rooms are spread, sockets go through, large bodies too."""
     token = pair.servers[0].guest()
-    rooms = [pair.servers[0].room(token, schema="open", title=str(number)) for number in range(ROOMS)]
-    before = {room_id: pair.served(room_id) for room_id in rooms}
-    assert set(map(len, before.values())) == {0}
+    by: dict[str, set[int]] = {}
     url = f"wss://127.0.0.1:{balancer.port}/parties"
     with httpx2.Client(verify=trusting(), base_url=balancer.url, headers=bearer(token), timeout=30) as client:
-        for room_id in rooms:
+        binary = {"Content-Type": "application/octet-stream"}
+        # one time in two thousand so many rooms all fall to one server
+        while len(by) < ROOMS or (set.union(*by.values()) != {0, 1} and len(by) < MOST_ROOMS):
+            room_id = pair.servers[0].room(token, schema="open", title=str(len(by)))
+            assert not pair.served(room_id)
             async with websockets.connect(f"{url}/{room_id}?token={token}", ssl=trusting()) as line:
                 assert await line.recv()
-            binary = {"Content-Type": "application/octet-stream"}
             posted = client.post(f"/parties/{room_id}", content=edit("a")[1], headers=binary)
             assert posted.status_code == 200, posted.text
             for path in (f"/parties/{room_id}", f"/parties/{room_id}/base", f"/api/v1/rooms/{room_id}"):
                 assert client.get(path).status_code == 200
-        large = client.post(f"/parties/{rooms[0]}", content=bytes(3_000_000), headers=binary)
+            by[room_id] = pair.served(room_id)
+        large = client.post(f"/parties/{room_id}", content=bytes(3_000_000), headers=binary)
         assert (large.status_code, large.json()["code"]) == (413, "too_large")
         assert client.get("/readyz").status_code == 200
-    by = {room_id: pair.served(room_id) for room_id in rooms}
+    by = {room_id: pair.served(room_id) for room_id in by}
     assert set(map(len, by.values())) == {1}
     assert set.union(*by.values()) == {0, 1}
     assert token not in balancer.log()
@@ -102,7 +106,7 @@ def test_the_server_learns_where_the_client_is(pair: Pair, balancer: Balancer) -
     # it is written when the answer is gone
     until(told, "the server's line")
     assert told() == ["127.0.0.9"]
-    plain = httpx2.get(f"http://127.0.0.1:{balancer.plain_port}/r/1?a=b", follow_redirects=False)
+    plain = httpx2.get(f"http://127.0.0.1:{balancer.plain_port}/r/1?a=b", follow_redirects=False, timeout=60)
     assert plain.status_code == 301
     assert plain.headers["location"].startswith("https://127.0.0.1")
     assert plain.headers["location"].endswith("/r/1?a=b")
@@ -115,19 +119,20 @@ async def test_a_killed_server_s_rooms_are_served_by_the_other(pair: Pair, balan
     url = f"wss://127.0.0.1:{balancer.port}/parties"
     lines = [await websockets.connect(f"{url}/{one}?token={token}", ssl=trusting()) for one in rooms]
     await asyncio.to_thread(until, lambda: all(map(pair.served, rooms)), "every server's line")
-    gone = pair.servers[0]
+    gone, other = pair.servers
     gone.kill()
     began = time.monotonic()
     try:
-        await asyncio.sleep(0.3)
-        for room_id, line in zip(rooms, lines, strict=True):
-            if pair.served(room_id) == {0}:
-                await asyncio.wait_for(line.wait_closed(), 3)
-                async with websockets.connect(f"{url}/{room_id}?token={token}", ssl=trusting()) as again:
-                    assert await again.recv()
-            else:
-                assert line.state.name == "OPEN"
-        assert time.monotonic() - began < 3
+        async with Pulse(other) as pulse:
+            await asyncio.sleep(0.3)
+            for room_id, line in zip(rooms, lines, strict=True):
+                if pair.served(room_id) == {0}:
+                    await asyncio.wait_for(line.wait_closed(), 60)
+                    async with websockets.connect(f"{url}/{room_id}?token={token}", ssl=trusting()) as again:
+                        assert await again.recv()
+                else:
+                    assert line.state.name == "OPEN"
+            assert pulse.worked_s(began) < 3
     finally:
         for line in lines:
             await line.close()

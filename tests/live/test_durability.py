@@ -101,7 +101,7 @@ async def test_an_update_over_http_is_durable_when_answered(tmp_path: Path) -> N
         writer = Writer("http", "", "")
         headers = bearer(token) | {"Content-Type": "application/octet-stream"}
         address = f"{server.url}/parties/{room_id}"
-        first = httpx2.post(address, content=writer.write(), headers=headers)
+        first = httpx2.post(address, content=writer.write(), headers=headers, timeout=60)
         assert first.status_code == 200, first.text
         server.kill()
         server.start()
@@ -109,7 +109,7 @@ async def test_an_update_over_http_is_durable_when_answered(tmp_path: Path) -> N
         assert version == first.json()["version"] == "1-1"
         assert stored_keys(state) == {"http-0"}
         writer.write()
-        gap = httpx2.post(address, content=writer.write(), headers=headers)
+        gap = httpx2.post(address, content=writer.write(), headers=headers, timeout=60)
         assert gap.status_code == 409
         assert gap.json()["code"] == "incomplete_update"
         assert gap.json()["state_vector"]

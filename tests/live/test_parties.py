@@ -138,12 +138,13 @@ async def test_deleting_a_room_closes_its_sockets_with_words(server: LiveServer,
         await settle(writer, client)
         await client.send(wire.encode_update(writer.write()))
         await until_durable(writer, client, {"w-0"})
-        assert httpx2.delete(address, headers=bearer(token)).status_code == 204
+        assert httpx2.delete(address, headers=bearer(token), timeout=60).status_code == 204
         code, reason = await closed_with(client)
     assert code == 4404
     assert reason
-    assert httpx2.get(f"{server.url}/parties/{room_id}", headers=bearer(token)).status_code == 404
-    assert httpx2.post(f"{address}/restore", headers=bearer(token)).status_code == 200
+    with httpx2.Client(headers=bearer(token), timeout=60) as http:
+        assert http.get(f"{server.url}/parties/{room_id}").status_code == 404
+        assert http.post(f"{address}/restore").status_code == 200
     copy: Doc[object] = Doc()
     copy.apply_update(server.state(token, room_id)[1])
     assert copy.get_state() == writer.doc.get_state()
@@ -185,9 +186,10 @@ async def test_a_state_is_read_with_its_version_and_asked_for_once(
     """R4: JSON and bare bytes, ETag and 304."""
     room_id = url.rpartition("/")[2]
     address = f"{server.url}/parties/{room_id}"
-    shown = httpx2.get(address, headers=bearer(token))
-    assert shown.json()["version"] == "1-0"
-    again = httpx2.get(address, headers=bearer(token) | {"If-None-Match": shown.headers["etag"]})
+    with httpx2.Client(headers=bearer(token), timeout=60) as http:
+        shown = http.get(address)
+        assert shown.json()["version"] == "1-0"
+        again = http.get(address, headers={"If-None-Match": shown.headers["etag"]})
     assert again.status_code == 304
     assert server.state(token, room_id) == ("1-0", b"\x00\x00")
 

@@ -114,7 +114,7 @@ async def test_no_5xx_and_no_undocumented_answer(tmp_path: Path, who: str) -> No
     with LiveServer(tmp_path / "data", {"KANVAS_LOG_FORMAT": "json"}) as server:
         bea = {"Authorization": f"Bearer {server.guest(f'Bea {CANARY}')}"}
         room = {"title": CANARY, "default_role": "none"}
-        made = httpx2.post(f"{server.url}/api/v1/rooms", json=room, headers=bea)
+        made = httpx2.post(f"{server.url}/api/v1/rooms", json=room, headers=bea, timeout=60)
         assert made.status_code == 201, made.text
         token = server.admin() if who == "operator" else server.guest()
         process = await asyncio.create_subprocess_exec(
@@ -127,7 +127,7 @@ async def test_no_5xx_and_no_undocumented_answer(tmp_path: Path, who: str) -> No
             f"--phases={PHASES if who == 'operator' else GUESTS_PHASES}",
             f"--max-examples={EXAMPLES if who == 'operator' else GUESTS_EXAMPLES}",
             f"--seed={SEED}",
-            "--request-timeout=10",
+            "--request-timeout=60",
             "--continue-on-failure",
             "--warnings=off",
             *(f"--exclude-operation-id={name}" for name in EXCLUDED),
@@ -141,7 +141,7 @@ async def test_no_5xx_and_no_undocumented_answer(tmp_path: Path, who: str) -> No
         )
         out, _ = await process.communicate()
         assert process.returncode == 0, f"seed {SEED}\n{out.decode(errors='replace')[-8000:]}"
-        kept = httpx2.get(f"{server.url}{made.headers['location']}", headers=bea)
+        kept = httpx2.get(f"{server.url}{made.headers['location']}", headers=bea, timeout=60)
         assert kept.json() == made.json()
         # killed, it may have half of its last line still to write
         assert await asyncio.to_thread(server.stop) == 0

@@ -394,7 +394,7 @@ async def test_a_peer_that_vanishes_leaves_nothing() -> None:
 
 async def make_room(door: Door) -> str:
     """Where a guest's new room is, with his token."""
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{door.port}") as http:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{door.port}", timeout=60) as http:
         token = (await http.post("/api/v1/auth/guest", json={"name": "Ada"})).json()["token"]
         made = await http.post("/api/v1/rooms", json={}, headers=bearer(token))
     return f"ws://127.0.0.1:{door.port}/parties/{made.json()['id']}?token={token}"

@@ -155,7 +155,7 @@ async def test_a_token_that_ends_while_somebody_draws(ada: Person, site: LiveSer
 
     ada.page.on("websocket", watch)
     # as if this browser had slept through the time to renew
-    session = {"token": tokens.issue("ada", "Ada", ttl_s=20).token, "user": {"id": "ada", "name": "Ada"}}
+    session = {"token": tokens.issue("ada", "Ada", ttl_s=55).token, "user": {"id": "ada", "name": "Ada"}}
     await ada.page.goto(f"{site.url}/favicon.svg")
     await ada.ask(
         "(one) => localStorage.setItem('kanvas.session', JSON.stringify({ ...one, receivedAt: Date.now(), lifeMs: 9e6 }))",

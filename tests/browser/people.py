@@ -27,6 +27,13 @@ Point = tuple[float, float]
 # What the editor shows, as JSON: copies, since the page goes on changing its own.
 SCENE = "() => JSON.parse(JSON.stringify(window.kanvas.api.getSceneElements()))"
 SAVED = "() => document.querySelector('[data-testid=saved]')?.dataset.status === 'saved' && window.kanvas.saved.status.kind === 'saved'"
+# Writes of the page's copies are done: a transaction waits for those that were begun before it.
+KEPT = """async () => { for (const { name } of await indexedDB.databases()) if (name.startsWith("kanvas:")) {
+  const db = await new Promise((resolve, reject) => { const open = indexedDB.open(name);
+    open.onsuccess = () => resolve(open.result); open.onerror = () => reject(open.error); });
+  await new Promise((resolve, reject) => { const turn = db.transaction("updates", "readwrite");
+    turn.oncomplete = resolve; turn.onabort = () => reject(turn.error); turn.objectStore("updates").count(); });
+  db.close(); } }"""
 # Elements this page created in the document: previews of others and unwritten ones aren't among them.
 OWN = """() => { const { doc } = window.kanvas; const found = [];
   for (const [id, map] of doc.getMap("elements")) if (map._item.id.client === doc.clientID) found.push(id);
@@ -87,6 +94,10 @@ class Person:
     async def saved(self) -> None:
         """Wait until the indicator shows saved."""
         await self.until(SAVED)
+
+    async def kept(self) -> None:
+        """Wait until what was drawn is in this browser's own copy, so that the page can be left."""
+        await self.ask(KEPT)
 
     async def pause(self, ms: float) -> None:
         """Do nothing for this long by the page's clock: part of a gesture, never a way to wait for something."""

@@ -50,7 +50,7 @@ async def test_a_guest_signs_in_and_keeps_what_was_drawn(fox: Person, site: Live
     with fox.watch.expecting("ERR_INTERNET_DISCONNECTED|WebSocket"):
         await fox.context.set_offline(True)
         second = await fox.draw("r", (450, 300), (520, 360))
-        await page.wait_for_timeout(700)
+        await fox.kept()
         await page.goto("about:blank")
         await fox.context.set_offline(False)
     await page.goto(site.url)

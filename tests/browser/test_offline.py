@@ -47,6 +47,7 @@ async def test_a_room_visited_before_starts_and_works_without_the_server(
             await expect(ada.indicator).to_have_text(f"offline, {made} change{'s' * (made > 1)} waiting")
 
             # What was drawn without a server outlives a reload without a server.
+            await ada.kept()
             await ada.page.reload()
             await ada.arrive()
             await ada.sees(disc["id"], x=500)

@@ -54,6 +54,7 @@ async def test_an_edit_made_offline_in_it_comes_back_as_a_new_element(
             assert await asyncio.to_thread(server.stop) == 0
             await ada.drag_element(box["id"], 0, 150)
             await ada.sees(box["id"], y=270)
+            await ada.kept()
             await ada.page.reload()
             await ada.arrive()
             await ada.sees(box["id"], y=270)

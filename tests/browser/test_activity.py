@@ -37,7 +37,7 @@ async def test_the_owner_sees_who_did_what(everyone: list[Person]) -> None:
     await expect(rows).to_have_count(30)
     refused = drawer.locator("[data-result=refused]")
     look = drawer.get_by_role("button", name="Look again")
-    for _ in range(20):
+    for _ in range(200):
         if await refused.count():
             break
         # it is written within a second

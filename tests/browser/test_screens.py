@@ -1,5 +1,6 @@
 """Small screens, fingers, the keyboard and screen readers."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -30,13 +31,19 @@ async def swipe(person: Person, *points: Point) -> None:
     """One finger down, along the points of the screen, and up.
 
     It rests before it is lifted: Chromium takes a swift end for a fling and swallows the tap that follows.
+    It does not rest before it moves, however busy the machine is: that would be a long press.
     """
     finger = await person.context.new_cdp_session(person.page)
-    for number, (x, y) in enumerate(points):
-        kind = "touchMove" if number else "touchStart"
+
+    async def touch(kind: str, x: float, y: float) -> None:
         await finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
+
+    first, second, *rest = points
+    await asyncio.gather(touch("touchStart", *first), touch("touchMove", *second))
+    for point in rest:
+        await touch("touchMove", *point)
     await person.pause(150)
-    await finger.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [{"x": x, "y": y}]})
+    await touch("touchMove", *points[-1])
     await finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     await finger.detach()
 

@@ -29,7 +29,7 @@ from tests.load.client import Seat
 from tests.load.processes import Usage, pinned, read_alone, read_tree
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-START_S: Final = 30.0
+START_S: Final = 90.0
 STOP_S: Final = 10.0
 LOOPBACK: Final = "127.0.0.1"
 

@@ -221,4 +221,4 @@ def serve_once(tree: Path, data: Path, log: Path) -> float:
         pytest.fail(log.read_text(errors="replace"))
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)

@@ -13,8 +13,8 @@ import pytest
 from tests.packaging import wheels
 from tests.servers import bearer, free_port
 
-START_S = 30.0
-STOP_S = 10.0
+START_S = 90.0
+STOP_S = 60.0
 
 
 def test_it_holds_the_packages_the_migrations_and_the_client(wheel: Path) -> None:

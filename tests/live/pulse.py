@@ -36,6 +36,10 @@ class Pulse:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            # one that ended by itself would count as late for ever
+            with contextlib.suppress(asyncio.CancelledError):
+                task.result()
 
     async def _ask(self, server: LiveServer) -> None:
         while True:

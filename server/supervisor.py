@@ -30,9 +30,9 @@ from server.link import Link, Told, end_with
 
 PASSED_ON: Final = ("SIGTERM", "SIGINT")
 
-HELD_S: Final = 10.0
+HELD_S: Final = 30.0
 """A room that was in hand at a crash waits as long for the worker that knows of it, instead of ending the
-next one."""
+next one: as long as the acceptor waits for any worker."""
 
 _link: Link | None = None
 

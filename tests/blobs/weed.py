@@ -147,8 +147,8 @@ def identity() -> dict[str, object]:
 
 
 def free_pairs(count: int) -> list[int]:
-    """Ports that are free, as are those 10000 above; neither the kernel nor tests/backends/ports.py gives them
-    to others."""
+    """Ports that are free, as are those 10000 above; neither the kernel nor tests/backends/ports.py gives
+    them to others."""
     found: list[int] = []
     chance = random.SystemRandom()
     with contextlib.ExitStack() as held:

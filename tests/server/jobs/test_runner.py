@@ -18,7 +18,7 @@ from party.errors import Conflict, Unavailable
 from server.jobs.base import GiveUp, JobCall
 from server.jobs.timing import Timing
 from tests.db.conftest import NOW
-from tests.server.jobs.works import Works, eventually, open_works
+from tests.server.jobs.works import QUICK, Works, eventually, open_works
 
 
 @pytest.fixture
@@ -125,7 +125,8 @@ async def test_what_fails_is_tried_again_later_and_dies_at_the_fifth_time(works:
                 job = await works.until(job_id, "queued", attempt)
                 told.append(job.error)
                 pause = (job.run_at - job.updated_at).total_seconds()
-                assert 30 * 4 ** (attempt - 1) <= pause <= 90 * 4 ** (attempt - 1)
+                longest_s = min(QUICK.retry_s * 4 ** (attempt - 1), QUICK.retry_most_s)
+                assert 0.5 * longest_s <= pause <= 1.5 * longest_s
                 await asyncio.sleep(0.15)
                 assert (await works.find(job_id)).attempts == attempt, "it was not due"
                 works.clock.move(pause)

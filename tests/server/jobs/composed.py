@@ -1,6 +1,7 @@
 """`kanvas worker` with kinds of the test's own: python -m tests.server.jobs.composed worker
 
 TEST_LEASE_S=<seconds>   how long a lease lasts
+TEST_CLOCK=<file>        the time of the database's rows is what is written there; it stands still otherwise
 
 Owns: what the real process is composed of. A job's payload names a file; what happens is told there, a line
 each, appended in one write so that several processes can.
@@ -11,8 +12,10 @@ import contextlib
 import os
 import sys
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import server.serve
 import server.services
@@ -37,6 +40,13 @@ async def draw(call: JobCall) -> None:
     tell(call, "end")
 
 
+async def wait(call: JobCall) -> None:
+    """Until there is a file of this name."""
+    tell(call, "begin")
+    while not Path(call.job.payload["for"]).exists():
+        await asyncio.sleep(0.02)
+
+
 async def ignore(call: JobCall) -> None:
     """Never ends."""
     tell(call, "begin")
@@ -46,12 +56,18 @@ async def ignore(call: JobCall) -> None:
 
 
 def main() -> None:
-    timing = replace(
-        Timing(), lease_s=float(os.environ["TEST_LEASE_S"]), poll_s=0.05, poll_most_s=0.2, grace_s=0.3
-    )
-    server.services.Runner = partial(server.services.Runner, timing=timing)  # type: ignore[misc, assignment]
+    lease_s = float(os.environ["TEST_LEASE_S"])
+    timing = replace(Timing(), lease_s=lease_s, poll_s=0.05, poll_most_s=0.2, grace_s=0.3, settle_s=20.0)
+    real_runner = server.services.Runner
+
+    def make_runner(*arguments: Any, **more: Any) -> Any:
+        if clock := os.environ.get("TEST_CLOCK"):
+            more["now"] = lambda: datetime.fromisoformat(Path(clock).read_text())
+        return real_runner(*arguments, **more, timing=timing)
+
+    server.services.Runner = make_runner  # type: ignore[misc, assignment]
     real_open = server.worker.open_services
-    handlers = {"draw": draw, "ignore": ignore}
+    handlers = {"draw": draw, "wait": wait, "ignore": ignore}
     server.worker.open_services = partial(real_open, handlers=handlers)  # type: ignore[assignment]
     server.serve.END_S = 0.5  # type: ignore[misc]
     sys.argv[0] = Path(sys.argv[0]).name

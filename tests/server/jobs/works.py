@@ -27,20 +27,25 @@ QUICK = Timing(
     progress_s=0.1,
     grace_s=0.3,
     cancel_s=0.2,
-    settle_s=5.0,
+    settle_s=60.0,
     retry_s=60.0,
 )
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 @dataclass
 class Clock:
-    """The time of the database's rows; the test moves it ahead."""
+    """The time of the database's rows; the test moves it ahead, and may have it stand still otherwise."""
 
     ahead: timedelta = field(default_factory=timedelta)
+    stands_at: datetime | None = None
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        return (self.stands_at or datetime.now(UTC)) + self.ahead
+
+    def stop(self) -> None:
+        """No lease runs out from now on because a machine is late."""
+        self.stands_at = datetime.now(UTC)
 
     def move(self, seconds: float) -> None:
         self.ahead += timedelta(seconds=seconds)
@@ -85,6 +90,15 @@ class Works:
 
         await eventually(look)
         return found[0]
+
+    async def until_held(self, job_id: str, lease_s: float) -> None:
+        """Until its lease lasts so long from now on, by a clock that stands still."""
+
+        async def is_held() -> bool:
+            job = await self.find(job_id)
+            return job.lease_until is not None and job.lease_until >= self.clock() + timedelta(seconds=lease_s)
+
+        await eventually(is_held)
 
 
 async def eventually(look: Callable[[], Awaitable[bool]]) -> None:

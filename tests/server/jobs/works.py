@@ -95,8 +95,8 @@ class Works:
         """Until its lease lasts so long from now on, by a clock that stands still."""
 
         async def is_held() -> bool:
-            job = await self.find(job_id)
-            return job.lease_until is not None and job.lease_until >= self.clock() + timedelta(seconds=lease_s)
+            until = (await self.find(job_id)).lease_until
+            return until is not None and until >= self.clock() + timedelta(seconds=lease_s)
 
         await eventually(is_held)
 

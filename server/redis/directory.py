@@ -74,9 +74,10 @@ class Patience:
         self.trouble: str | None = None
 
     @asynccontextmanager
-    async def asking(self, operation: str, deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
-        """Around commands, which are metered as `operation`. Raises RedisAway at once while Redis rests, when
-        no turn comes, and for every failure inside."""
+    async def asking(self, operation: str, deadline_s: float | None = None) -> AsyncIterator[None]:
+        """Around commands, which are metered as `operation` and may take `DEADLINE_S` unless told otherwise.
+        Raises RedisAway at once while Redis rests, when no turn comes, and for every failure inside."""
+        deadline_s = DEADLINE_S if deadline_s is None else deadline_s
         self._check(deadline_s)
         # that others ask too is not Redis's fault: nothing rests for it
         try:

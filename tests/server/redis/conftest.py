@@ -8,10 +8,10 @@ import pytest
 import uvloop
 
 from server.rates import failover
-from server.redis import client, directory, metadata
+from server.redis import client, directory, metadata, trial
 
 DEADLINES = [
-    *((module, "DEADLINE_S") for module in (client, directory, failover, metadata)),
+    *((module, "DEADLINE_S") for module in (client, directory, failover, metadata, trial)),
     (directory, "TELLING_S"),
 ]
 

@@ -23,6 +23,7 @@ async def trial(data_dir: Path, url: str | None) -> Result:
     return next(one for one in await try_all(settings) if one.part == "Redis")
 
 
+@pytest.mark.usefixtures("patient")
 async def test_it_is_there(valkey: Valkey, tmp_path: Path) -> None:
     valkey.command("FLUSHALL")
     found = await trial(tmp_path, valkey.url())
@@ -51,6 +52,7 @@ async def test_it_says_nothing(tmp_path: Path) -> None:
     assert found.told == f"Redis at 127.0.0.1:{port}/0 can't be used: it does not answer."
 
 
+@pytest.mark.usefixtures("patient")
 async def test_it_is_not_ours(tmp_path: Path) -> None:
     with open_valkey() as server:
         server.command("CONFIG", "SET", "requirepass", "another")
@@ -72,6 +74,7 @@ async def test_a_user_without_channels_is_told(tmp_path: Path) -> None:
         assert "can't be used for messages: the user of KANVAS_REDIS_URL may not" in found.told
 
 
+@pytest.mark.usefixtures("patient")
 async def test_why_it_takes_nothing_is_told(tmp_path: Path) -> None:
     """redis-py takes off the word that says it."""
     with open_valkey() as server:

@@ -60,8 +60,12 @@ async def test_what_is_refused_is_noted(tmp_path: Path, empty_database: Path) ->
         assert await check(edge) == []
 
 
-async def test_rooms_that_are_not_there_make_no_chains(tmp_path: Path, empty_database: Path) -> None:
-    """Y8: tries at made-up ids are one entry of the server's chain."""
+async def test_rooms_that_are_not_there_make_no_chains(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Y8: tries at made-up ids are one entry of the server's chain, for each turn of the writer."""
+    # the first turn is at once, the next one the end
+    monkeypatch.setattr(module, "TURN_S", 3600.0)
     async with open_edge(tmp_path, empty_database) as edge:
         bob = await edge.guest("Bob")
         for n in range(5):
@@ -207,11 +211,12 @@ async def test_failed_sign_ins_are_noted_and_mistakes_are_not(tmp_path: Path, em
         wrong = await edge.http.post("/api/v1/auth/refresh", headers={"Authorization": "Bearer nonsense"})
         assert wrong.status_code == 401
         found = await stored(edge)
-        assert refused(edge, found) == [
-            ("sign_in.token", "unauthenticated", 3),
-            ("sign_in.renew", "unauthenticated", 1),
-        ]
-        assert [one.actor_name for one in found[-2:]] == ["Ada", ""]
+        assert counted(edge, found) == {
+            ("sign_in.token", "unauthenticated"): 3,
+            ("sign_in.renew", "unauthenticated"): 1,
+        }
+        names = {(one.action, one.actor_name) for one in found if one.result == "refused"}
+        assert names == {("sign_in.token", "Ada"), ("sign_in.renew", "")}
 
 
 async def test_a_flood_of_sign_ins_is_one_entry(tmp_path: Path, empty_database: Path) -> None:
@@ -220,7 +225,9 @@ async def test_a_flood_of_sign_ins_is_one_entry(tmp_path: Path, empty_database: 
         for _ in range(7):
             await edge.http.post("/api/v1/auth/guest", json={"name": "Eve"})
         found = await stored(edge)
-        assert refused(edge, found) == [("sign_in.guest", "rate_limited", 5)]
+        assert counted(edge, found) == {("sign_in.guest", "rate_limited"): 5}
+        # the first at once, the rest of a minute together
+        assert len(refused(edge, found)) <= 2
         assert (found[-1].actor_id, found[-1].address) == ("", "127.0.0.1")
 
 
@@ -310,7 +317,7 @@ async def test_it_is_written_without_being_asked(
     async with open_edge(tmp_path, empty_database) as edge:
         bob = await edge.guest("Bob")
         await bob.ask("GET", "/api/v1/admin/jobs")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while ("admin.read", "refused") not in await _written(edge):
                 await asyncio.sleep(0.02)
         await bob.ask("GET", "/api/v1/admin/jobs")

@@ -60,7 +60,7 @@ async def test_an_import_is_checked_like_any_other_file(tmp_path: Path, empty_da
         assert code(missing) == (422, "import_failed")
         assert "404" in missing.json()["detail"]
         assert "secret" not in missing.text
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             # the job that makes the smaller forms has a folder there, too
             while list((tmp_path / "incoming").iterdir()):
                 await asyncio.sleep(0.02)

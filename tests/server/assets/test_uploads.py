@@ -26,7 +26,7 @@ def stored_files(folder: Path) -> list[Path]:
 async def has_nothing(sender: Sender, folder: Path) -> None:
     """Nothing is listed, and in the end nothing is stored."""
     assert (await sender.person.ask("GET", sender.at)).json() == {"items": [], "next_cursor": None}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while stored_files(folder):
             await asyncio.sleep(0.02)
 

@@ -25,6 +25,8 @@ class Idp:
         self.asked: Counter[str] = Counter()
         self.forms: list[dict[str, str]] = []
         self.headers: list[dict[str, str]] = []
+        self.gate = threading.Event()
+        """What is `slow` waits for it."""
         self.port = 0
 
     @property
@@ -62,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         idp.headers.append(dict(self.headers.items()))
         mode = idp.modes.get(path, "")
         if mode == "slow":
-            time.sleep(0.5)
+            idp.gate.wait(120)
         if mode == "redirect":
             self.send_response(302)
             self.send_header("Location", f"{idp.url}/elsewhere")
@@ -106,6 +108,7 @@ def open_idp() -> Iterator[Idp]:
     try:
         yield idp
     finally:
+        idp.gate.set()
         server.shutdown()
         server.server_close()
         thread.join()

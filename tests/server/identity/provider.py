@@ -93,7 +93,7 @@ def open_provider() -> Iterator[str]:
     )
     try:
         end = time.monotonic() + START_S
-        with httpx2.Client(base_url=url) as http:
+        with httpx2.Client(base_url=url, timeout=START_S) as http:
             while True:
                 try:
                     assert http.get("/jwks").status_code == 200

@@ -44,7 +44,7 @@ async def begin(edge: Edge, next_path: str = "/") -> dict[str, str]:
 
 async def consent(asked: dict[str, str], **form: str) -> str:
     """Be the person at the provider's page; where it sends the browser."""
-    async with httpx2.AsyncClient() as browser:
+    async with httpx2.AsyncClient(timeout=60) as browser:
         answer = await browser.post(f"{asked['at']}?{asked['query']}", data=form)
     assert answer.status_code in (302, 303), answer.text
     return answer.headers["location"].removeprefix(HOST)

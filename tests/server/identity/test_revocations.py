@@ -70,7 +70,7 @@ class Pair:
 
     async def heard(self, one: Identity) -> None:
         """Wait until the second process knows."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while not self.second.is_void(one):
                 await asyncio.sleep(0.005)
 

@@ -24,7 +24,7 @@ async def mails(edge: Edge, count: int = 1) -> list[str]:
     """The texts of all mails, the newest first, once there are so many."""
     mailbox = edge.services.mailer
     assert isinstance(mailbox, MailboxMailer)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while len(found := await mailbox.list_mails()) < count:
             await asyncio.sleep(0.02)
     return [one.mail.text for one in found]

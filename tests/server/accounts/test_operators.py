@@ -25,7 +25,7 @@ MAILBOX = "/api/v1/mailbox"
 
 async def until(edge: Edge, person: Person, status: int) -> None:
     """Wait until the operator's list answers so: little more than a second on a machine with time."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while (await person.ask("GET", JOBS)).status_code != status:
             await asyncio.sleep(0.02)
 

@@ -62,7 +62,8 @@ def open_post(password: str | None = None, **options: Any) -> Iterator[Post]:
             return AuthResult(success=is_right, handled=False)
 
         options |= {"authenticator": authenticate, "auth_required": True, "auth_require_tls": False}
-    controller = _Controller(post, hostname="127.0.0.1", port=post.port, enable_SMTPUTF8=True, **options)
+    options |= {"hostname": "127.0.0.1", "port": post.port, "enable_SMTPUTF8": True, "ready_timeout": 120.0}
+    controller = _Controller(post, **options)
     controller.start()
     try:
         yield post

@@ -23,6 +23,7 @@ from tests.server.edge import open_edge
 from tests.server.vault.test_rotation import Writer, checkpoint, in_use, key_ids, keys, start, stored_bytes
 
 KILLS: Final = 2
+MOST_TURNS: Final = 20
 ROWS: Final = 600
 FILES: Final = 8
 MARK: Final = b"plain bytes of a file "
@@ -106,7 +107,10 @@ async def survive(folder: Path, place: Path | str, kills: int) -> int:
         over = asyncio.Event()
         typing = asyncio.create_task(type_on(services, writer, over))
         try:
-            for turn in range(kills):
+            for turn in range(MOST_TURNS):
+                # where each was through before it could be killed, another one is
+                if turn >= kills and killed:
+                    break
                 # a new key while the one before is not everywhere yet, or the one before
                 arguments = ("rotate", "--to", "new") if turn % 2 else ("rotate",)
                 ended = await run(given, *arguments, kill_after_s=random.uniform(0, 0.4))

@@ -241,18 +241,19 @@ async def test_reads_while_files_move_find_them(rig: Rig, vault: Vault) -> None:
     for name in names:
         await put(blobs, name)
     over = asyncio.Event()
+    counts = [0, 0]
 
-    async def read_on() -> int:
-        count = 0
+    async def read_on(reader: int) -> None:
         while not over.is_set():
             for name in names:
                 assert await read_whole(blobs, name, 5, 700) == PNG[5:700]
                 assert await blobs.find(name) is not None
-                count += 1
-        return count
+                counts[reader] += 1
 
-    readers = [asyncio.create_task(read_on()) for _ in range(2)]
-    for _ in range(3):
+    readers = [asyncio.create_task(read_on(reader)) for reader in range(2)]
+    turns = 0
+    while turns < 3 or (min(counts) <= 10 and not any(one.done() for one in readers)):
+        turns += 1
         before = vault.cipher.key_id
         after = await change(vault._database)
         await vault.refresh()
@@ -260,7 +261,7 @@ async def test_reads_while_files_move_find_them(rig: Rig, vault: Vault) -> None:
             assert await blobs.move(name, before, after)
             await asyncio.sleep(0)
     over.set()
-    assert min(await asyncio.gather(*readers)) > 10
+    await asyncio.gather(*readers)
 
 
 async def test_an_upload_in_parts_goes_on_under_another_key(rig: Rig, tmp_path: Path, vault: Vault) -> None:

@@ -74,11 +74,11 @@ def sync(file: BinaryIO) -> None:
 def publish(root: Path, temporary: Path, target: Path) -> None:
     """Give the finished file its name. Raises FileExistsError when the name is taken, OSError."""
     for attempt in range(5):
-        make_folder(root, target.parent)
         try:
+            make_folder(root, target.parent)
             os.link(temporary, target, follow_symlinks=False)
         except FileNotFoundError:
-            # somebody removed the last blob of this folder, and the folder with it, between our two steps
+            # somebody removed the last blob of a folder on the way, and the folder with it, between our steps
             if attempt == 4:
                 raise
             continue
@@ -133,7 +133,16 @@ def remove(root: Path, path: Path) -> None:
             # not empty, or somebody was faster: either way it is not ours to remove
             break
         at = at.parent
-    fsync_folder(at)
+    while True:
+        try:
+            fsync_folder(at)
+        except FileNotFoundError:
+            # that somebody removed it meanwhile is in the one above
+            if at == root:
+                raise
+            at = at.parent
+        else:
+            return
 
 
 def walk(root: Path, below: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -166,6 +167,38 @@ async def test_what_is_no_file_is_no_blob(rig: Rig, tmp_path: Path) -> None:
         with pytest.raises(BlobExists):
             await put(rig.blobs, key)
     assert await keys(rig.blobs) == [KEY]
+
+
+# -- others at the same time -----------------------------------------------------------------------
+
+
+async def test_two_that_remove_the_last_of_a_folder(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second finds the folder gone, which is what it wants."""
+    await put(rig.blobs)
+    real = Path.rmdir
+
+    def rmdir_of_both(folder: Path) -> None:
+        real(folder)
+        real(folder)
+
+    monkeypatch.setattr(Path, "rmdir", rmdir_of_both)
+    await rig.blobs.delete([KEY])
+    assert await keys(rig.blobs) == []
+
+
+async def test_a_folder_that_goes_while_one_is_made_in_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last blob beside it was removed in that moment, and the folder with it."""
+    real = Path.mkdir
+
+    def mkdir_too_late(folder: Path, *arguments: Any, **more: Any) -> None:
+        if folder.name == "ada":
+            monkeypatch.setattr(Path, "mkdir", real)
+            folder.parent.rmdir()
+        real(folder, *arguments, **more)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_too_late)
+    await put(rig.blobs)
+    assert await read_whole(rig.blobs, KEY) == PNG
 
 
 # -- disks that fail -------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ nothing of it is in the database of who sends real mails. A mail sent again repl
 
 import asyncio
 import hashlib
+import os
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -77,6 +79,9 @@ class MailboxMailer:
         try:
             unfinished.touch(mode=0o600, exist_ok=False)
             unfinished.write_bytes(content)
+            # the file system's own clock tells nothing apart within a few milliseconds
+            now_ns = time.time_ns()
+            os.utime(unfinished, ns=(now_ns, now_ns))
             unfinished.replace(self._folder / f"{name}.json")
         finally:
             unfinished.unlink(missing_ok=True)

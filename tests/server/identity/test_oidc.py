@@ -13,6 +13,7 @@ import pytest
 from party.errors import Unauthenticated, Unavailable
 from server.auth import COOKIE
 from server.check import try_all
+from server.identity import provider as provider_module
 from server.identity.claims import user_id_of
 from server.identity.provider import Client, Provider
 from server.settings import Settings
@@ -337,8 +338,12 @@ async def test_the_check_asks_for_everything(tmp_path: Path, idp: Idp) -> None:
     assert "KANVAS_OIDC_ISSUER" in (await told())[1][1]
 
 
-async def test_a_provider_that_is_away(tmp_path: Path, empty_database: Path, idp: Idp) -> None:
+async def test_a_provider_that_is_away(
+    tmp_path: Path, empty_database: Path, idp: Idp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """I5: told in words, guests go on, and it is asked again soon, not at once."""
+    assert provider_module.AGAIN_S == 5
+    monkeypatch.setattr(provider_module, "AGAIN_S", 600.0)
     idp.modes["/.well-known/openid-configuration"] = "500"
     async with site(tmp_path, empty_database, idp.url) as edge:
         for _ in range(5):

@@ -29,8 +29,8 @@ def admin(edge: Edge) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-async def put(edge: Edge, kind: str = "draw", **more: Any) -> str:
-    now = edge.services.now()
+async def put(edge: Edge, kind: str = "draw", ago_s: float = 0.0, **more: Any) -> str:
+    now = edge.services.now() - timedelta(seconds=ago_s)
     return await as_system(edge.services.database).write(
         lambda conn: queue.enqueue(conn, kind=kind, payload={"secret": 1}, now=now, **more)
     )
@@ -95,7 +95,9 @@ async def test_the_operator_lists_and_revives(tmp_path: Path, empty_database: Pa
             raise GiveUp("It can't be drawn.")
 
     async with open_edge(tmp_path, empty_database, {"draw": draw}) as edge:
-        ids = [await put(edge, kind) for kind in ("draw", "draw", "other", "draw")]
+        # the ids of one millisecond are in no order
+        kinds = ("draw", "draw", "other", "draw")
+        ids = [await put(edge, kind, ago_s=len(kinds) - at) for at, kind in enumerate(kinds)]
         edge.services.jobs.wake()
 
         async def are_dead() -> bool:

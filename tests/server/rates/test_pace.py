@@ -54,14 +54,11 @@ async def test_who_sends_too_much_is_told_once_and_read_more_slowly() -> None:
     assert 100 <= len(one.seat.messages) <= 202
     notice = wire.encode_notice(QUICK.words)
     assert one.transport.written.count(notice) == 1
-    async with asyncio.timeout(10):
-        while len(one.seat.messages) < 500:
+    async with asyncio.timeout(120):
+        while len(one.seat.messages) < 500 or not one.transport.is_read:
             await asyncio.sleep(0.01)
             one.now_s += 0.05
     assert one.transport.written.count(notice) == 1
-    await asyncio.sleep(0.25)
-    await turn()
-    assert one.transport.is_read
     assert one.closed is None
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import pytest
+
 from server.auth import Tokens
 from server.rates.failover import Failover
 from server.rates.guard import Rates
@@ -162,6 +164,7 @@ async def test_without_redis_nobody_signs_in_and_everything_else_goes_on(
         assert (await edge.http.get("/api/v1/me", headers=wrong)).status_code == 401
 
 
+@pytest.mark.usefixtures("patient")
 async def test_processes_with_one_redis_count_together(
     tmp_path: Path, empty_database: Path, valkey: "Valkey"
 ) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.backends.valkey import Valkey
 
 MINUTE = Rate(10, 60)
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -163,7 +163,8 @@ async def test_a_real_redis_that_stops_dies_and_comes_back(monkeypatch: pytest.M
         """Long where it answers: a machine that is late must not look like a Redis that hangs."""
         monkeypatch.setattr("server.rates.failover.DEADLINE_S", seconds)
 
-    monkeypatch.setattr("server.redis.client.DEADLINE_S", 60.0)
+    # where redis-py loses a cancellation, it is this long until that is noticed
+    monkeypatch.setattr("server.redis.client.DEADLINE_S", 2.0)
     monkeypatch.setattr("server.rates.failover.FIRST_PAUSE_S", 0.2)
     give(60)
     with open_valkey() as valkey:
@@ -178,7 +179,7 @@ async def test_a_real_redis_that_stops_dies_and_comes_back(monkeypatch: pytest.M
             for _ in range(200):
                 await limiter.take("ada:read", RATE)
             # one deadline each would be 96 s
-            assert time.monotonic() - begin < 40
+            assert time.monotonic() - begin < 60
             assert sum(one.is_allowed for one in verdicts) == 3
             os.kill(valkey.pid, signal.SIGCONT)
             give(60)

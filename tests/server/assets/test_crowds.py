@@ -144,7 +144,7 @@ async def test_what_a_kill_left_goes_and_what_is_at_work_stays(tmp_path: Path, e
 async def test_where_there_are_no_locks_what_is_left_goes_after_a_day(
     tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_locks, "hold", lambda _folder: None)
+    monkeypatch.setattr(folder_locks, "_take", lambda _folder: None)
     left = tmp_path / intake.FOLDER / "left"
     left.mkdir(parents=True)
     async with open_edge(tmp_path, empty_database) as edge:

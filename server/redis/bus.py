@@ -207,8 +207,10 @@ class RedisBus:
                 await loop.create_connection(lambda: link, host, port, ssl=self._tls)
                 await asyncio.wait((is_ready, link.over), return_when=asyncio.FIRST_COMPLETED)
         except OSError as error:
-            link.abort()
-            return None, error
+            # a loop that was late finds its time up and the answer there in one turn
+            if not is_ready.done():
+                link.abort()
+                return None, error
         except asyncio.CancelledError:
             link.abort()
             raise

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,30 @@ async def test_a_killed_connection_comes_back_and_says_so(own: Valkey, kind: str
         if kind == "pubsub":
             await until(lambda: at_a.joins == 2 and at_b.joins == 2)
         await check_talk(a, at_b)
+
+
+async def test_a_link_that_is_ready_when_its_time_is_up_is_kept(
+    own: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that comes back late finds both at once."""
+    wait = asyncio.wait
+
+    async def wait_too_long(*given: Any, **named: Any) -> None:
+        monkeypatch.setattr(asyncio, "wait", wait)
+        await wait(*given, **named)
+        raise TimeoutError
+
+    async with open_redis_bus(own.url(), PREFIX, "a") as bus:
+        monkeypatch.setattr(asyncio, "wait", wait_too_long)
+        listener = Listener()
+        bus.listen(listener)
+        await until(lambda: bus.counts.joins == 1)
+        await asyncio.sleep(0)
+        assert bus.is_connected
+        own.command("CLIENT", "KILL", "TYPE", "pubsub")
+        # what was lost is the link that was there
+        await until(lambda: listener.joins == 2 and bus.is_connected)
+        assert (bus.counts.joins, bus.counts.losses) == (2, 1)
 
 
 async def test_flushing_everything_costs_nothing(own: Valkey) -> None:

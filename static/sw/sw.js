@@ -36,6 +36,10 @@ self.addEventListener("activate", (event) => {
   );
 });
 
+self.addEventListener("message", (event) => {
+  if (event.data === "claim") event.waitUntil(self.clients.claim());
+});
+
 async function page(request) {
   const copy = async () => (await (await caches.open(CACHE)).match("/")) ?? (await caches.match("/"));
   const timeout = new AbortController();

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from tests.browser.people import COUNT, Meeting, Person, new_person
 from tests.browser.watch import NO_SERVER
@@ -15,6 +15,29 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600
 # Controlled by an activated worker, which has everything it needs for a reload.
 WORKER = """async () => { const { active } = await navigator.serviceWorker.ready;
   return active?.state === "activated" && Boolean(navigator.serviceWorker.controller); }"""
+ACTIVE = """async () => { const { active } = await navigator.serviceWorker.ready;
+  if (active.state !== "activated") await new Promise((done) => active.addEventListener("statechange", done)); }"""
+
+
+async def test_a_page_on_its_way_when_the_worker_became_active_is_taken_over(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with LiveServer(tmp_path / "data") as server:
+        context = await browser.new_context(service_workers="allow")
+        try:
+            page, beside = await context.new_page(), await context.new_page()
+            await beside.goto(f"{server.url}/healthz")
+
+            async def hold(route: Route) -> None:
+                await beside.evaluate(ACTIVE)
+                await route.continue_()
+
+            await page.goto(server.url)
+            await context.route("**/?late", hold)
+            await page.goto(f"{server.url}/?late")
+            await page.wait_for_function("() => navigator.serviceWorker.controller !== null")
+        finally:
+            await context.close()
 
 
 async def test_a_room_visited_before_starts_and_works_without_the_server(

@@ -69,10 +69,14 @@ def postgres() -> Iterator["Postgres"]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres: "Postgres") -> str:
     """The name of a migrated database, for `postgres.create`."""
+    from db import postgres as product
     from db.migrate import upgrade
 
     url = postgres.create()
-    upgrade(url)
+    with pytest.MonkeyPatch.context() as patience:
+        # all tests of this worker that need it hang on this one connection
+        patience.setattr(product, "CONNECT_S", 60)
+        upgrade(url)
     return url.rpartition("/")[2]
 
 

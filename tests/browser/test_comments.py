@@ -28,6 +28,10 @@ ESCAPE_AT_ONCE = """() => { new MutationObserver((_, self) => {
 }).observe(document.body, { childList: true, subtree: true }); }"""
 
 
+GIVE = """([room, role]) => fetch(`/api/v1/rooms/${room}`, { method: "PATCH",
+  headers: { "Content-Type": "application/json" }, body: JSON.stringify({ default_role: role }) })"""
+
+
 async def centre(pin: Locator) -> tuple[float, float]:
     box = await pin.bounding_box()
     assert box is not None
@@ -186,9 +190,35 @@ async def test_a_commenter_writes_what_waits_in_the_lobby(server: LiveServer, ev
     await expect(grace.page.get_by_test_id("remark")).to_contain_text("rounder corners?")
     await expect(grace.indicator).to_have_attribute("data-status", "saved")
 
+    # Ada is not here and has written nothing: she stays mentioned when the words around her name change
+    await grace.page.get_by_role("button", name="Change this comment").click()
+    change = grace.page.get_by_label("Change the comment")
+    await change.fill((await change.input_value()).replace("rounder", "sharper"))
+    await grace.page.get_by_role("button", name="Save").click()
+    await expect(grace.page.get_by_test_id("remark")).to_contain_text("sharper corners?")
+
+    # what is being written outlives its field: a role that goes for a moment, and a key
+    await field.fill("Or dashed")
+    for role in ("viewer", "commenter"):
+        await ada.ask(GIVE, [room_id, role])
+        await expect(field).to_have_count(1 if role == "commenter" else 0)
+    await expect(field).to_have_value("Or dashed")
+    await grace.page.get_by_role("button", name="All comments").click()
+    await grace.page.keyboard.press("c")
+    await grace.page.get_by_test_id("placing").click(position={"x": 200, "y": 400})
+    await field.fill("A second one")
+    await field.press("Escape")
+    await expect(field).to_have_count(0)
+    await grace.page.get_by_role("button", name="Add").click()
+    await grace.page.get_by_test_id("placing").click(position={"x": 200, "y": 400})
+    await expect(field).to_have_value("A second one")
+    await grace.page.get_by_role("button", name="Cancel").click()
+    await grace.page.get_by_test_id("thread-row").click()
+    await expect(field).to_have_value("Or dashed")
+
     await ada.page.reload()
     mention = ada.page.get_by_test_id("mention").filter(has_text="Asked for advice")
-    await expect(mention).to_contain_text("@Ada rounder corners?")
+    await expect(mention).to_contain_text("@Ada sharper corners?")
     await mention.click()
     await ada.arrive()
     await expect(ada.page.get_by_test_id("remark")).to_contain_text("mentions you")

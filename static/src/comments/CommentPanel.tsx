@@ -11,6 +11,7 @@ import { Avatar } from "../ui/Avatar";
 import { Drawer, DrawerProblem } from "../ui/Drawer";
 import { BackIcon, CheckIcon, CommentIcon, PlusIcon } from "../ui/icons";
 import { Composer } from "./Composer";
+import { BEGUN } from "./drafts";
 import type { CommentStore, CommentsState } from "./store";
 import { ThreadView, type May } from "./ThreadView";
 import { isUnread, namesOf } from "./threads";
@@ -63,6 +64,7 @@ export function CommentPanel(props: CommentPanelProps): ReactNode {
             label="New comment"
             placeholder="What do you think? @ mentions somebody"
             submit="Comment"
+            draft={store.drafts.of(BEGUN)}
             focus
             people={(q) => store.people(q)}
             onSubmit={props.onBegin}

@@ -1,8 +1,7 @@
 /**
  * Where a comment is written: plain text, with names completed after an `@`.
  *
- * Owns: the text until it is taken, and its key: the same words sent twice are written once. Ctrl+Enter sends, Escape
- * leaves.
+ * Owns: changing a draft until it is taken. Does not own: keeping it (drafts.ts). Ctrl+Enter sends, Escape leaves.
  */
 import { useEffect, useId, useRef, useState, type KeyboardEvent, type ReactNode } from "react";
 import type { Words } from "../api/comments";
@@ -10,6 +9,7 @@ import { randomKey } from "../api/client";
 import { wordsFor } from "../api/errors";
 import type { Person } from "../api/types";
 import { Avatar } from "../ui/Avatar";
+import { newDraft, type Draft } from "./drafts";
 import { complete, mentionAt, mentionsIn } from "./threads";
 
 const MAX = 4000;
@@ -20,24 +20,33 @@ export function Composer(props: {
   label: string;
   placeholder: string;
   submit: string;
-  initial?: { readonly body: string; readonly mentions: ReadonlyMap<string, string> };
+  draft: Draft;
   focus?: boolean;
   people: (q: string) => Promise<readonly Person[]>;
   onSubmit: (words: Words, key: string) => Promise<unknown>;
+  /** Away from here; what was written is kept unless the button said so. */
   onCancel?: () => void;
 }): ReactNode {
-  const [text, setText] = useState(props.initial?.body ?? "");
+  const { draft } = props;
+  const [text, setShown] = useState(draft.text);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState("");
   const [offered, setOffered] = useState<{ start: number; people: readonly Person[] } | null>(null);
   const [active, setActive] = useState(0);
   const field = useRef<HTMLTextAreaElement>(null);
-  const chosen = useRef(new Map(props.initial?.mentions ?? []));
-  const sent = useRef<{ words: string; key: string } | null>(null);
   const looking = useRef(0);
   const caretAfter = useRef<number | null>(null);
   const id = useId();
   const { focus, people } = props;
+
+  const setText = (next: string) => {
+    draft.text = next;
+    setShown(next);
+  };
+  const empty = () => {
+    Object.assign(draft, newDraft());
+    setShown("");
+  };
 
   useEffect(() => {
     if (focus) field.current?.focus({ preventScroll: true });
@@ -81,7 +90,7 @@ export function Composer(props: {
     const element = field.current;
     if (!element || !offered) return;
     const done = complete(element.value, offered.start, element.selectionStart, person.name);
-    chosen.current.set(person.id, person.name);
+    draft.mentions.set(person.id, person.name);
     caretAfter.current = done.caret;
     setText(done.text);
     setOffered(null);
@@ -91,16 +100,14 @@ export function Composer(props: {
   const send = async () => {
     const body = text.trim();
     if (!body || busy) return;
-    const words: Words = { body, mentions: mentionsIn(body, chosen.current) };
+    const words: Words = { body, mentions: mentionsIn(body, draft.mentions) };
     const written = JSON.stringify(words);
-    if (sent.current?.words !== written) sent.current = { words: written, key: randomKey() };
+    if (draft.sent?.words !== written) draft.sent = { words: written, key: randomKey() };
     setBusy(true);
     setProblem("");
     try {
-      await props.onSubmit(words, sent.current.key);
-      sent.current = null;
-      chosen.current = new Map();
-      setText("");
+      await props.onSubmit(words, draft.sent.key);
+      empty();
     } catch (error) {
       const { title, detail } = wordsFor(error);
       setProblem(detail || title);
@@ -153,6 +160,8 @@ export function Composer(props: {
         className="input composer__field"
         rows={2}
         maxLength={MAX}
+        // What is written now would go when the answer comes.
+        readOnly={busy}
         aria-label={props.label}
         placeholder={props.placeholder}
         value={text}
@@ -195,7 +204,14 @@ export function Composer(props: {
       </p>
       <div className="composer__foot">
         {props.onCancel && (
-          <button type="button" className="button button--quiet" onClick={props.onCancel}>
+          <button
+            type="button"
+            className="button button--quiet"
+            onClick={() => {
+              empty();
+              props.onCancel?.();
+            }}
+          >
             Cancel
           </button>
         )}

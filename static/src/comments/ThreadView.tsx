@@ -8,6 +8,7 @@ import { Avatar } from "../ui/Avatar";
 import { CheckIcon, PenIcon, RestoreIcon, TrashIcon } from "../ui/icons";
 import { useSay } from "../ui/toasts";
 import { Composer } from "./Composer";
+import { newDraft, type Draft } from "./drafts";
 import type { CommentStore } from "./store";
 import { mayRemove, segments } from "./threads";
 
@@ -89,6 +90,7 @@ export function ThreadView(props: { thread: Thread; store: CommentStore; me: Per
           label="Reply"
           placeholder={resolved ? "Reply and open it again" : "Reply; @ mentions somebody"}
           submit="Reply"
+          draft={store.drafts.of(thread.id)}
           people={(q) => store.people(q)}
           onSubmit={(words, key) => store.reply(thread.id, words, key)}
         />
@@ -108,7 +110,7 @@ function RemarkView(props: {
   attempt: (work: Promise<unknown>) => Promise<void>;
 }): ReactNode {
   const { remark, thread, store, me, may, names } = props;
-  const [editing, setEditing] = useState(false);
+  const [draft, setDraft] = useState<Draft | null>(null);
   const mentioned = useMemo(
     () => new Map(remark.mentions.flatMap((id) => (names.has(id) ? [[id, names.get(id)!] as const] : []))),
     [names, remark.mentions],
@@ -127,18 +129,20 @@ function RemarkView(props: {
           {remark.edited_at && <span title={new Date(remark.edited_at).toLocaleString()}>edited</span>}
           {forMe && <span className="only-read">mentions you</span>}
         </p>
-        {editing ? (
+        {draft ? (
           <Composer
             label="Change the comment"
             placeholder="What it says"
             submit="Save"
             focus
-            initial={{ body: remark.body, mentions: mentioned }}
+            draft={draft}
             people={(q) => store.people(q)}
-            onCancel={() => setEditing(false)}
+            onCancel={() => setDraft(null)}
             onSubmit={async (words) => {
-              await store.edit(thread.id, remark.id, words);
-              setEditing(false);
+              // Whom nobody here can name stays mentioned: his name can't be looked for in the words.
+              const unnamed = remark.mentions.filter((id) => !draft.mentions.has(id));
+              await store.edit(thread.id, remark.id, { ...words, mentions: [...new Set([...words.mentions, ...unnamed])] });
+              setDraft(null);
             }}
           />
         ) : (
@@ -149,10 +153,10 @@ function RemarkView(props: {
           </p>
         )}
       </div>
-      {!editing && (
+      {!draft && (
         <span className="remark__tools">
           {mine && may.comment && (
-            <button type="button" className="remark__tool" aria-label="Change this comment" title="Change" onClick={() => setEditing(true)}>
+            <button type="button" className="remark__tool" aria-label="Change this comment" title="Change" onClick={() => setDraft(newDraft(remark.body, mentioned))}>
               <PenIcon />
             </button>
           )}

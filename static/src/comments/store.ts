@@ -8,6 +8,7 @@
 import type { CommentApi, Place, SharedThread, Thread, Words } from "../api/comments";
 import { ApiError, wordsFor, type Words as Sentence } from "../api/errors";
 import type { Person } from "../api/types";
+import { Drafts } from "./drafts";
 import { isUnread, readEvent } from "./threads";
 
 /** After this everything is fetched anew: the server forgets what was removed long ago. */
@@ -27,6 +28,7 @@ export interface CommentsState {
 }
 
 export class CommentStore {
+  readonly drafts = new Drafts();
   readonly #api: CommentApi;
   readonly #room: string;
   readonly #me: string;

@@ -48,9 +48,10 @@ export function complete(text: string, start: number, caret: number, name: strin
   return { text: before + text.slice(caret).replace(/^ /, ""), caret: before.length };
 }
 
-/** Who of those that were chosen is still named in the text. */
+/** Who of those that were chosen is still named in the text: with "@Ada Lovelace" it is not Ada. */
 export function mentionsIn(text: string, chosen: ReadonlyMap<string, string>): string[] {
-  return [...chosen].filter(([, name]) => text.includes(`@${name}`)).map(([id]) => id);
+  const named = new Set(segments(text, [...chosen.values()]).filter((part) => part.mention).map((part) => part.text));
+  return [...chosen].filter(([, name]) => named.has(`@${name}`)).map(([id]) => id);
 }
 
 export interface Segment {

@@ -75,6 +75,9 @@ describe("mentions (X3)", () => {
   it("count while the name is in the text", () => {
     const chosen = new Map([["a", "Ada"], ["b", "Ben"]]);
     expect(mentionsIn("@Ben look", chosen)).toEqual(["b"]);
+    chosen.set("l", "Ada Lovelace");
+    expect(mentionsIn("@Ada Lovelace, look", chosen)).toEqual(["l"]);
+    expect(mentionsIn("@Ada Lovelace and @Ada", chosen)).toEqual(["a", "l"]);
   });
 
   it("are told apart from the rest of the text", () => {

@@ -41,6 +41,7 @@ class Bearer:
     token_hash: bytes
     user_name: str
     is_admin: bool
+    is_guest: bool
 
 
 def insert_token(
@@ -85,12 +86,14 @@ def count_tokens(connection: Connection, user_id: str) -> int:
 def find_bearer(connection: Connection, token_hash: bytes) -> Bearer | None:
     """The token with this hash, be it ended or revoked."""
     statement = (
-        select(tokens, users.c.name.label("user_name"), users.c.is_admin)
+        select(tokens, users.c.name.label("user_name"), users.c.is_admin, users.c.is_guest)
         .join(users, users.c.id == tokens.c.user_id)
         .where(tokens.c.token_hash == token_hash)
     )
     row = connection.execute(statement).one_or_none()
-    return None if row is None else Bearer(_token(row), row.token_hash, row.user_name, row.is_admin)
+    if row is None:
+        return None
+    return Bearer(_token(row), row.token_hash, row.user_name, row.is_admin, row.is_guest)
 
 
 def note_use(connection: Connection, id: str, address: str, now: datetime) -> None:

@@ -247,7 +247,8 @@ async def read_me(call: Call) -> Response:
             id=identity.user_id,
             name=known.name if known is not None else identity.name,
             email=known.email if known is not None else None,
-            is_guest=identity.is_guest,
+            # a guest's personal token says nothing of it
+            is_guest=known.is_guest if known is not None else identity.is_guest,
             is_admin=identity.is_admin,
             aliases=sorted(aliases),
         )

@@ -45,7 +45,8 @@ async def open_identity(
         outside = await _open_outside(settings, stack)
         provider = await _open_provider(settings, stack)
         operators = await stack.enter_async_context(open_operators(database))
-        newcomers, personal = Newcomers(database, now), PersonalTokens(database, now)
+        newcomers = Newcomers(database, now)
+        personal = PersonalTokens(database, now, guests=settings.guests)
         passports = Passports(tokens, outside, revocations, newcomers, personal, operators)
         yield IdentityParts(passports, revocations, sessions, provider)
 

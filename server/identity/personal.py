@@ -27,6 +27,7 @@ PREFIX: Final = "kanvas_pat_"
 MAX_CHARS: Final = 128
 FOR_EVER: Final = timedelta(days=3650)
 REFUSED: Final = "The personal token is not valid; it may have ended or been revoked. Make one at /account."
+GUESTS_OFF: Final = "The personal token is a guest's, and no guests are let in here now; sign in to make one."
 
 
 def is_personal(token: str) -> bool:
@@ -42,8 +43,9 @@ def token_id(token: PersonalToken) -> str:
 class PersonalTokens:
     """The Verifier of personal tokens."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, now: Callable[[], datetime], *, guests: bool) -> None:
         self._database = as_system(database)
+        self._guests = guests
         self._now = now
 
     async def verify(self, token: str) -> Identity:
@@ -58,9 +60,13 @@ class PersonalTokens:
         expires_at = kept.expires_at or now + FOR_EVER
         if kept.revoked_at is not None or expires_at <= now:
             raise Unauthenticated(REFUSED)
+        if found.is_guest and not self._guests:
+            # his session is not renewed either, and this would outlast it by years
+            raise Unauthenticated(GUESTS_OFF)
         return Identity(
             user_id=kept.user_id,
             name=found.user_name,
+            # whoever has it becomes no account with what the guest made
             is_guest=False,
             # signing out everywhere ends sessions; a token is ended by its own name
             issued_at=now,

@@ -11,6 +11,7 @@ from db.scopes import as_system
 from db.tables import audit_events, personal_tokens, users
 from party.policy import ROLES, lower
 from server.app import all_operations
+from server.identity.personal import GUESTS_OFF
 from server.problems import ScopeMissing
 from server.scopes import SCOPES, check_scope, most_role, scope_for
 from tests.server.edge import Person, field_names, open_edge
@@ -52,6 +53,17 @@ async def test_it_is_shown_once_and_only_its_hash_is_kept(tmp_path: Path, empty_
         assert script.token not in repr(rows)
         assert script.token.removeprefix("kanvas_pat_") not in repr(rows)
         assert (await script.ask("GET", "/api/v1/me")).json()["id"] == ada.user_id
+
+
+async def test_a_guests_ends_where_guests_are_not_let_in(tmp_path: Path, empty_database: Path) -> None:
+    """U4: it says whose it is, and goes as the guest's session goes, which is not renewed there."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        fox = await edge.guest()
+        script, _ = await make(fox, "account:read")
+        assert (await script.ask("GET", "/api/v1/me")).json()["is_guest"] is True
+    async with open_edge(tmp_path, empty_database, guests=False) as edge:
+        refused = await Person(edge.http, script.token, fox.user_id).ask("GET", "/api/v1/me")
+        assert (refused.status_code, refused.json()["detail"]) == (401, GUESTS_OFF)
 
 
 async def test_a_script_does_what_its_scopes_say_and_no_more(tmp_path: Path, empty_database: Path) -> None:

@@ -45,9 +45,18 @@ async def test_a_token_is_made_shown_once_and_revoked(server: LiveServer, everyo
     token = await page.get_by_test_id("new-token").input_value()
     assert status(server, token) == 200
     assert status(server, token, "POST", json={"title": "No"}) == 403
+    entry = page.get_by_test_id("token")
+
+    # one that is revoked at once is not offered any more
+    await page.get_by_role("button", name="Make a token").click()
+    await form.get_by_label("What for").fill("A mistake")
+    await form.get_by_role("button", name="Make the token").click()
+    await entry.get_by_role("button", name="Revoke A mistake").click()
+    await page.get_by_role("button", name="Revoke", exact=True).click()
+    await expect(entry).to_have_count(1)
+    await expect(page.get_by_test_id("new-token")).to_have_count(0)
 
     await page.reload()
-    entry = page.get_by_test_id("token")
     await expect(entry).to_contain_text("Nightly export")
     await expect(page.get_by_test_id("new-token")).to_have_count(0)
     assert token not in await page.content()

@@ -24,7 +24,15 @@ export function Tokens(): ReactNode {
       </p>
       <ul className="panel__list" data-testid="tokens">
         {list.items.map((token) => (
-          <Row key={token.id} token={token} onRevoked={list.reload} />
+          <Row
+            key={token.id}
+            token={token}
+            onRevoked={() => {
+              // Nobody is to copy what is good for nothing.
+              if (made?.id === token.id) setMade(null);
+              list.reload();
+            }}
+          />
         ))}
       </ul>
       {list.stage === "ready" && list.items.length === 0 && !making && <p className="panel__note">You have none.</p>}

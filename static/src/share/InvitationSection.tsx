@@ -47,7 +47,7 @@ function InviteForm({ room, onDone }: { room: Room; onDone: () => void }): React
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     setDone(null);
-    const checked = readInvitee(who);
+    const checked = readInvitee(who, message.trim());
     if (!checked.ok) {
       work.refuse(checked.reason);
       field.current?.focus();
@@ -84,10 +84,10 @@ function InviteForm({ room, onDone }: { room: Room; onDone: () => void }): React
         </button>
       </div>
       <details className="share__more">
-        <summary>Add a few words</summary>
+        <summary>Add a few words to the mail</summary>
         <textarea
           className="input"
-          aria-label="A few words to go with the invitation"
+          aria-label="A few words to go with the mail"
           rows={3}
           maxLength={500}
           value={message}

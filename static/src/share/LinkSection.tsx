@@ -26,7 +26,16 @@ export function LinkSection(props: { room: Room; list: Pages<ShareLink>; onChang
       <p className="share__note">A link gives its role to whoever opens it, until you revoke it.</p>
       <ul className="share__list" data-testid="links">
         {list.items.map((link) => (
-          <Row key={link.id} room={room} link={link} onChanged={onChanged} />
+          <Row
+            key={link.id}
+            room={room}
+            link={link}
+            onRevoked={() => {
+              // Nobody is to copy what opens nothing.
+              if (made?.id === link.id) setMade(null);
+              onChanged();
+            }}
+          />
         ))}
       </ul>
       <ListState list={list} what="links" />
@@ -132,14 +141,14 @@ function LinkForm(props: { room: Room; onClose: () => void; onDone: (link: MadeL
   );
 }
 
-function Row({ room, link, onChanged }: { room: Room; link: ShareLink; onChanged: () => void }): ReactNode {
+function Row({ room, link, onRevoked }: { room: Room; link: ShareLink; onRevoked: () => void }): ReactNode {
   const { sharing } = useApi();
   const work = useWork();
   const [asked, setAsked] = useState(false);
   const now = Date.now();
   const name = link.label || `Link to ${ROLE_DOES[link.role]}`;
   const revoke = async () => {
-    if (await work.run(() => sharing.revoke(room.id, link.id))) onChanged();
+    if (await work.run(() => sharing.revoke(room.id, link.id))) onRevoked();
   };
   return (
     <li className={link.is_open ? "share__row" : "share__row share__row--spent"} data-testid="link">

@@ -7,14 +7,15 @@ export type InviteeCheck = { readonly ok: true; readonly invitee: Invitee } | { 
 const EMAIL = /^[^\s@<>,;]+@[^\s@<>,;]+\.?[^\s@<>,;.]$/u;
 const USER_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 
-/** An e-mail address has an @, a user id none. */
-export function readInvitee(text: string): InviteeCheck {
+/** An e-mail address has an @, a user id none; `message` goes with a mail. */
+export function readInvitee(text: string, message = ""): InviteeCheck {
   const typed = text.trim();
   if (typed === "") return { ok: false, reason: "Type an e-mail address or a user id." };
   if (typed.includes("@")) {
     if (typed.length <= 254 && EMAIL.test(typed)) return { ok: true, invitee: { email: typed } };
     return { ok: false, reason: "This is no e-mail address. Invite people one by one." };
   }
+  if (USER_ID.test(typed) && message !== "") return { ok: false, reason: "Your words go with a mail, and a user id gets none. Invite by e-mail, or take them out." };
   if (USER_ID.test(typed)) return { ok: true, invitee: { user_id: typed } };
   return { ok: false, reason: "This is neither an e-mail address nor a user id. People find their id on their account page." };
 }

@@ -74,6 +74,11 @@ describe("readInvitee", () => {
     expect(readInvitee("01HZXABC")).toEqual({ ok: true, invitee: { user_id: "01HZXABC" } });
   });
 
+  it("sends no words that nobody would read", () => {
+    expect(readInvitee("grace@example.org", "Have a look")).toMatchObject({ ok: true });
+    expect(readInvitee("01HZXABC", "Have a look")).toMatchObject({ ok: false });
+  });
+
   it.each(["", "  ", "a@b@c d", "@", "a@", "two@example.org, three@example.org", "Ada Lovelace", "<script>", `${"x".repeat(250)}@example.org`])(
     "says what is wrong with %j",
     (typed) => {

@@ -9,6 +9,15 @@ const STEPS: readonly (readonly [limitS: number, unitS: number, unit: Intl.Relat
   [Number.POSITIVE_INFINITY, 365 * 86_400, "year"],
 ];
 
+/** Of what is to come: 14 days are not "next week". */
+const AHEAD: typeof STEPS = [
+  [3600, 60, "minute"],
+  [86_400, 3600, "hour"],
+  [60 * 86_400, 86_400, "day"],
+  [365 * 86_400, 30 * 86_400, "month"],
+  [Number.POSITIVE_INFINITY, 365 * 86_400, "year"],
+];
+
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 /** "just now", "5 minutes ago", "yesterday"; a time ahead of our clock is "just now". */
@@ -28,8 +37,9 @@ export function ahead(iso: string, now: number): string {
   if (!Number.isFinite(seconds)) return "";
   if (seconds <= 0) return "now";
   if (seconds < 60) return "in a minute";
-  for (const [limit, unitS, unit] of STEPS) {
-    if (seconds < limit) return relative.format(Math.floor(seconds / unitS), unit);
+  for (const [limit, unitS, unit] of AHEAD) {
+    // To the nearest: a moment after somebody chose 90 days they are not two months.
+    if (seconds < limit) return relative.format(Math.round(seconds / unitS), unit);
   }
   return "";
 }

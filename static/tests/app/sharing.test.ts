@@ -155,7 +155,7 @@ describe("the account page", () => {
   it("says how long a token works, and whether it does", () => {
     const token = { id: "t", name: "t", scopes: [], created_at: at(-9), expires_at: null, last_used_at: null, last_used_from: null } as const;
     expect(tokenWords(token, NOW)).toBe("never ends, never used");
-    expect(tokenWords({ ...token, expires_at: at(7), last_used_at: at(-1) }, NOW)).toBe("ends next week, last used yesterday");
+    expect(tokenWords({ ...token, expires_at: at(7), last_used_at: at(-1) }, NOW)).toBe("ends in 7 days, last used yesterday");
     expect(tokenWords({ ...token, expires_at: at(-1) }, NOW)).toBe("has ended, never used");
     expect(tokenWords({ ...token, last_used_at: at(-1), last_used_from: "192.0.2.7" }, NOW)).toBe("never ends, last used yesterday from 192.0.2.7");
   });

@@ -1,6 +1,6 @@
 /** Times in words. */
 import { describe, expect, it } from "vitest";
-import { ago, count, daysLeft } from "../../src/app/time";
+import { ago, ahead, count, daysLeft } from "../../src/app/time";
 
 const NOW = Date.parse("2026-11-20T12:00:00Z");
 const before = (seconds: number) => new Date(NOW - seconds * 1000).toISOString();
@@ -24,6 +24,25 @@ describe("ago", () => {
 
   it("says nothing about what is no time", () => {
     expect(ago("", NOW)).toBe("");
+  });
+});
+
+describe("ahead", () => {
+  it.each([
+    [0, "now"],
+    [59, "in a minute"],
+    [60, "in 1 minute"],
+    [3601, "in 1 hour"],
+    [86_400, "tomorrow"],
+    // what somebody chose, a moment later
+    [7 * 86_400 - 5, "in 7 days"],
+    [14 * 86_400 - 5, "in 14 days"],
+    [30 * 86_400 - 5, "in 30 days"],
+    [90 * 86_400 - 5, "in 3 months"],
+    [365 * 86_400 - 5, "in 12 months"],
+    [800 * 86_400, "in 2 years"],
+  ])("%i s", (seconds, words) => {
+    expect(ahead(before(-seconds), NOW)).toBe(words);
   });
 });
 

@@ -1,7 +1,7 @@
 /** What an entry of the audit log says to a person. Pure. */
 import type { AuditEntry } from "../api/audit";
 import { count } from "../app/time";
-import { isRole, ROLE_NAMES } from "../share/roles";
+import { isRole, ROLE_DOES, ROLE_NAMES } from "../share/roles";
 
 /** What can be chosen to see: the first word of actions, and what it is called. */
 export const NOUNS: readonly (readonly [noun: string, words: string])[] = [
@@ -25,11 +25,29 @@ export function whoOf(entry: AuditEntry, myId: string): string {
 
 const text = (value: unknown): string => (typeof value === "string" && value ? value : "");
 
-function changeOf(details: AuditEntry["details"], name: string): readonly [from: string, to: string] | null {
+const LIST = new Intl.ListFormat("en");
+
+/** What something was changed to. */
+function changeOf(details: AuditEntry["details"], name: string): unknown {
   const change = details[name];
-  if (typeof change !== "object" || change === null) return null;
-  const { from, to } = change as { from?: unknown; to?: unknown };
-  return typeof to === "string" ? [text(from), to] : null;
+  return typeof change === "object" && change !== null ? (change as { to?: unknown }).to : undefined;
+}
+
+function roomDeeds(details: AuditEntry["details"]): string[] {
+  const [title, visibility, role, shows] = ["title", "visibility", "default_role", "shows_viewers"].map((name) => changeOf(details, name));
+  const deeds: string[] = [];
+  if (typeof title === "string") deeds.push(`renamed the room to “${title}”`);
+  if (typeof visibility === "string") deeds.push(`made the room ${visibility === "public" ? "public: it is listed for everybody" : "unlisted"}`);
+  if (role === "none") deeds.push("let in only the room’s people");
+  if (typeof role === "string" && isRole(role)) deeds.push(`let whoever has the address ${ROLE_DOES[role]}`);
+  if (typeof shows === "boolean") deeds.push(shows ? "showed who only looks" : "hid who only looks");
+  return deeds;
+}
+
+function commentDeeds({ resolved, moved }: AuditEntry["details"]): string[] {
+  const deeds: string[] = moved === true ? ["moved a comment"] : [];
+  if (typeof resolved === "boolean") deeds.push(resolved ? "resolved a comment" : "opened a comment again");
+  return deeds;
 }
 
 const roleOf = (value: unknown): string => (typeof value === "string" && isRole(value) ? ROLE_NAMES[value].toLowerCase() : "");
@@ -45,15 +63,8 @@ export function deedOf(entry: AuditEntry, names: ReadonlyMap<string, string> = n
   if (action === "room.transfer" && whom) return `handed the room over to ${whom}`;
   if (action === "invitation.create" && role) return `invited ${text(details["email"]) || (names.get(text(details["user_id"])) ?? "somebody")} as ${role}`;
   if (action === "link.create" && role) return `${entry.words} for the role ${role}`;
-  if (action === "room.change") {
-    const title = changeOf(details, "title");
-    const visibility = changeOf(details, "visibility");
-    const told = [
-      title && `renamed the room to “${title[1]}”`,
-      visibility && `made the room ${visibility[1] === "public" ? "public: it is listed for everybody" : "unlisted"}`,
-    ].filter(Boolean);
-    if (told.length > 0) return told.join(" and ");
-  }
+  const told = action === "room.change" ? roomDeeds(details) : action === "comment.change" ? commentDeeds(details) : [];
+  if (told.length > 0) return LIST.format(told);
   const name = text(details["filename"]) || text(details["title"]);
   return name ? `${entry.words}: ${name}` : entry.words;
 }

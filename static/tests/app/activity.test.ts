@@ -33,6 +33,15 @@ describe("activity", () => {
       "renamed the room to “Floor plan” and made the room public: it is listed for everybody",
     );
     expect(deedOf(entry({ action: "room.change", words: "changed the room", details: { title: "odd" } }))).toBe("changed the room: odd");
+    const deed = (details: AuditEntry["details"]) => deedOf(entry({ action: "room.change", words: "changed the room", details }));
+    expect(deed({ default_role: { from: "none", to: "commenter" } })).toBe("let whoever has the address look and comment");
+    expect(deed({ default_role: { from: "editor", to: "none" }, shows_viewers: { from: true, to: false } })).toBe(
+      "let in only the room’s people and hid who only looks",
+    );
+    const change = entry({ action: "comment.change", words: "resolved, reopened or moved a comment" });
+    expect(deedOf({ ...change, details: { resolved: true } })).toBe("resolved a comment");
+    expect(deedOf({ ...change, details: { resolved: false, moved: true } })).toBe("moved a comment and opened a comment again");
+    expect(deedOf(change)).toBe("resolved, reopened or moved a comment");
   });
 
   it("says whose role it was, where the name is known", () => {

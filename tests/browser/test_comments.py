@@ -195,6 +195,7 @@ async def test_a_commenter_writes_what_waits_in_the_lobby(server: LiveServer, ev
     change = grace.page.get_by_label("Change the comment")
     await change.fill((await change.input_value()).replace("rounder", "sharper"))
     await grace.page.get_by_role("button", name="Save").click()
+    await expect(change).to_have_count(0)
     await expect(grace.page.get_by_test_id("remark")).to_contain_text("sharper corners?")
 
     # what is being written outlives its field: a role that goes for a moment, and a key
@@ -211,7 +212,8 @@ async def test_a_commenter_writes_what_waits_in_the_lobby(server: LiveServer, ev
     await expect(field).to_have_count(0)
     await grace.page.get_by_role("button", name="Add").click()
     await grace.page.get_by_test_id("placing").click(position={"x": 200, "y": 400})
-    await expect(field).to_have_value("A second one")
+    await grace.page.keyboard.type(", perhaps")
+    await expect(field).to_have_value("A second one, perhaps")
     await grace.page.get_by_role("button", name="Cancel").click()
     await grace.page.get_by_test_id("thread-row").click()
     await expect(field).to_have_value("Or dashed")

@@ -49,7 +49,11 @@ export function Composer(props: {
   };
 
   useEffect(() => {
-    if (focus) field.current?.focus({ preventScroll: true });
+    const element = field.current;
+    if (!focus || !element) return;
+    element.focus({ preventScroll: true });
+    // One goes on behind what is written already.
+    element.setSelectionRange(element.value.length, element.value.length);
   }, [focus]);
 
   useEffect(() => {

@@ -63,6 +63,9 @@ class KanvasHttp(HttpToolsProtocol):
     _is_ending = False
     """The connection is closed when the request's body has ended."""
 
+    _is_kept = True
+    """What uvicorn thinks of keeping the connection behind the newest request's answer."""
+
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect_within(self.headers_s)
@@ -104,6 +107,9 @@ class KanvasHttp(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is not None:
             self.cycle.transport = _Answer(self)
+            # An answer that begins before the body has ended is the last one: HAProxy 2.6 may leave the rest
+            # out, and the next request on the connection, maybe somebody else's, would be taken for it.
+            self._is_kept, self.cycle.keep_alive = self.cycle.keep_alive, False
 
     def on_body(self, body: bytes) -> None:
         self._swallowed_bytes = 0
@@ -112,12 +118,18 @@ class KanvasHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._swallowed_bytes = 0
         super().on_message_complete()
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = self._is_kept
         # uvicorn leaves it when the answer came before the end of the body
         if self.cycle is not None and self.cycle.more_body:
             self.cycle.more_body = False
             self._stop_deadline()
         if self._is_ending:
             self.transport.close()
+
+    def shutdown(self) -> None:
+        self._is_kept = False
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()

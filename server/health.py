@@ -90,8 +90,9 @@ async def find_reasons(services: Services) -> list[str]:
         look = services.readiness.look = asyncio.create_task(_look(services), name="readiness")
     if (why := await asyncio.shield(look)) is not None:
         reasons.append(why)
-    if not services.hub.healthy():
-        reasons.append("a room waits for its journal, or the rooms are draining")
+    # rooms that drain are no reason of their own
+    if services.readiness.phase == "ready" and not services.hub.healthy():
+        reasons.append("a room waits for its journal")
     return reasons
 
 

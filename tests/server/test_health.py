@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Engine, event
 
 from tests.server.edge import open_edge
@@ -22,9 +23,17 @@ async def test_a_draining_process_is_alive_but_not_ready(tmp_path: Path, empty_d
         await edge.services.hub.drain(0.1)
         answer = await edge.http.get("/readyz")
         assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
-        assert "draining" in answer.json()["detail"]
-        assert "rooms are draining" in answer.json()["detail"]
+        assert answer.json()["detail"] == "Not ready: the process is draining."
         assert (await edge.http.get("/healthz")).status_code == 200
+
+
+async def test_a_room_that_waits_is_not_said_to_drain(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_edge(tmp_path, empty_database) as edge:
+        monkeypatch.setattr(type(edge.services.hub), "healthy", lambda _: False)
+        answer = await edge.http.get("/readyz")
+        assert answer.json()["detail"] == "Not ready: a room waits for its journal."
 
 
 async def test_starting_is_not_ready(tmp_path: Path, empty_database: Path) -> None:

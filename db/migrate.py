@@ -30,11 +30,9 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     Raises Invalid (not a URL we know), NewerDatabase, Unavailable; then nothing is changed.
     """
-    found = current_revision(url)
+    found = _known_revision(url)
     if revision == "head" and found == head_revision():
         return
-    if found is not None and found not in _revisions():
-        raise NewerDatabase
     _run(url, revision, up=True)
 
 
@@ -43,6 +41,8 @@ def downgrade(url: str, revision: str) -> None:
 
     Raises as upgrade does.
     """
+    if _known_revision(url) is None:
+        raise Unavailable("The database has no tables, so there is nothing to go back from.")
     _run(url, revision, up=False)
 
 
@@ -64,6 +64,13 @@ def current_revision(url: str) -> str | None:
             return None if row is None else str(row[0])
     except sqlite3.Error as error:
         raise translate(error) from error
+
+
+def _known_revision(url: str) -> str | None:
+    found = current_revision(url)
+    if found is not None and found not in _revisions():
+        raise NewerDatabase
+    return found
 
 
 def head_revision() -> str:

@@ -18,6 +18,7 @@ read is 0.8 ms and 290 to 360 us CPU of ours, a small write of two statements 5 
 import asyncio
 import contextlib
 import random
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -391,6 +392,9 @@ async def connect(dsn: str, *, timeout_s: float, **settings: str) -> Any:
                 **settings,
             },
         )
+    except ssl.SSLCertVerificationError:
+        # A ValueError, too, but the server's.
+        raise
     except (TypeError, ValueError) as error:
         # The driver's words may hold a part of the URL.
         raise Invalid("The database URL can't be used; check its host, port and parameters.") from error

@@ -13,6 +13,7 @@ import asyncio
 import os
 import random
 import socket
+import ssl
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,11 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _why(error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, ssl.SSLCertVerificationError):
+        # its number is OpenSSL's, not the system's
+        return error.verify_message.lower()
+    if isinstance(error, socket.gaierror | ssl.SSLError):
         return (error.strerror or "no such name").lower()
+    if "rejected SSL upgrade" in str(error):
+        return "it has no TLS, and sslmode asks for it"
     return os.strerror(error.errno).lower() if error.errno else "no answer"

@@ -15,13 +15,18 @@ from server.secret import load_secret
 from server.settings import Settings
 
 
+def check_version(settings: Settings) -> None:
+    """Raises Unavailable unless the tables are of this version."""
+    if current_revision(settings.effective_database_url) != head_revision():
+        raise Unavailable("The database is not there, or of another version; type: kanvas migrate")
+
+
 @asynccontextmanager
 async def open_direct(settings: Settings) -> AsyncIterator[Database]:
     """The database of these settings. Raises Unavailable (also of another version), SettingsError."""
-    url = settings.effective_database_url
-    if current_revision(url) != head_revision():
-        raise Unavailable("The database is not there, or of another version; type: kanvas migrate")
+    check_version(settings)
+    seal = Seal(load_secret(settings))
     async with open_database(
-        url, timeout_s=settings.database_timeout_s, seal=Seal(load_secret(settings))
+        settings.effective_database_url, timeout_s=settings.database_timeout_s, seal=seal
     ) as database:
         yield database

@@ -16,6 +16,7 @@ from db.scopes import as_system
 from server.admin import check_admin
 from server.assets.keeping import SWEEP
 from server.assets.sweep import UNREFERENCED_KEPT, Report, sweep
+from server.direct import check_version
 from server.jobs.routes import JobOut, job_out
 from server.problems import AdminsOnly, JobNotFound
 from server.registry import Api, Body, Call, Reply, answer
@@ -67,7 +68,8 @@ async def sweep_now(call: Call, body: SweepOrder) -> Response:
 
 
 async def sweep_alone(settings: Settings, *, is_dry: bool) -> list[str]:
-    """A sweep outside of the server, beside it or without it, and what came of it."""
+    """A sweep outside of the server, beside it or without it, and what came of it. Raises Unavailable."""
+    check_version(settings)
     async with open_services(settings, role="worker", handlers={}) as services:
         return list(describe(await sweep(services, is_dry=is_dry)))
 

@@ -143,7 +143,15 @@ def test_a_newer_database_is_refused(path: Path, url: str) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(NewerDatabase):
         upgrade(url)
+    with pytest.raises(NewerDatabase):
+        downgrade(url, "-1")
     assert current_revision(url) == "9999"
+
+
+def test_what_has_no_tables_has_nothing_to_go_back_from(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="no tables"):
+        downgrade(f"sqlite:///{tmp_path / 'k.db'}", "-1")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_revision_is_said(url: str) -> None:

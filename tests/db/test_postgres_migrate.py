@@ -1,9 +1,13 @@
 """The migrations on PostgreSQL: up and down, against the tables, and several processes at once."""
 
 import asyncio
+import contextlib
+import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from party.errors import Unavailable
 from tests.backends.postgres import Postgres
 from tests.db.conftest import PATIENCE_S
 from tests.db.test_migrate import ROOT, compare
+from tests.deploy.balancers import make_certificate
 
 SHAPE = """
 SELECT string_agg(line, chr(10) ORDER BY line) FROM (
@@ -123,6 +128,36 @@ def test_a_newer_database_is_refused(empty_url: str) -> None:
     )
     with pytest.raises(NewerDatabase):
         upgrade(empty_url)
+
+
+def test_a_server_without_tls_is_said(empty_url: str) -> None:
+    """The one of the tests is built without."""
+    with pytest.raises(DatabaseDown, match=r"\(it has no TLS, and sslmode asks for it\)"):
+        upgrade(f"{empty_url}?sslmode=require")
+
+
+def test_a_certificate_of_nobody_we_trust_is_said(tmp_path: Path) -> None:
+    """Not "operation not permitted", which has the same number."""
+    (tmp_path / "server").mkdir()
+    (tmp_path / "other").mkdir()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*make_certificate(tmp_path / "server"))
+    other, _ = make_certificate(tmp_path / "other")
+
+    def agree(server: socket.socket) -> None:
+        # to TLS, as PostgreSQL does, and then the handshake fails
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(8)
+            connection.sendall(b"S")
+            context.wrap_socket(connection, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as thread:
+        port = server.getsockname()[1]
+        agreed = thread.submit(agree, server)
+        with pytest.raises(DatabaseDown, match=r"\(self-signed certificate\)"):
+            upgrade(f"postgresql://ada@127.0.0.1:{port}/k?sslmode=verify-ca&sslrootcert={other}")
+        agreed.result()
 
 
 def test_no_server_is_said_soon(tmp_path: Path) -> None:

@@ -144,6 +144,13 @@ def test_migrate_goes_up_and_down(kanvas: Kanvas, tmp_path: Path) -> None:
     assert "zzz" in wrong.stderr
 
 
+def test_a_sweep_needs_the_tables_of_this_version(kanvas: Kanvas, tmp_path: Path) -> None:
+    """Not "edits can't be saved now": nobody draws in a command."""
+    ended = kanvas("assets", "sweep", "--dry-run", data_dir=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr == "The database is not there, or of another version; type: kanvas migrate\n"
+
+
 def test_backup_copies_and_never_overwrites(kanvas: Kanvas, tmp_path: Path) -> None:
     kanvas("migrate", data_dir=tmp_path)
     target = tmp_path / "copy.db"

@@ -36,6 +36,9 @@ PEOPLE_S: Final = 0.05
 MAX_FRAMES_BYTES: Final = 64 * 1024
 """Frames that are larger do not go by the bus: they are walked beside the loop, when the journal is read."""
 
+STRANGERS_TOLD_S: Final = 60.0
+"""So often at most the log has a node that is not understood."""
+
 CHUNK: Final = 500
 """Rooms of one announcement."""
 
@@ -97,6 +100,7 @@ class Relay:
         self._is_polling = False
         self._is_journal_down = False
         self._beats = 0
+        self._strangers_told_at_s = -STRANGERS_TOLD_S
         self.ignored = 0
         """Messages that were damaged, of another installation, heard before, or made no sense."""
         self.gaps = 0
@@ -191,8 +195,9 @@ class Relay:
             return
         try:
             message = self._codec.decode(data, sender)
-        except BadFrame:
+        except BadFrame as bad:
             self.ignored += 1
+            self._tell_of_a_stranger(sender, bad)
             return
         if self.neighbours.heard(sender, self._loop.time()):
             log.info("another node is there", extra={"node": sender})
@@ -212,6 +217,16 @@ class Relay:
                 self._forget(room_id, sender)
             case bus.Note(topic, data):
                 self._heard_note(sender, topic, data)
+
+    def _tell_of_a_stranger(self, node: str, bad: BadFrame) -> None:
+        """What such a node does is seen late here, and nobody would know why. At most so often: whoever can
+        publish makes up as many as he likes."""
+        now = self._loop.time()
+        if node in self.neighbours.nodes or now < self._strangers_told_at_s + STRANGERS_TOLD_S:
+            return
+        self._strangers_told_at_s = now
+        told = {"node": node, "reason": bad.message}
+        log.warning("a node is not understood; its secret, clock or version is not ours", extra=told)
 
     def _heard_of(self, room: SharedRoom, sender: str, message: bus.Rows | bus.Presence | bus.Here) -> None:
         try:

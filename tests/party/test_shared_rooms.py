@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from party import bus, wire
 from party.errors import RoomNotFound
 from party.limits import Limits
@@ -223,6 +225,32 @@ def test_a_deleted_room_is_closed_everywhere() -> None:
         await one.hub.evict("r", RoomNotFound("It is in the trash."))
         await asyncio.sleep(0.01)
         assert bert.wire.closed == (4404, "It is in the trash.")
+
+    play(game)
+
+
+def test_a_node_that_is_not_understood_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """B1: an operator who gave two machines two secrets learns of it, and not once a second."""
+
+    async def game(cluster: Cluster) -> None:
+        _, other = await two(cluster)
+        await settle(for_s=2)
+
+        def strangers() -> list[str]:
+            lines = [line for line in caplog.records if "not understood" in line.getMessage()]
+            assert all(vars(line)["reason"].startswith("The message is damaged") for line in lines)
+            return [str(vars(line)["node"]) for line in lines]
+
+        beat = bus.Codec("c", b"another secret").encode(bus.Beat(1))
+        # damage on the way is not a matter of settings
+        other.bus._hear("a", beat)
+        assert strangers() == []
+        for name in ("c", "c", "d"):
+            other.bus._hear(name, beat)
+        assert strangers() == ["c"]
+        await settle(for_s=60)
+        other.bus._hear("c", beat)
+        assert strangers() == ["c", "c"]
 
     play(game)
 

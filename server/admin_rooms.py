@@ -311,11 +311,14 @@ async def list_nodes(call: Call) -> Response:
 )
 async def drain_node(call: Call, path: NodePath) -> Response:
     """The process stops taking traffic, sends its people to the others (1012), writes its checkpoints and
-    ends, as with SIGTERM; whoever runs it decides whether it starts again. The last one is not drained:
-    409."""
+    ends, as with SIGTERM; whoever runs it decides whether it starts again. It is not drained while no other
+    one is ready: 409."""
     check_admin(call)
+    seen = await call.services.overview.look()
+    # another that drains is alive, too
+    ready = [one.node for one in seen.nodes if one.phase == "ready"]
     note = _note(call, "node.drain", None, target=path.node)
-    await call.services.oversight.drain(path.node, call.identity, note)
+    await call.services.oversight.drain(path.node, ready, call.identity, note)
     return no_content()
 
 

@@ -143,16 +143,20 @@ class Oversight:
         await self._has_changed("open", by, room_id=room_id)
         return lifted
 
-    async def drain(self, node: str, by: Identity, and_note: Note = note_nothing) -> None:
-        """End this node gracefully: its people are sent on to the others.
+    async def drain(
+        self, node: str, ready: Collection[str], by: Identity, and_note: Note = note_nothing
+    ) -> None:
+        """End this node gracefully: its people are sent on to the others, of which these are `ready`.
 
         Raises NodeNotFound, Conflict, Unavailable.
         """
-        nodes = self._notes.nodes()
-        if node not in nodes:
+        if node not in self._notes.nodes():
             raise NodeNotFound
-        if len(nodes) == 1:
-            raise Conflict("This is the only node, and nobody would be left to serve; stop it where it runs.")
+        if not set(ready) - {node}:
+            raise Conflict(
+                "No other node is ready now, and nobody would be left to serve; wait for one, or stop this "
+                "one where it runs."
+            )
         await self._database.write(and_note)
         log.warning("operator ordered", order="drain", target=node, **_who(by))
         if node == self._notes.node:

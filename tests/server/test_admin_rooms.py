@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from party.restraints import FROZEN
 from server import oversight
 from server.auth import Identity
 from server.oversight import Notes, Oversight, open_oversight
-from server.overview import RATE_MOST_S, RATE_S, WAIT_S, Overview, Rates
+from server.overview import RATE_MOST_S, RATE_S, WAIT_S, NodeReading, Overview, Rates, Seen
 from server.problems import NodeNotFound
 from tests.party.peers import Peer
 from tests.server.edge import Edge, open_edge
@@ -241,6 +241,24 @@ async def test_the_only_node_is_not_drained(tmp_path: Path, empty_database: Path
         assert (gone.status_code, gone.json()["code"]) == (404, "node_not_found")
 
 
+async def test_a_node_is_not_drained_while_the_other_drains(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M9: two orders, one after the other, would leave nobody to serve."""
+    async with open_edge(tmp_path, empty_database) as edge:
+        here = edge.services.hub.node
+        told = NodeReading("two", "host", 1, 0.0, "draining", 0, 0, None)
+
+        async def look(overview: Overview) -> Seen:
+            return Seen({}, [told, replace(told, node=here, phase="ready")], [], [])
+
+        monkeypatch.setattr(Hub, "nodes", lambda _: [here, "two"])
+        monkeypatch.setattr(Overview, "look", look)
+        refused = await order(edge, "POST", f"/api/v1/admin/nodes/{here}/drain")
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+        assert "No other node is ready" in refused.json()["detail"]
+
+
 # -- two nodes ----------------------------------------------------------------------------------
 
 
@@ -360,15 +378,15 @@ async def test_another_node_is_told_to_drain(tmp_path: Path, empty_database: Pat
         ended: list[str] = []
         first.oversight.stop = lambda: ended.append("a")
         second.oversight.stop = lambda: ended.append("b")
-        await first.oversight.drain("b", BY)
+        await first.oversight.drain("b", ["a", "b"], BY)
         await until(lambda: ended == ["b"])
-        await first.oversight.drain("a", BY)
+        # alive for the seconds it takes, but nobody can be sent to it
+        with pytest.raises(Conflict):
+            await first.oversight.drain("a", ["a"], BY)
+        await first.oversight.drain("a", ["a", "b"], BY)
         assert ended == ["b", "a"]
         with pytest.raises(NodeNotFound):
-            await first.oversight.drain("c", BY)
-        second.notes._all.pop("b")
-        with pytest.raises(Conflict):
-            await first.oversight.drain("a", BY)
+            await first.oversight.drain("c", ["a", "b"], BY)
 
 
 def test_rates_are_differences_between_two_looks() -> None:

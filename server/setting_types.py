@@ -171,12 +171,15 @@ def token(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def http_url(value: str | None) -> str | None:
+def collector(value: str | None) -> str | None:
     if value is not None:
         parts = urlsplit(value)
         # the port is read for its ValueError
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
             raise ValueError("not an address")
+        if parts.path in ("", "/"):
+            # where collectors take traces; as an endpoint they tell their host and port alone
+            value = parts._replace(path="/v1/traces").geturl()
     return value
 
 

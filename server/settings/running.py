@@ -80,11 +80,12 @@ class Running(BaseSettings):
         "Bearer token that /metrics asks for; empty lets only this machine read them.",
         shown="",
     )
-    otlp_url: Annotated[str | None, AfterValidator(kinds.http_url)] = setting(
+    otlp_url: Annotated[str | None, AfterValidator(kinds.collector)] = setting(
         None,
         "url",
-        "http:// or https:// with a path, such as http://127.0.0.1:4318/v1/traces",
-        "OpenTelemetry collector that traces are sent to, over OTLP/HTTP; empty makes none.",
+        "http:// or https:// and what follows, such as http://127.0.0.1:4318/v1/traces",
+        "OpenTelemetry collector that traces are sent to, over OTLP/HTTP, at /v1/traces unless it names a "
+        "path; empty makes none.",
         shown="",
         # it may hold a password
         repr=False,

@@ -141,6 +141,19 @@ def test_what_is_no_network_is_refused(networks: str) -> None:
     assert "networks separated by commas" in problems({"KANVAS_IMPORT_NETWORKS": networks})[0]
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("https://traces.example.org/", "https://traces.example.org/v1/traces"),
+        ("https://traces.example.org/otlp", "https://traces.example.org/otlp"),
+    ],
+)
+def test_a_collector_without_a_path_takes_traces_where_collectors_do(given: str, taken: str) -> None:
+    """M10: as OpenTelemetry's own endpoint is told; at / there is nothing but 404."""
+    assert read_settings({"KANVAS_OTLP_URL": given}).otlp_url == taken
+
+
 def test_the_table_has_a_row_for_each_and_marks_the_secret() -> None:
     rows = settings_table()
     assert [row.name for row in rows] == [f"KANVAS_{name.upper()}" for name in Settings.model_fields]

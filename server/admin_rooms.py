@@ -100,6 +100,7 @@ class NodeOut(Out):
     pid: int = Field(description="Its process there")
     is_this: bool = Field(description="It gave this answer")
     phase: Phase
+    serves: bool = Field(description="False of one that does jobs alone: kanvas worker")
     started_at: datetime
     rooms: int = Field(ge=0)
     connections: int = Field(ge=0)
@@ -290,6 +291,7 @@ async def list_nodes(call: Call) -> Response:
             pid=one.pid,
             is_this=one.node == here,
             phase=one.phase,
+            serves=one.serves,
             started_at=datetime.fromtimestamp(one.started_at, UTC),
             rooms=one.rooms,
             connections=one.connections,
@@ -315,8 +317,8 @@ async def drain_node(call: Call, path: NodePath) -> Response:
     one is ready: 409."""
     check_admin(call)
     seen = await call.services.overview.look()
-    # another that drains is alive, too
-    ready = [one.node for one in seen.nodes if one.phase == "ready"]
+    # another that drains is alive, too, and so is one that does jobs alone
+    ready = [one.node for one in seen.nodes if one.phase == "ready" and one.serves]
     note = _note(call, "node.drain", None, target=path.node)
     await call.services.oversight.drain(path.node, ready, call.identity, note)
     return no_content()

@@ -50,6 +50,8 @@ class NodeReading:
     connections: int
     rooms: int
     edits_per_s: float | None
+    serves: bool = True
+    """False of `kanvas worker`, to which nobody can be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,9 @@ class Rates:
 class Overview:
     """The rooms and nodes of this installation, when somebody looks."""
 
-    def __init__(self, hub: Hub, notes: Notes, phase: Any) -> None:
+    def __init__(self, hub: Hub, notes: Notes, phase: Any, *, serves: bool = True) -> None:
         """`phase()` is this process's."""
+        self._serves = serves
         self._hub = hub
         self._notes = notes
         self._phase = phase
@@ -168,20 +171,25 @@ class Overview:
         shown = [room for room in rooms if room_id in (None, room.id)]
         shown.sort(key=lambda room: (-len(room.sessions), room.id))
         people = read_people(shown[0]) if room_id is not None and shown else []
+        node = asdict(
+            NodeReading(
+                node=self._notes.node,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                started_at=self._started_at,
+                phase=self._phase(),
+                connections=sum(len(room.sessions) for room in rooms),
+                rooms=len(rooms),
+                edits_per_s=sum(rates.values()) if rates or not rooms else None,
+                serves=self._serves,
+            )
+        )
+        if self._serves:
+            # the version before takes no field that it does not know
+            del node["serves"]
         return {
             "number": number,
-            "node": asdict(
-                NodeReading(
-                    node=self._notes.node,
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                    started_at=self._started_at,
-                    phase=self._phase(),
-                    connections=sum(len(room.sessions) for room in rooms),
-                    rooms=len(rooms),
-                    edits_per_s=sum(rates.values()) if rates or not rooms else None,
-                )
-            ),
+            "node": node,
             "rooms": [[asdict(read_room(room)), rates.get(room.id)] for room in shown[:MOST_ROOMS]],
             "people": [asdict(one) for one in people],
         }

@@ -310,7 +310,7 @@ async def open_services(
                 oversight=oversight,
                 access=access,
                 people=people,
-                overview=Overview(hub, hub, lambda: readiness.phase),
+                overview=Overview(hub, hub, lambda: readiness.phase, serves=not is_worker),
                 tracer=tracer,
                 post=post,
                 mailer=make_mailer(settings, Services.now),

@@ -23,7 +23,9 @@ async def work(settings: Settings, on_start: Callable[[], None]) -> None:
     stop = asyncio.Event()
     for one in SIGNALS:
         signal.signal(one, lambda *_: loop.call_soon_threadsafe(stop.set))
-    async with open_services(settings, role="worker"):
+    async with open_services(settings, role="worker") as services:
+        # an operator's order to drain it
+        services.oversight.stop = stop.set
         on_start()
         await stop.wait()
 

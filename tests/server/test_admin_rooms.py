@@ -241,16 +241,17 @@ async def test_the_only_node_is_not_drained(tmp_path: Path, empty_database: Path
         assert (gone.status_code, gone.json()["code"]) == (404, "node_not_found")
 
 
-async def test_a_node_is_not_drained_while_the_other_drains(
-    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("other", [{"phase": "draining"}, {"serves": False}], ids=["draining", "a worker"])
+async def test_a_node_is_not_drained_while_the_other_can_not_serve(
+    other: dict[str, Any], tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """M9: two orders, one after the other, would leave nobody to serve."""
+    """M9: it drains, too, or does jobs alone; nobody would be left to serve."""
     async with open_edge(tmp_path, empty_database) as edge:
         here = edge.services.hub.node
-        told = NodeReading("two", "host", 1, 0.0, "draining", 0, 0, None)
+        told = NodeReading("two", "host", 1, 0.0, "ready", 0, 0, None)
 
         async def look(overview: Overview) -> Seen:
-            return Seen({}, [told, replace(told, node=here, phase="ready")], [], [])
+            return Seen({}, [replace(told, **other), replace(told, node=here)], [], [])
 
         monkeypatch.setattr(Hub, "nodes", lambda _: [here, "two"])
         monkeypatch.setattr(Overview, "look", look)

@@ -33,7 +33,7 @@ function Nodes({ nodes, now, onDrain }: { nodes: readonly Node[]; now: number; o
               {node.host} <span className="nodes__name">{shortNode(node.node)}</span>
             </strong>
             <small>
-              {node.phase}, process {node.pid}, {uptime(node.started_at, now)}
+              {node.phase}, {node.serves ? "" : "for jobs alone, "}process {node.pid}, {uptime(node.started_at, now)}
               {node.is_this && nodes.length > 1 && ", this one answers"}
             </small>
           </span>

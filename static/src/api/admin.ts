@@ -49,6 +49,8 @@ export interface Node {
   readonly pid: number;
   readonly is_this: boolean;
   readonly phase: "starting" | "ready" | "draining";
+  /** Not one that does jobs alone. */
+  readonly serves: boolean;
   readonly started_at: string;
   readonly rooms: number;
   readonly connections: number;

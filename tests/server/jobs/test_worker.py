@@ -8,13 +8,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from db import queue
+from server import worker as program
+from server.services import Services, open_services
 from server.settings import Settings
+from tests.server.edge import copy_database
 from tests.server.jobs.works import Works, eventually, open_works
 
 ROOT = Path(__file__).parents[3]
@@ -150,6 +154,32 @@ async def test_a_handler_that_never_ends_does_not_keep_its_worker(works: Works, 
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 120) == 1
     assert time.monotonic() - start < 100
+
+
+async def test_an_order_to_drain_ends_it_as_a_signal_does(
+    tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M9: it is one of the nodes; and it says that it serves nobody."""
+    copy_database(tmp_path, empty_database)
+    opened: list[Services] = []
+
+    @asynccontextmanager
+    async def open_noted(settings: Settings, **how: Any) -> AsyncIterator[Services]:
+        async with open_services(settings, **how) as services:
+            opened.append(services)
+            yield services
+
+    monkeypatch.setattr(program, "open_services", open_noted)
+    monkeypatch.setattr(program, "SIGNALS", ())
+    started = asyncio.Event()
+    working = asyncio.create_task(program.work(Settings(data_dir=tmp_path), started.set))
+    await started.wait()
+    (services,) = opened
+    (told,) = (await services.overview.look()).nodes
+    assert not told.serves
+    assert services.oversight.stop is not None
+    services.oversight.stop()
+    await working
 
 
 def test_wrong_settings_are_told(tmp_path: Path) -> None:

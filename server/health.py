@@ -9,10 +9,12 @@ import asyncio
 from typing import Final, Literal
 
 from pydantic import Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from db.rooms import find_room
 from db.scopes import as_system
+from db.standby import takes_writes
 from party.errors import KanvasError
 from server.problems import NotReady
 from server.registry import Api, Call, Out, Reply, answer
@@ -100,10 +102,15 @@ async def _look(services: Services) -> str | None:
     """What is wrong with the database."""
     try:
         async with asyncio.timeout(DEADLINE_S):
-            # any query will do that needs the tables
-            await as_system(services.database).read(lambda conn: find_room(conn, "-"))
+            is_writable = await as_system(services.database).read(_ask)
     except TimeoutError:
         return f"the database did not answer within {DEADLINE_S:g} s"
     except KanvasError as error:
         return f"the database fails ({error.message.rstrip('.')})"
-    return None
+    return None if is_writable else "the database only reads; it is a standby, or was made so"
+
+
+def _ask(conn: Connection) -> bool:
+    # any query will do that needs the tables
+    find_room(conn, "-")
+    return takes_writes(conn)

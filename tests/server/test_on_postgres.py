@@ -3,6 +3,7 @@
 They are imported and so collected here, where their database is another one.
 """
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from db.postgres_journal import PostgresJournal
+from tests.backends.postgres import Postgres
 from tests.server.assets.test_quotas import (  # noqa: F401
     test_a_room_is_full,
     test_many_at_once_do_not_take_more,
@@ -74,6 +76,34 @@ async def test_it_is_postgresql(tmp_path: Path, empty_database: str) -> None:
     async with open_edge(tmp_path, empty_database) as edge:
         assert isinstance(edge.services.journal, PostgresJournal)
         assert not (tmp_path / "kanvas.db").exists()
+
+
+async def test_a_database_that_only_reads_gets_no_traffic(
+    tmp_path: Path, empty_database: str, postgres: Postgres
+) -> None:
+    """As after a failover, when the address leads to what has become the standby."""
+    name = empty_database.rpartition("/")[2]
+
+    async def answers(status: int) -> str:
+        async with asyncio.timeout(60):
+            while (answer := await edge.http.get("/readyz")).status_code != status:
+                await asyncio.sleep(0.02)
+        return answer.text
+
+    def order(statement: str) -> None:
+        end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        postgres.sql(f"ALTER DATABASE {name} {statement}; {end}")
+
+    async with open_edge(tmp_path, empty_database) as edge:
+        await answers(200)
+        try:
+            order("SET default_transaction_read_only = on")
+            async with asyncio.timeout(60):
+                while "the database only reads" not in await answers(503):
+                    await asyncio.sleep(0.02)
+        finally:
+            order("RESET default_transaction_read_only")
+        await answers(200)
 
 
 @pytest.mark.parametrize("text", ["%00", "a%00b"])

@@ -3,12 +3,14 @@
 And the order they run in, which `make test` keeps (`--no-loadscope-reorder`).
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
@@ -45,6 +47,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place[path] = (seen[folder] + 0.5) / folders[folder] * (5 / 6 if folder in LONG else 1)
         seen[folder] += 1
     items.sort(key=lambda item: place[item.path])
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A command that was run in this process has set them up for its own, captured, output."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root = logging.getLogger()
+        root.setLevel(logging.WARNING)
+        ours = structlog.stdlib.ProcessorFormatter
+        root.handlers = [one for one in root.handlers if not isinstance(one.formatter, ours)]
 
 
 @pytest.fixture(scope="session")

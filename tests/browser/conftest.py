@@ -80,6 +80,7 @@ async def everyone(couple: list[Person], request: pytest.FixtureRequest) -> Asyn
     for person in couple:
         await person.page.mouse.up()
         await leave(person)
+        person.watch.forget()
     assert {person.name: person.watch.verdict() for person in people if person.watch.verdict()} == {}
     assert all(person.watch.asked > 0 for person in people)
 

@@ -7,6 +7,7 @@ the verdict. Rule: nothing leaves the server's origin, and nothing is complained
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Page
@@ -19,6 +20,20 @@ NO_SERVER = re.compile(r"ERR_CONNECTION_(REFUSED|RESET|CLOSED)|ERR_EMPTY_RESPONS
 """What Chromium itself says while the server is away."""
 
 
+@dataclass
+class Expectation:
+    """Complaints that are no surprise while it holds; afterwards those about what was asked for meanwhile."""
+
+    patterns: list[re.Pattern[str]]
+    asked: set[str] = field(default_factory=set)
+    is_over: bool = False
+
+    def covers(self, text: str, url: str) -> bool:
+        # the page may have shown what became of one request before the answer to its next one is there
+        holds = not self.is_over or url in self.asked
+        return holds and any(pattern.search(text) for pattern in self.patterns)
+
+
 class Watch:
     """Everything one browser context asked for and complained about."""
 
@@ -27,7 +42,7 @@ class Watch:
         self.asked = 0
         self.foreign: set[str] = set()
         self.complaints: list[str] = []
-        self._expected: list[re.Pattern[str]] = []
+        self._expected: list[Expectation] = []
         context.on("request", lambda request: self._ask(request.url))
         context.on("page", self._on_page)
         context.on("console", self._on_console)
@@ -40,12 +55,16 @@ class Watch:
     @contextmanager
     def expecting(self, *patterns: "str | re.Pattern[str]") -> Iterator[None]:
         """Complaints that match one of these are no surprise from here to the end of the block."""
-        added = [re.compile(pattern) for pattern in patterns]
-        self._expected += added
+        expectation = Expectation([re.compile(pattern) for pattern in patterns])
+        self._expected.append(expectation)
         try:
             yield
         finally:
-            self._expected = [pattern for pattern in self._expected if pattern not in added]
+            expectation.is_over = True
+
+    def forget(self) -> None:
+        """What was expected, at the end of a test."""
+        self._expected.clear()
 
     def verdict(self) -> list[str]:
         """Everything that must not have happened so far."""
@@ -56,6 +75,9 @@ class Watch:
 
     def _ask(self, url: str) -> None:
         self.asked += 1
+        for one in self._expected:
+            if not one.is_over:
+                one.asked.add(url)
         parts = urlsplit(url)
         if parts.scheme not in ("data", "blob", "about") and parts.netloc not in self._hosts:
             self.foreign.add(url)
@@ -63,6 +85,7 @@ class Watch:
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type != "error":
             return
-        text = f"{message.text} ({message.location.get('url', '')})"
-        if not any(pattern.search(text) for pattern in self._expected):
+        url = message.location.get("url", "")
+        text = f"{message.text} ({url})"
+        if not any(one.covers(text, url) for one in self._expected):
             self.complaints.append(f"console: {text}")
